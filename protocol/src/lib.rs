@@ -1,0 +1,36 @@
+//! The vocabulary of HyperSend's wire, `hypersend/1`: ids, frames, limits, error codes, versions.
+//!
+//! Owns what both ends must agree on and nothing that either end does with it: no async, no sockets, no clock, no
+//! randomness. A value of one of these types is valid; whatever arrives from a peer is parsed once, here.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`frame`] | how a frame looks on a stream; the traits every frame implements |
+//! | [`stream`] | which frame may open a stream, and so what the stream is |
+//! | [`session`] | hello and welcome, tokens |
+//! | [`account`], [`chat`], [`event`], [`file`](mod@file) | the operations and their records |
+//! | [`refusal`] | the catalogue of error codes, used as answers and as close codes |
+//! | [`id`], [`name`], [`hash`], [`time`] | validated values |
+//! | [`limit`] | every number a peer is held to |
+//!
+//! The flow of each stream is written out in `docs/protocol.md`; golden bytes of every frame are in `tests/golden.rs`.
+
+pub mod account;
+pub mod chat;
+pub mod event;
+pub mod file;
+pub mod frame;
+pub mod hash;
+pub mod id;
+pub mod limit;
+pub mod name;
+pub mod refusal;
+pub mod session;
+pub mod stream;
+pub mod time;
+
+/// The ALPN token of the native protocol (RFC 7301). A change that old peers cannot read gets a new token.
+pub const ALPN: &[u8] = b"hypersend/1";
+
+/// The UDP port a server listens on when nothing else is said.
+pub const DEFAULT_PORT: u16 = 8443;

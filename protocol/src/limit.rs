@@ -1,0 +1,49 @@
+//! Every number that a peer is held to, with its reason. What an operator may set is in the server's settings.
+
+use std::time::Duration;
+
+/// The most bulk bytes one stream carries. Streams of at most this stay clear of QUIC's reassembly limits (about 1,024
+/// gaps in one stream end the connection), and a lost stream costs no more than this.
+pub const MAX_RANGE_LENGTH: u32 = 1 << 20;
+
+/// The smallest chunk: one range.
+pub const MIN_CHUNK_SIZE: u64 = MAX_RANGE_LENGTH as u64;
+
+/// The most chunks one file has; larger files have larger chunks. Bounds a receive map to 8 KiB and a file's chunk values
+/// to 2 MiB.
+pub const MAX_CHUNKS: u32 = 1 << 16;
+
+/// The largest file: what ext4 can hold with 4 KiB blocks.
+pub const MAX_FILE_SIZE: u64 = 16 << 40;
+
+/// Chunk values in one answer; 256 KiB of them.
+pub const MAX_VALUES_PER_PAGE: u32 = 8_192;
+
+/// Longest file name, in bytes: what common file systems take.
+pub const MAX_FILE_NAME_BYTES: usize = 255;
+/// Longest email address, in bytes (RFC 5321, 4.5.3.1.3).
+pub const MAX_EMAIL_BYTES: usize = 254;
+/// Longest display name, in bytes.
+pub const MAX_DISPLAY_NAME_BYTES: usize = 100;
+/// Longest title of a group, in bytes.
+pub const MAX_CHAT_TITLE_BYTES: usize = 200;
+/// Longest text of one message, in bytes.
+pub const MAX_MESSAGE_BYTES: usize = 16 << 10;
+/// Shortest password accepted for a new account, in bytes.
+pub const MIN_PASSWORD_BYTES: usize = 8;
+/// Longest password, in bytes: bcrypt reads no more, and what it would not read is refused rather than ignored.
+pub const MAX_PASSWORD_BYTES: usize = 72;
+/// Longest token of either kind, in bytes.
+pub const MAX_TOKEN_BYTES: usize = 1 << 10;
+
+/// Files in one message.
+pub const MAX_FILES_PER_MESSAGE: usize = 32;
+/// Members of one group; a message is fanned out to each.
+pub const MAX_MEMBERS: usize = 1_000;
+/// Items in one page of any list.
+pub const MAX_PAGE: u32 = 200;
+/// Uploads that one user may have under way.
+pub const MAX_OPEN_UPLOADS: usize = 1_000;
+
+/// How long a stream may take to say what it is, and a connection to log in.
+pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);

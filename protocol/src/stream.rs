@@ -1,0 +1,80 @@
+//! Which frame may open a stream: one stream is one operation, and its first frame says which.
+//!
+//! The client opens all streams, all bidirectional. The very first one is the session stream
+//! ([`session`](crate::session)); each later one begins with an [`Opening`].
+
+use crate::{
+    account::{FindUser, GetMe, Logout, RenewTokens},
+    chat::{
+        AddMembers, CreateGroup, DeleteMessage, GetChat, GetHistory, ListChats, MarkRead, OpenChat, OpenDirect,
+        PostMessage, RemoveMember,
+    },
+    event::OpenEvents,
+    file::{BeginUpload, CancelUpload, FinishUpload, GetFile, GetRange, GetValues, ListFiles, PutRange},
+    frame::frame_set,
+};
+
+frame_set! {
+    /// The first frame of a stream. All but the last four open a request stream: the client finishes after it, the
+    /// server answers with one frame and finishes.
+    pub enum Opening {
+        /// Request.
+        GetMe,
+        /// Request.
+        Logout,
+        /// Request.
+        RenewTokens,
+        /// Request.
+        FindUser,
+        /// Request.
+        ListChats,
+        /// Request.
+        OpenDirect,
+        /// Request.
+        CreateGroup,
+        /// Request.
+        GetChat,
+        /// Request.
+        AddMembers,
+        /// Request.
+        RemoveMember,
+        /// Request.
+        GetHistory,
+        /// Request.
+        PostMessage,
+        /// Request.
+        DeleteMessage,
+        /// Request.
+        MarkRead,
+        /// Request.
+        BeginUpload,
+        /// Request.
+        FinishUpload,
+        /// Request.
+        CancelUpload,
+        /// Request.
+        GetFile,
+        /// Request.
+        GetValues,
+        /// Request.
+        ListFiles,
+        /// Opens a chat stream.
+        OpenChat,
+        /// Opens the event stream.
+        OpenEvents,
+        /// Opens a chunk stream towards the server.
+        PutRange,
+        /// Opens a chunk stream towards the client.
+        GetRange,
+    }
+}
+
+/// How urgent the streams of a connection are, for QUIC's scheduler: larger goes first.
+pub mod priority {
+    /// Session, chat and event streams.
+    pub const CHAT: i32 = 2;
+    /// Requests and their answers.
+    pub const REQUEST: i32 = 1;
+    /// Bulk bytes.
+    pub const BULK: i32 = -1;
+}

@@ -1,0 +1,3 @@
+//! The HyperSend server as a library.
+
+pub mod store;

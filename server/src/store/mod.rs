@@ -1,0 +1,141 @@
+//! What the server remembers, behind one trait.
+//!
+//! A method of [`Store`] is one whole act on the domain: it happens or it does not, whatever dies in between, and what it
+//! reports as done survives a power cut. Rules that need what is stored (is the sender a member? does the file exist?)
+//! are checked inside the act, so that two acts at once cannot slip past each other. Clock readings and new ids are
+//! arguments.
+//!
+//! Backends live in folders of their own, with the same file names: [`sqlite`]; MongoDB later. Both pass the suite in
+//! `conformance` unchanged. Nothing outside a backend's folder names its crate; [`open`] chooses.
+
+pub mod chats;
+#[cfg(test)]
+mod conformance;
+pub mod events;
+pub mod files;
+pub mod messages;
+pub mod sessions;
+pub mod sqlite;
+pub mod users;
+
+use async_trait::async_trait;
+use chats::{AddMembers, Chat, ChatLine, NewGroup, RemoveMember};
+use events::{Event, FanoutSink, Feed};
+use files::{BeginUpload, Begun, CommitUpload, File, Upload};
+use hypersend_protocol::{
+    chat::ChatPosition,
+    id::{ChatId, Cursor, FileId, Revision, Seq, SessionId, UserId},
+    name::Email,
+    time::UnixMillis,
+};
+use messages::{Append, DeleteMessage, Message, NewMessage};
+use sessions::{Rotated, Rotation, Session};
+use std::{path::Path, sync::Arc};
+use users::{NewUser, PasswordHash, User};
+
+/// The backend did not do what it was asked: nothing about the request was wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached, is shutting down, or its disk is full. Trying again later may help.
+    #[error("the database is not available")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What it holds is not what this version wrote.
+    #[error("the database holds {what}, which this version cannot read")]
+    Corrupt {
+        /// What was found.
+        what: String,
+    },
+    /// It was written by a later version.
+    #[error("the database has schema version {found}; this program knows up to {known}: install the newer version")]
+    TooNew {
+        /// The version found.
+        found: u32,
+        /// The newest version known.
+        known: u32,
+    },
+}
+
+/// What every method returns when the backend works.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// Opens the backend that the settings ask for; so far that is SQLite, in a file under the data root.
+///
+/// `sink` is told of every committed act that concerns more than its caller; see [`FanoutSink`].
+pub async fn open(data_root: &Path, sink: FanoutSink) -> Result<Arc<dyn Store>> {
+    Ok(Arc::new(sqlite::SqliteStore::open(&data_root.join("hypersend.db"), sink).await?))
+}
+
+/// The acts.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Makes an account; `false` when the email address has one already.
+    async fn create_user(&self, user: NewUser) -> Result<bool>;
+    /// The account with this id.
+    async fn user(&self, id: UserId) -> Result<Option<User>>;
+    /// The account with this email address.
+    async fn user_by_email(&self, email: &Email) -> Result<Option<User>>;
+    /// The accounts with these email addresses, in no order; addresses without one are left out.
+    async fn users_by_email(&self, emails: &[Email]) -> Result<Vec<User>>;
+    /// Replaces an account's password hash.
+    async fn set_password_hash(&self, id: UserId, hash: PasswordHash) -> Result<()>;
+
+    /// Begins a session.
+    async fn create_session(&self, session: Session) -> Result<()>;
+    /// The session with this id, ended or not.
+    async fn session(&self, id: SessionId) -> Result<Option<Session>>;
+    /// Uses up a session's refresh token; ends the session when the token was used up before.
+    async fn rotate_session(&self, rotation: Rotation) -> Result<Rotated>;
+    /// Ends a session; `false` when it has ended already or never was.
+    async fn end_session(&self, id: SessionId, now: UnixMillis) -> Result<bool>;
+    /// Forgets sessions that ended or expired before this moment; says how many.
+    async fn prune_sessions(&self, before: UnixMillis) -> Result<u64>;
+
+    /// The direct chat of two different users; made with the given id if there is none.
+    async fn open_direct(&self, me: UserId, peer: UserId, new: ChatId, now: UnixMillis) -> Result<Chat>;
+    /// Makes a group, unless its owner made one with the same client id before: then that one is the answer.
+    async fn create_group(&self, group: NewGroup) -> Result<Chat>;
+    /// One chat with its members, to one of them; `None` to anybody else.
+    async fn chat(&self, id: ChatId, viewer: UserId) -> Result<Option<Chat>>;
+    /// A user's chats after a position, the most recently active first.
+    async fn chats_of(&self, user: UserId, after: Option<ChatPosition>, limit: u32) -> Result<Vec<ChatLine>>;
+    /// Adds members to a group.
+    async fn add_members(&self, chat: ChatId, by: UserId, users: &[UserId], now: UnixMillis) -> Result<AddMembers>;
+    /// Takes a member out of a group; passes ownership on when the last owner goes.
+    async fn remove_member(&self, chat: ChatId, by: UserId, user: UserId, now: UnixMillis) -> Result<RemoveMember>;
+    /// Moves a member's read mark forward to `seq` or the chat's end; `None` when they are not a member, else where the
+    /// mark stands now.
+    async fn mark_read(&self, chat: ChatId, user: UserId, seq: Seq, now: UnixMillis) -> Result<Option<Seq>>;
+
+    /// Gives a message the next number of its chat, unless its sender posted one with the same client id before.
+    async fn append_message(&self, message: NewMessage) -> Result<Append>;
+    /// Messages with numbers above `after`, oldest first.
+    async fn messages_after(&self, chat: ChatId, after: Seq, limit: u32) -> Result<Vec<Message>>;
+    /// Messages with numbers below `before` (or the newest), the newest `limit` of them, oldest first.
+    async fn messages_before(&self, chat: ChatId, before: Option<Seq>, limit: u32) -> Result<Vec<Message>>;
+    /// Messages changed in place after a revision, in the order of their changes.
+    async fn messages_changed(&self, chat: ChatId, after: Revision, limit: u32) -> Result<Vec<Message>>;
+    /// Replaces a message by a tombstone and takes back the access to its files that it gave.
+    async fn delete_message(&self, chat: ChatId, seq: Seq, by: UserId, now: UnixMillis) -> Result<DeleteMessage>;
+
+    /// Begins an upload, or finds the one with the same owner and key.
+    async fn begin_upload(&self, upload: BeginUpload) -> Result<Begun>;
+    /// An upload under way.
+    async fn upload(&self, id: FileId) -> Result<Option<Upload>>;
+    /// Turns an upload into a file; the same file when it is one already, `None` when there is neither.
+    async fn commit_upload(&self, commit: CommitUpload) -> Result<Option<File>>;
+    /// Forgets an upload under way; `false` when there is none.
+    async fn drop_upload(&self, id: FileId) -> Result<bool>;
+    /// Uploads under way that nobody has begun or resumed since this moment.
+    async fn stale_uploads(&self, before: UnixMillis, limit: u32) -> Result<Vec<Upload>>;
+    /// A file, to its owner or to a member of a chat in which it was posted; `None` to anybody else.
+    async fn file(&self, id: FileId, viewer: UserId) -> Result<Option<File>>;
+    /// The files that a user uploaded, newest first, older than `before`.
+    async fn files_of(&self, owner: UserId, before: Option<FileId>, limit: u32) -> Result<Vec<File>>;
+
+    /// A user's events after a cursor, oldest first.
+    async fn events_after(&self, user: UserId, after: Cursor, limit: u32) -> Result<Feed<Vec<Event>>>;
+    /// The cursor of a user's newest event.
+    async fn feed_head(&self, user: UserId) -> Result<Cursor>;
+    /// Forgets events from before this moment; says how many.
+    async fn prune_events(&self, before: UnixMillis) -> Result<u64>;
+}
