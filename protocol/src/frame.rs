@@ -4,12 +4,19 @@
 //! frame := kind (varint) | length (varint) | body (length bytes of CBOR, RFC 8949)
 //! ```
 //!
-//! Varints are QUIC's (RFC 9000, 16). Every kind has a ceiling for its length, checked before anything is allocated. A
-//! receiver ignores unknown fields of a known frame. Of a frame of unknown kind it skips an odd one (at most
-//! [`MAX_SKIPPED`] bytes) and refuses an even one: new frames that old peers may overlook get odd numbers. Numbers are
-//! never used for anything else again.
+//! Varints are QUIC's (RFC 9000, 16). Every kind has a ceiling for its length, checked before anything is allocated. The
+//! body is one map and nothing behind it. A receiver ignores unknown fields of a known frame. Of a frame of unknown kind
+//! it skips an odd one (at most [`MAX_SKIPPED`] bytes) and refuses an even one: new frames that old peers may overlook
+//! get odd numbers. Numbers are never used for anything else again.
 
-use crate::refusal::{ErrorCode, Refusal};
+use crate::{
+    limit::MAX_REFUSAL_MESSAGE_BYTES,
+    refusal::{ErrorCode, Refusal},
+};
+use cbor4ii::{
+    core::{dec::Read, utils::SliceReader},
+    serde::Deserializer,
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The longest frame of unknown kind that is skipped, in bytes.
@@ -54,8 +61,19 @@ impl<F: Frame> FrameSet for F {
         if kind != F::KIND {
             return Err(FrameError::Unexpected(kind));
         }
-        cbor4ii::serde::from_slice(body).map_err(|e| FrameError::Malformed { kind, reason: e.to_string() })
+        let mut cbor = Deserializer::new(SliceReader::new(body));
+        let value = F::deserialize(&mut cbor).map_err(|e| malformed(kind, e.to_string()))?;
+        match cbor.into_inner().fill(1).map(|rest| rest.as_ref().is_empty()) {
+            Ok(true) => Ok(value),
+            _ => Err(malformed(kind, "bytes after the body's only item".to_owned())),
+        }
     }
+}
+
+/// The reason may quote the peer, who must not decide how long it is.
+fn malformed(kind: Kind, mut reason: String) -> FrameError {
+    reason.truncate(reason.floor_char_boundary(MAX_REFUSAL_MESSAGE_BYTES));
+    FrameError::Malformed { kind, reason }
 }
 
 /// A call: a frame that opens a request stream, and the frame that answers it.

@@ -56,10 +56,10 @@ macro_rules! counters {
         pub struct $name(pub $int);
 
         impl $name {
-            /// The one after this.
+            /// The one after this; the largest stays, because a peer may have sent it.
             #[must_use]
             pub fn next(self) -> Self {
-                Self(self.0 + 1)
+                Self(self.0.saturating_add(1))
             }
         }
 
@@ -80,4 +80,16 @@ counters! {
     Cursor(u64)
     /// A chunk's place in its file, from 0.
     ChunkIndex(u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_after_the_largest_is_the_largest() {
+        assert_eq!(Seq(7).next(), Seq(8));
+        assert_eq!(Seq(u64::MAX).next(), Seq(u64::MAX));
+        assert_eq!(ChunkIndex(u32::MAX).next(), ChunkIndex(u32::MAX));
+    }
 }

@@ -13,7 +13,7 @@
 //! | [`id`], [`name`], [`hash`], [`time`] | validated values |
 //! | [`limit`] | every number a peer is held to |
 //!
-//! The flow of each stream is written out in `docs/protocol.md`; golden bytes of every frame are in `tests/golden.rs`.
+//! The flow of each stream is written out in `docs/protocol.md`; golden bytes of every frame are in `tests/golden.txt`.
 
 pub mod account;
 pub mod chat;

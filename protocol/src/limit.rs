@@ -36,6 +36,9 @@ pub const MAX_PASSWORD_BYTES: usize = 72;
 /// Longest token of either kind, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 1 << 10;
 
+/// Longest message of a refusal, in bytes: it may quote what was refused, and must fit into its own frame.
+pub const MAX_REFUSAL_MESSAGE_BYTES: usize = 2 << 10;
+
 /// Files in one message.
 pub const MAX_FILES_PER_MESSAGE: usize = 32;
 /// Members of one group; a message is fanned out to each.

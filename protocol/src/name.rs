@@ -164,6 +164,9 @@ fn email(raw: &str) -> Result<String, NameError> {
     if text.is_empty() {
         return Err(NameError::Empty { what: "email address" });
     }
+    if text.len() > MAX_EMAIL_BYTES {
+        return Err(NameError::TooLong { what: "email address", length: text.len(), limit: MAX_EMAIL_BYTES });
+    }
     // Deliverability is the mail server's business; this refuses what cannot be an address at all (RFC 5321, 4.1.2).
     let bad = || NameError::NotAnEmail(raw.to_owned());
     let (local, domain) = text.rsplit_once('@').ok_or_else(bad)?;
@@ -219,6 +222,12 @@ mod tests {
         for bad in ["", "ann", "@x", "ann@", "a b@x", "ann@x..y", "ann@-x", "a@b@c", "<a@b>"] {
             assert!(Email::parse(bad).is_err(), "{bad:?} was accepted");
         }
+    }
+
+    #[test]
+    fn an_overlong_email_address_is_not_quoted() {
+        let error = Email::parse(&"x".repeat(1 << 20)).unwrap_err();
+        assert!(matches!(error, NameError::TooLong { length: 1_048_576, limit: MAX_EMAIL_BYTES, .. }));
     }
 
     #[test]

@@ -3,7 +3,10 @@
 //! The native door sends a [`Refusal`] as the answer on a stream, and a code alone as the application error code when it
 //! closes a connection (RFC 9000, 19.19) or resets a stream. The HTTP door turns the same codes into Problem Details.
 
-use crate::frame::{Kind, frame};
+use crate::{
+    frame::{Kind, frame},
+    limit::MAX_REFUSAL_MESSAGE_BYTES,
+};
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
 
@@ -137,9 +140,11 @@ pub struct Refusal {
 frame!(Refusal, Kind(0x00), 4 << 10);
 
 impl Refusal {
-    /// A refusal with neither limit nor time.
+    /// A refusal with neither limit nor time. A message of more than [`MAX_REFUSAL_MESSAGE_BYTES`] is cut.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), retry_after_ms: None, limit: None }
+        let mut message = message.into();
+        message.truncate(message.floor_char_boundary(MAX_REFUSAL_MESSAGE_BYTES));
+        Self { code, message, retry_after_ms: None, limit: None }
     }
 
     /// Names the limit that was hit.
@@ -176,5 +181,16 @@ mod tests {
             assert_eq!(ErrorCode::from(u16::from(code)), code);
         }
         assert_eq!(u16::from(ErrorCode::from(9_999)), 9_999);
+    }
+
+    #[test]
+    fn a_refusal_that_quotes_a_long_text_still_fits_into_its_frame() {
+        for long in ["x".repeat(1 << 20), "ü".repeat(1 << 20)] {
+            let refusal = Refusal::new(ErrorCode::Other(u16::MAX), long)
+                .with_limit(u64::MAX)
+                .with_retry_after(Duration::from_millis(u64::MAX));
+            assert!(refusal.message.len() <= MAX_REFUSAL_MESSAGE_BYTES);
+            assert!(crate::frame::encode(&refusal).is_ok());
+        }
     }
 }

@@ -20,9 +20,10 @@ impl UnixMillis {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// The moment as the standard library writes it.
+    /// The moment as the standard library writes it. One that the system's clock cannot hold (Windows ends in the year
+    /// 30828, and a peer may send any number) reads as 1970.
     pub fn to_system_time(self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_millis(self.0)
+        UNIX_EPOCH.checked_add(Duration::from_millis(self.0)).unwrap_or(UNIX_EPOCH)
     }
 }
 

@@ -149,10 +149,7 @@ mod tests {
 
     #[test]
     fn wrong_lengths_and_padding_are_refused() {
-        assert_eq!(
-            ReceiveMap::from_bytes(9, &[0]),
-            Err(MapError::Length { count: 9, expected: 2, actual: 1 })
-        );
+        assert_eq!(ReceiveMap::from_bytes(9, &[0]), Err(MapError::Length { count: 9, expected: 2, actual: 1 }));
         assert!(ReceiveMap::from_bytes(8, &[0, 0]).is_err());
         assert!(ReceiveMap::from_bytes(0, &[0]).is_err());
         assert_eq!(ReceiveMap::from_bytes(9, &[0, 0b10]), Err(MapError::Padding { count: 9 }));

@@ -147,10 +147,11 @@ impl ChunkPlan {
     pub fn range_at(&self, offset: u64, length: u64) -> Result<RangePlace, PlanError> {
         let refused = PlanError::NotARange { offset, length };
         let range = u64::from(MAX_RANGE_LENGTH);
-        if offset >= self.size || offset % range != 0 || length != range.min(self.size - offset) {
+        if offset >= self.size || !offset.is_multiple_of(range) || length != range.min(self.size - offset) {
             return Err(refused);
         }
-        let small = |n: u64| u32::try_from(n).expect("offset < size, and the constructors bound what size divides into");
+        let small =
+            |n: u64| u32::try_from(n).expect("offset < size, and the constructors bound what size divides into");
         Ok(RangePlace {
             chunk: ChunkIndex(small(offset / self.chunk_size)),
             ordinal: small(offset % self.chunk_size / range),
@@ -187,10 +188,7 @@ mod tests {
             assert_eq!((plan.chunk_size(), plan.chunk_count()), (chunk_size, count), "{size} bytes");
             assert_eq!(ChunkPlan::parse(size, chunk_size), Ok(plan));
         }
-        assert_eq!(
-            ChunkPlan::for_size(MAX_FILE_SIZE + 1),
-            Err(PlanError::FileTooLarge { size: MAX_FILE_SIZE + 1 })
-        );
+        assert_eq!(ChunkPlan::for_size(MAX_FILE_SIZE + 1), Err(PlanError::FileTooLarge { size: MAX_FILE_SIZE + 1 }));
         assert!(ChunkPlan::for_size(u64::MAX).is_err());
     }
 
@@ -200,10 +198,7 @@ mod tests {
             assert_eq!(ChunkPlan::parse(5 * MIB, chunk_size), Err(PlanError::ChunkSize { chunk_size }));
         }
         let count = 65_537;
-        assert_eq!(
-            ChunkPlan::parse(64 * GIB + 1, MIB),
-            Err(PlanError::TooManyChunks { chunk_size: MIB, count })
-        );
+        assert_eq!(ChunkPlan::parse(64 * GIB + 1, MIB), Err(PlanError::TooManyChunks { chunk_size: MIB, count }));
         assert!(ChunkPlan::parse(u64::MAX, MIB).is_err());
     }
 

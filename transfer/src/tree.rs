@@ -4,8 +4,8 @@
 //! the ordinary hash of the whole file without a second read. The piece that *is* the whole file has no chaining value of
 //! its own, because the root is finalised differently: its value is the file's hash.
 //!
-//! The functions are total. They do not count the values they are given: a list of the wrong length gives a hash of
-//! something else, so whoever takes a list from a peer checks its length first.
+//! A list of values of the wrong length can merge to the right root (the two halves of a file do), so the functions here
+//! insist on exactly one value for each piece: whoever takes a list from a peer counts it first.
 
 use crate::plan::{ChunkPlan, Span};
 use blake3::{
@@ -27,16 +27,21 @@ pub fn range_value<'a>(plan: &ChunkPlan, span: Span, parts: impl Iterator<Item =
 }
 
 /// The value of a chunk, from the values of all its ranges in order.
+///
+/// # Panics
+/// When there is not exactly one value for each range.
 pub fn merge_ranges(plan: &ChunkPlan, index: ChunkIndex, ranges: &[ChunkValue]) -> ChunkValue {
+    assert_eq!(ranges.len(), plan.range_count(index) as usize, "one value for each range of chunk {index}");
     let whole_file = plan.chunk(index).is_some_and(|chunk| u64::from(chunk.length) == plan.size());
-    match whole_file {
-        true => ChunkValue(root_of(ranges)),
-        false => ChunkValue(subtree_of(ranges)),
-    }
+    ChunkValue(if whole_file { root_of(ranges) } else { subtree_of(ranges) })
 }
 
 /// The hash of the file, from the values of all its chunks in order.
-pub fn root(_plan: &ChunkPlan, chunks: &[ChunkValue]) -> RootHash {
+///
+/// # Panics
+/// When there is not exactly one value for each chunk.
+pub fn root(plan: &ChunkPlan, chunks: &[ChunkValue]) -> RootHash {
+    assert_eq!(chunks.len(), plan.chunk_count() as usize, "one value for each chunk");
     RootHash(root_of(chunks))
 }
 
@@ -82,10 +87,7 @@ impl SubtreeHasher {
 
     pub(crate) fn finish(mut self) -> ChunkValue {
         self.hasher.update(&self.gathered[..self.filled]);
-        match self.whole_file {
-            true => ChunkValue(self.hasher.finalize().into()),
-            false => ChunkValue(self.hasher.finalize_non_root()),
-        }
+        ChunkValue(if self.whole_file { self.hasher.finalize().into() } else { self.hasher.finalize_non_root() })
     }
 
     fn gather(&mut self, bytes: &[u8]) {
@@ -131,7 +133,7 @@ mod tests {
     const KIB: usize = 1 << 10;
 
     fn bytes(size: usize) -> Vec<u8> {
-        (0..size).map(|i| (i % 251) as u8 ^ (i / 1024 % 256) as u8).collect()
+        (0..=250_u8).cycle().take(size).collect()
     }
 
     /// The root by way of pieces of `grain` bytes: the same steps as in a file, at sizes a test can afford.

@@ -58,11 +58,11 @@ pub enum StoreError {
 /// What every method returns when the backend works.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
-/// Opens the backend that the settings ask for; so far that is SQLite, in a file under the data root.
+/// Opens the backend that the settings ask for; so far that is SQLite, in one file.
 ///
 /// `sink` is told of every committed act that concerns more than its caller; see [`FanoutSink`].
-pub async fn open(data_root: &Path, sink: FanoutSink) -> Result<Arc<dyn Store>> {
-    Ok(Arc::new(sqlite::SqliteStore::open(&data_root.join("hypersend.db"), sink).await?))
+pub async fn open(database: &Path, sink: FanoutSink) -> Result<Arc<dyn Store>> {
+    Ok(Arc::new(sqlite::SqliteStore::open(database, sink).await?))
 }
 
 /// The acts.

@@ -1,0 +1,60 @@
+//! Whatever bytes arrive at whatever point of a stream: they are refused or read, and what was read can be written and
+//! read again.
+
+#![no_main]
+
+use hypersend_protocol::{
+    account::{Done, Profile},
+    chat::{Chat, ChatIntent, ChatOpened, ChatPage, ChatUpdate, MessagePage, Posted},
+    event::EventUpdate,
+    file::{FileInfo, FilePage, RangeFollows, RangeStored, UploadState, Values},
+    frame::{Body, Frame, FrameSet, Header, encode},
+    refusal::Refusal,
+    session::{Hello, SessionNotice, Tokens, Welcome},
+    stream::Opening,
+};
+use libfuzzer_sys::fuzz_target;
+use std::fmt::Debug;
+
+/// What a reader does at a point where one of a set may arrive.
+fn read<S: FrameSet>(header: Header, bytes: &[u8]) -> Option<S> {
+    match header.admit::<S>() {
+        Ok(Body::Read(length)) => S::decode(header.kind, bytes.get(..length)?).ok(),
+        Ok(Body::Skip(_)) | Err(_) => None,
+    }
+}
+
+fn read_and_write<F: Frame + PartialEq + Debug>(header: Header, bytes: &[u8]) {
+    let Some(frame) = read::<F>(header, bytes) else { return };
+    // A body that left optional fields out may grow past the ceiling when they are written as null.
+    let Ok(written) = encode(&frame) else { return };
+    let (header, start) = Header::parse(&written).expect("encode writes a header");
+    assert_eq!(read::<F>(header, &written[start..]), Some(frame));
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((header, start)) = Header::parse(bytes) else { return };
+    let rest = &bytes[start..];
+    read::<Opening>(header, rest);
+    read::<ChatIntent>(header, rest);
+    read::<ChatUpdate>(header, rest);
+    read::<EventUpdate>(header, rest);
+    read::<SessionNotice>(header, rest);
+    read_and_write::<Hello>(header, rest);
+    read_and_write::<Welcome>(header, rest);
+    read_and_write::<Refusal>(header, rest);
+    read_and_write::<Tokens>(header, rest);
+    read_and_write::<Profile>(header, rest);
+    read_and_write::<Done>(header, rest);
+    read_and_write::<Chat>(header, rest);
+    read_and_write::<ChatPage>(header, rest);
+    read_and_write::<MessagePage>(header, rest);
+    read_and_write::<Posted>(header, rest);
+    read_and_write::<ChatOpened>(header, rest);
+    read_and_write::<FileInfo>(header, rest);
+    read_and_write::<FilePage>(header, rest);
+    read_and_write::<UploadState>(header, rest);
+    read_and_write::<Values>(header, rest);
+    read_and_write::<RangeStored>(header, rest);
+    read_and_write::<RangeFollows>(header, rest);
+});

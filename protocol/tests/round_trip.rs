@@ -1,0 +1,240 @@
+//! Whatever the limits allow to be written is read back the same.
+
+use hypersend_protocol::{
+    account::{FindUser, Profile},
+    chat::{
+        AddMembers, Chat, ChatIntent, ChatKind, ChatPage, ChatPosition, ChatSummary, ChatUpdate, CreateGroup,
+        ListChats, Member, Message, MessagePage, Post, PostMessage, Role,
+    },
+    event::{Event, EventUpdate, Happening, OpenEvents},
+    file::{BeginUpload, FileCard, FileInfo, FilePage, UploadState, Values},
+    frame::{Body, Frame, FrameSet, Header, encode},
+    hash::{ChunkValue, RootHash, UploadKey},
+    id::{ChatId, ClientId, Cursor, FileId, Revision, Seq, SessionId, UserId},
+    name::{ChatTitle, DisplayName, Email, FileName, MessageText, Password, Token},
+    refusal::{ErrorCode, Refusal},
+    session::{Auth, Hello, Tokens, Welcome},
+    stream::Opening,
+    time::UnixMillis,
+};
+use proptest::{collection::vec, option, prelude::*};
+use std::fmt::Debug;
+use uuid::Uuid;
+
+/// Writes a frame and reads it back, as one of those that may arrive at its place.
+fn there_and_back<S, F>(frame: F) -> Result<(), TestCaseError>
+where
+    S: FrameSet + From<F> + PartialEq + Debug,
+    F: Frame,
+{
+    let bytes = encode(&frame).map_err(|e| TestCaseError::fail(e.to_string()))?;
+    let (header, start) = Header::parse(&bytes).expect("a whole frame has a whole header");
+    prop_assert_eq!(header.kind, F::KIND);
+    prop_assert_eq!(header.admit::<S>(), Ok(Body::Read(bytes.len() - start)));
+    prop_assert_eq!(S::decode(header.kind, &bytes[start..]), Ok(S::from(frame)));
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn session_frames(hello in hello(), welcome in welcome(), refusal in refusal()) {
+        there_and_back::<Hello, _>(hello)?;
+        there_and_back::<Welcome, _>(welcome)?;
+        there_and_back::<Refusal, _>(refusal)?;
+    }
+
+    #[test]
+    fn openings(
+        email in email(), chat in id(ChatId), client_id in id(ClientId), title in title(), members in vec(email(), 0..20),
+        post in post(), after in option::of(position()), limit: u32, key: [u8; 32], name in file_name(), size: u64,
+        cursor in option::of(any::<u64>().prop_map(Cursor)),
+    ) {
+        there_and_back::<Opening, _>(FindUser { email })?;
+        there_and_back::<Opening, _>(CreateGroup { client_id, title, members: members.clone() })?;
+        there_and_back::<Opening, _>(AddMembers { chat, members })?;
+        there_and_back::<Opening, _>(PostMessage { chat, post })?;
+        there_and_back::<Opening, _>(ListChats { after, limit })?;
+        there_and_back::<Opening, _>(BeginUpload { key: UploadKey(key), name, size })?;
+        there_and_back::<Opening, _>(OpenEvents { after: cursor })?;
+    }
+
+    #[test]
+    fn chats(chat in chat(), page in chat_page(), messages in vec(message(), 0..5), more: bool) {
+        there_and_back::<Chat, _>(chat)?;
+        there_and_back::<ChatPage, _>(page)?;
+        there_and_back::<MessagePage, _>(MessagePage { messages, more })?;
+    }
+
+    #[test]
+    fn chat_and_event_streams(post in post(), message in message(), event in event()) {
+        there_and_back::<ChatIntent, _>(post)?;
+        there_and_back::<ChatUpdate, _>(message)?;
+        there_and_back::<EventUpdate, _>(event)?;
+    }
+
+    #[test]
+    fn files(
+        upload in upload(), files in vec(file(), 0..10), more: bool, values in vec(any::<[u8; 32]>().prop_map(ChunkValue), 0..99),
+    ) {
+        there_and_back::<UploadState, _>(upload)?;
+        there_and_back::<FilePage, _>(FilePage { files, more })?;
+        prop_assert_eq!(Values::pack(&values).unpack(), Some(values.clone()));
+        there_and_back::<Values, _>(Values::pack(&values))?;
+    }
+
+    #[test]
+    fn values_that_are_cut_are_none(values in vec(any::<u8>(), 0..99)) {
+        let whole = values.len() % 32 == 0;
+        prop_assert_eq!(Values { values }.unpack().is_some(), whole);
+    }
+}
+
+fn id<I: Debug>(make: fn(Uuid) -> I) -> impl Strategy<Value = I> {
+    any::<[u8; 16]>().prop_map(move |bytes| make(Uuid::from_bytes(bytes)))
+}
+
+fn at() -> impl Strategy<Value = UnixMillis> {
+    any::<u64>().prop_map(UnixMillis)
+}
+
+fn seq() -> impl Strategy<Value = Seq> {
+    any::<u64>().prop_map(Seq)
+}
+
+fn email() -> impl Strategy<Value = Email> {
+    let raw = "[\\PC]{1,12}@[\\p{L}\\p{N}]{1,12}(\\.[a-zA-Z0-9]{1,8}){0,3}";
+    raw.prop_filter_map("an email address", |raw| Email::parse(&raw).ok())
+}
+
+fn name() -> impl Strategy<Value = DisplayName> {
+    "\\PC{1,25}".prop_filter_map("a display name", |raw| DisplayName::parse(&raw).ok())
+}
+
+fn title() -> impl Strategy<Value = ChatTitle> {
+    "\\PC{1,50}".prop_filter_map("a title", |raw| ChatTitle::parse(&raw).ok())
+}
+
+fn file_name() -> impl Strategy<Value = FileName> {
+    "[^/\\\\\\p{Cc}]{1,60}".prop_filter_map("a file name", |raw| FileName::parse(&raw).ok())
+}
+
+fn text() -> impl Strategy<Value = MessageText> {
+    "[\\PC\n\r\t]{1,400}".prop_filter_map("a message", |raw| MessageText::parse(&raw).ok())
+}
+
+fn token() -> impl Strategy<Value = Token> {
+    "[!-~]{1,1024}".prop_map(|raw| Token::parse(&raw).expect("printable ASCII"))
+}
+
+fn tokens() -> impl Strategy<Value = Tokens> {
+    (token(), at(), token(), at()).prop_map(|(access, access_expires, refresh, refresh_expires)| Tokens {
+        access,
+        access_expires,
+        refresh,
+        refresh_expires,
+    })
+}
+
+fn profile() -> impl Strategy<Value = Profile> {
+    (id(UserId), email(), name()).prop_map(|(id, email, name)| Profile { id, email, name })
+}
+
+fn hello() -> impl Strategy<Value = Hello> {
+    let password = || "[^\0]{1,18}".prop_map(|raw| Password::parse(&raw).expect("no NUL and at most 72 bytes"));
+    let auth = prop_oneof![
+        (email(), name(), password()).prop_map(|(email, name, password)| Auth::Register { email, name, password }),
+        (email(), password()).prop_map(|(email, password)| Auth::Login { email, password }),
+        token().prop_map(|token| Auth::Access { token }),
+        token().prop_map(|token| Auth::Refresh { token }),
+    ];
+    let words = (any::<u32>(), vec("[a-z]{1,20}", 0..5), "\\PC{0,25}", auth);
+    words.prop_map(|(version, features, agent, auth)| Hello { version, features, agent, auth })
+}
+
+fn welcome() -> impl Strategy<Value = Welcome> {
+    let features = vec("[a-z]{1,20}", 0..5);
+    (any::<u32>(), features, profile(), id(SessionId), option::of(tokens()), at()).prop_map(
+        |(version, features, me, session, tokens, now)| Welcome { version, features, me, session, tokens, now },
+    )
+}
+
+fn refusal() -> impl Strategy<Value = Refusal> {
+    (any::<u16>(), "\\PC{0,600}", option::of(any::<u64>()), option::of(any::<u64>())).prop_map(
+        |(code, message, retry_after_ms, limit)| Refusal {
+            retry_after_ms,
+            limit,
+            ..Refusal::new(ErrorCode::from(code), message)
+        },
+    )
+}
+
+fn kind() -> impl Strategy<Value = ChatKind> {
+    prop_oneof![Just(ChatKind::Direct), Just(ChatKind::Group)]
+}
+
+fn chat() -> impl Strategy<Value = Chat> {
+    let role = prop_oneof![Just(Role::Member), Just(Role::Owner)];
+    let member = (profile(), role, seq()).prop_map(|(profile, role, read)| Member { profile, role, read });
+    (id(ChatId), kind(), option::of(title()), vec(member, 0..8), seq(), any::<u64>().prop_map(Revision))
+        .prop_map(|(id, kind, title, members, last, revision)| Chat { id, kind, title, members, last, revision })
+}
+
+fn position() -> impl Strategy<Value = ChatPosition> {
+    (at(), id(ChatId)).prop_map(|(active, id)| ChatPosition { active, id })
+}
+
+fn chat_page() -> impl Strategy<Value = ChatPage> {
+    let summary = (id(ChatId), kind(), title(), option::of(profile()), option::of(message()), any::<u64>(), at())
+        .prop_map(|(id, kind, title, peer, last_message, unread, active)| ChatSummary {
+            id,
+            kind,
+            title: title.into(),
+            peer,
+            last_message,
+            unread,
+            active,
+        });
+    (vec(summary, 0..5), option::of(position())).prop_map(|(chats, next)| ChatPage { chats, next })
+}
+
+fn message() -> impl Strategy<Value = Message> {
+    let card = (id(FileId), file_name(), any::<u64>()).prop_map(|(id, name, size)| FileCard { id, name, size });
+    let place = (id(ChatId), seq(), id(UserId), id(ClientId), at());
+    let content = (option::of(text()), vec(card, 0..5), option::of(seq()), option::of(at()), any::<u64>());
+    (place, content).prop_map(|((chat, seq, sender, client_id, at), (text, files, reply_to, deleted, revision))| {
+        let revision = Revision(revision);
+        Message { chat, seq, sender, client_id, at, text, files, reply_to, deleted, revision }
+    })
+}
+
+fn post() -> impl Strategy<Value = Post> {
+    (id(ClientId), option::of(text()), vec(id(FileId), 0..5), option::of(seq()))
+        .prop_map(|(client_id, text, files, reply_to)| Post { client_id, text, files, reply_to })
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let (chat, user) = (|| id(ChatId), || id(UserId));
+    let revision = any::<u64>().prop_map(Revision);
+    let what = prop_oneof![
+        message().prop_map(|message| Happening::Posted { message }),
+        (chat(), seq(), revision).prop_map(|(chat, seq, revision)| Happening::Changed { chat, seq, revision }),
+        (chat(), user()).prop_map(|(chat, user)| Happening::Joined { chat, user }),
+        (chat(), user()).prop_map(|(chat, user)| Happening::Left { chat, user }),
+        (chat(), seq()).prop_map(|(chat, seq)| Happening::Read { chat, seq }),
+    ];
+    (any::<u64>(), at(), what).prop_map(|(cursor, at, what)| Event { cursor: Cursor(cursor), at, what })
+}
+
+fn file() -> impl Strategy<Value = FileInfo> {
+    (id(FileId), file_name(), any::<u64>(), any::<u64>(), any::<[u8; 32]>(), id(UserId), at()).prop_map(
+        |(id, name, size, chunk_size, root, owner, at)| {
+            let root = RootHash(root);
+            FileInfo { id, name, size, chunk_size, root, owner, at }
+        },
+    )
+}
+
+fn upload() -> impl Strategy<Value = UploadState> {
+    (id(FileId), any::<u64>(), vec(any::<u8>(), 0..300), option::of(file()))
+        .prop_map(|(file, chunk_size, stored, finished)| UploadState { file, chunk_size, stored, finished })
+}

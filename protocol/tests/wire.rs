@@ -1,0 +1,19 @@
+//! The wire, held to its golden bytes, its limits and its document.
+//!
+//! | module | what it checks |
+//! | --- | --- |
+//! | [`examples`] | one fixed value of every frame; the list that the others go through |
+//! | [`golden`] | the bytes never change, and none of the frames was forgotten |
+//! | [`round_trip`] | whatever is written is read back the same |
+//! | [`ceilings`] | the largest value that the limits allow fits, and not much more |
+//! | [`hostile`] | bytes made to hurt are refused, cheaply |
+//! | [`spec`] | `docs/protocol.md` says what the code does |
+
+#![expect(clippy::unwrap_used, reason = "a fixed value that its own parser refuses is a failed test")]
+
+mod ceilings;
+mod examples;
+mod golden;
+mod hostile;
+mod round_trip;
+mod spec;

@@ -1,0 +1,180 @@
+//! The TLS certificate: the operator's files, or a development certificate made at first start.
+//!
+//! A development certificate is self-signed and lives for ten years: clients pin it on first use, as ssh does with host
+//! keys, so replacing it is an event that they are loudly told of.
+
+use crate::settings::{Settings, TlsFiles};
+use hypersend_quic::tls;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, date_time_ymd};
+use rustls::{
+    ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+use sha2::{Digest, Sha256};
+use std::{
+    fs,
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+/// The server has no usable certificate.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// A PEM file cannot be read.
+    #[error("read {}", path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// A file holds no certificate.
+    #[error("{} holds no certificate; give a PEM file with the whole chain", .0.display())]
+    Empty(PathBuf),
+    /// Certificate and key do not belong together, or are of an unusable kind.
+    #[error("use the certificate {} with its key", cert.display())]
+    Unusable {
+        /// The certificate's file.
+        cert: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
+    /// The development certificate cannot be made.
+    #[error("make a development certificate for {names:?}; check SERVER_NAMES")]
+    Make {
+        /// Its names.
+        names: Vec<String>,
+        /// Why.
+        source: rcgen::Error,
+    },
+    /// It cannot be kept.
+    #[error("write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A certificate ready for use.
+#[derive(Debug)]
+pub struct Certificate {
+    /// TLS 1.3 with this certificate; no protocols set.
+    pub tls: ServerConfig,
+    /// SHA-256 of the leaf certificate: what clients that pin it show.
+    pub fingerprint: [u8; 32],
+    /// Whether it is a development certificate.
+    pub development: bool,
+}
+
+impl Certificate {
+    /// Loads the certificate that the settings name, or makes one.
+    pub fn load(settings: &Settings) -> Result<Self, CertificateError> {
+        match &settings.tls {
+            Some(files) => read(files, false),
+            None => {
+                let dir = &settings.certs_dir;
+                let files = TlsFiles { cert: dir.join("dev-cert.pem"), key: dir.join("dev-key.pem") };
+                if !(files.cert.exists() && files.key.exists()) {
+                    make(&files, &settings.server_names)?;
+                }
+                read(&files, true)
+            }
+        }
+    }
+}
+
+fn read(files: &TlsFiles, development: bool) -> Result<Certificate, CertificateError> {
+    let pem = |path: &Path| {
+        let path = path.to_owned();
+        move |source| CertificateError::Pem { path, source }
+    };
+    let chain: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(&files.cert).and_then(Iterator::collect);
+    let chain = chain.map_err(pem(&files.cert))?;
+    let Some(leaf) = chain.first() else { return Err(CertificateError::Empty(files.cert.clone())) };
+    let fingerprint = Sha256::digest(leaf).into();
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(pem(&files.key))?;
+    let tls = ServerConfig::builder_with_provider(tls::provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+        .map_err(|source| CertificateError::Unusable { cert: files.cert.clone(), source })?;
+    Ok(Certificate { tls, fingerprint, development })
+}
+
+fn make(files: &TlsFiles, names: &[String]) -> Result<(), CertificateError> {
+    let made = || {
+        let mut params = CertificateParams::new(names.to_vec())?;
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, "HyperSend development certificate");
+        let today = time_of_day_one();
+        params.not_before = date_time_ymd(today, 1, 1);
+        params.not_after = date_time_ymd(today + 10, 1, 1);
+        let key = KeyPair::generate()?;
+        let cert = params.self_signed(&key)?;
+        Ok((cert.pem(), key.serialize_pem()))
+    };
+    let (cert, key) = made().map_err(|source| CertificateError::Make { names: names.to_vec(), source })?;
+    // The key first: without it the certificate is not taken for complete.
+    write_private(&files.key, &key)?;
+    write_private(&files.cert, &cert)
+}
+
+/// The year, by the clock.
+fn time_of_day_one() -> i32 {
+    let days = crate::clock::now().0 / 86_400_000;
+    // Every year counted as 365.2425 days lands in the right year but for a day at its edges, which does not matter here:
+    // the certificate is valid from the first of January.
+    1970 + i32::try_from(days * 10_000 / 3_652_425).expect("some thousand years")
+}
+
+/// Writes a file that only its owner may read.
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), CertificateError> {
+    let write = || {
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir)?;
+        }
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    };
+    write().map_err(|source| CertificateError::Write { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn settings(dir: &Path) -> Settings {
+        Settings { certs_dir: dir.to_owned(), ..Settings::default() }
+    }
+
+    #[test]
+    fn the_development_certificate_is_made_once_and_kept_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Certificate::load(&settings(dir.path())).unwrap();
+        let again = Certificate::load(&settings(dir.path())).unwrap();
+        assert!(first.development);
+        assert_eq!(first.fingerprint, again.fingerprint);
+        let mode = fs::metadata(dir.path().join("dev-key.pem")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn unusable_files_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = TlsFiles { cert: dir.path().join("c.pem"), key: dir.path().join("k.pem") };
+        let with = |files: &TlsFiles| Settings { tls: Some(files.clone()), ..settings(dir.path()) };
+        let message = Certificate::load(&with(&files)).unwrap_err().to_string();
+        assert!(message.contains("c.pem"), "{message}");
+        fs::write(&files.cert, "").unwrap();
+        assert!(matches!(Certificate::load(&with(&files)), Err(CertificateError::Empty(_))));
+        make(&files, &["localhost".into()]).unwrap();
+        let other = TlsFiles { cert: files.cert, key: dir.path().join("other.pem") };
+        make(&TlsFiles { cert: dir.path().join("x.pem"), key: other.key.clone() }, &["localhost".into()]).unwrap();
+        assert!(matches!(Certificate::load(&with(&other)), Err(CertificateError::Unusable { .. })));
+    }
+}

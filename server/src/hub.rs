@@ -1,0 +1,198 @@
+//! Who is listening, and telling them. Lives in memory: a listener who misses something reads it from the store.
+//!
+//! Three kinds of topic: a chat (for those who have it open), a user (for their event streams), a session (for its
+//! connections). A topic exists while somebody listens to it. A listener that falls more than [`BACKLOG`] behind is told
+//! that it has, instead of slowing anybody down.
+
+use crate::store::events::{Fanout, Happening};
+use hypersend_protocol::id::{ChatId, Cursor, SessionId, UserId};
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+use tokio::sync::broadcast;
+
+/// How many notices wait for a slow listener, each the size of a pointer or two. Idle connections are many, so this is
+/// small; falling behind costs a query.
+pub const BACKLOG: usize = 64;
+
+/// The hub; cloning shares it.
+#[derive(Clone, Debug, Default)]
+pub struct Hub(Arc<Topics>);
+
+#[derive(Debug, Default)]
+struct Topics {
+    chats: Topic<ChatId, ChatNotice>,
+    users: Topic<UserId, UserNotice>,
+    sessions: Topic<SessionId, ()>,
+}
+
+/// What those hear who have a chat open.
+#[derive(Clone, Debug)]
+pub enum ChatNotice {
+    /// An act was committed.
+    Committed(Arc<Fanout>),
+    /// A member is typing.
+    Typing(UserId),
+}
+
+/// What a user's event streams hear: a committed act, and its place in the user's feed.
+#[derive(Clone, Debug)]
+pub struct UserNotice {
+    /// The place.
+    pub cursor: Cursor,
+    /// The act.
+    pub fanout: Arc<Fanout>,
+}
+
+impl Hub {
+    /// Tells everybody concerned of a committed act. Never blocks.
+    pub fn committed(&self, fanout: Fanout) {
+        let fanout = Arc::new(fanout);
+        self.0.chats.tell(fanout.chat, || ChatNotice::Committed(fanout.clone()));
+        for &(user, cursor) in &fanout.to {
+            self.0.users.tell(user, || UserNotice { cursor, fanout: fanout.clone() });
+        }
+    }
+
+    /// Tells those who have the chat open that a member is typing.
+    pub fn typing(&self, chat: ChatId, user: UserId) {
+        self.0.chats.tell(chat, || ChatNotice::Typing(user));
+    }
+
+    /// Tells a session's connections that it has ended.
+    pub fn session_ended(&self, session: SessionId) {
+        self.0.sessions.tell(session, || ());
+    }
+
+    /// Listens to a chat.
+    pub fn chat(&self, chat: ChatId) -> Listener<ChatId, ChatNotice> {
+        self.0.chats.listen(chat)
+    }
+
+    /// Listens to a user's feed.
+    pub fn user(&self, user: UserId) -> Listener<UserId, UserNotice> {
+        self.0.users.listen(user)
+    }
+
+    /// Listens for a session's end.
+    pub fn session(&self, session: SessionId) -> Listener<SessionId, ()> {
+        self.0.sessions.listen(session)
+    }
+}
+
+impl Happening {
+    /// The user whom this happening takes out of the chat.
+    pub fn leaver(&self) -> Option<UserId> {
+        match self {
+            Self::Left(user) => Some(*user),
+            _ => None,
+        }
+    }
+}
+
+type Senders<K, T> = Mutex<HashMap<K, broadcast::Sender<T>>>;
+
+#[derive(Debug)]
+struct Topic<K, T>(Arc<Senders<K, T>>);
+
+impl<K, T> Default for Topic<K, T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<K: Hash + Eq + Copy, T: Clone> Topic<K, T> {
+    fn tell(&self, key: K, notice: impl FnOnce() -> T) {
+        let senders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = senders.get(&key) {
+            // Nobody listening any more is as good as told.
+            let _ = sender.send(notice());
+        }
+    }
+
+    fn listen(&self, key: K) -> Listener<K, T> {
+        let mut senders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = senders.entry(key).or_insert_with(|| broadcast::Sender::new(BACKLOG));
+        Listener { receiver: sender.subscribe(), key, senders: Arc::downgrade(&self.0) }
+    }
+}
+
+/// The listener has fallen behind: what it missed is in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missed;
+
+/// Somebody listening to a topic; stops when dropped.
+#[derive(Debug)]
+pub struct Listener<K: Hash + Eq, T> {
+    receiver: broadcast::Receiver<T>,
+    key: K,
+    senders: Weak<Senders<K, T>>,
+}
+
+impl<K: Hash + Eq, T: Clone> Listener<K, T> {
+    /// The next notice. Cancel safe.
+    pub async fn next(&mut self) -> Result<T, Missed> {
+        // The topic outlives its listeners, so the only error is having fallen behind.
+        self.receiver.recv().await.map_err(|_| Missed)
+    }
+}
+
+impl<K: Hash + Eq, T> Drop for Listener<K, T> {
+    fn drop(&mut self) {
+        let Some(senders) = self.senders.upgrade() else { return };
+        let mut senders = senders.lock().unwrap_or_else(PoisonError::into_inner);
+        if senders.get(&self.key).is_some_and(|sender| sender.receiver_count() == 1) {
+            senders.remove(&self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hypersend_protocol::time::UnixMillis;
+    use uuid::Uuid;
+
+    fn chat(n: u128) -> ChatId {
+        ChatId(Uuid::from_u128(n))
+    }
+
+    fn user(n: u128) -> UserId {
+        UserId(Uuid::from_u128(n))
+    }
+
+    #[tokio::test]
+    async fn an_act_reaches_the_chat_and_the_feeds_it_is_in() {
+        let hub = Hub::default();
+        let (mut open, mut feed, mut other) = (hub.chat(chat(1)), hub.user(user(1)), hub.user(user(2)));
+        let to = vec![(user(1), Cursor(7))];
+        hub.committed(Fanout { chat: chat(1), at: UnixMillis(5), what: Happening::Joined(user(1)), to });
+        assert!(matches!(open.next().await, Ok(ChatNotice::Committed(_))));
+        assert_eq!(feed.next().await.unwrap().cursor, Cursor(7));
+        hub.committed(Fanout { chat: chat(2), at: UnixMillis(6), what: Happening::Joined(user(2)), to: vec![(user(2), Cursor(1))] });
+        assert_eq!(other.next().await.unwrap().fanout.chat, chat(2));
+    }
+
+    #[tokio::test]
+    async fn a_slow_listener_is_told_and_goes_on() {
+        let hub = Hub::default();
+        let mut open = hub.chat(chat(1));
+        for n in 0..=BACKLOG as u128 {
+            hub.typing(chat(1), user(n));
+        }
+        assert_eq!(open.next().await.unwrap_err(), Missed);
+        assert!(matches!(open.next().await, Ok(ChatNotice::Typing(first)) if first == user(1)));
+    }
+
+    #[test]
+    fn a_topic_lives_as_long_as_its_listeners() {
+        let hub = Hub::default();
+        let (first, second) = (hub.chat(chat(1)), hub.chat(chat(1)));
+        drop(first);
+        assert_eq!(hub.0.chats.0.lock().unwrap().len(), 1);
+        drop(second);
+        assert!(hub.0.chats.0.lock().unwrap().is_empty());
+    }
+}

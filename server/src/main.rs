@@ -1,0 +1,78 @@
+//! `hypersend-server`: reads the settings, runs the server until SIGTERM or SIGINT.
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use data_encoding::HEXLOWER;
+use hypersend_server::{
+    Server, Settings,
+    settings::{Environment, Flags, LogFormat, read_dotenv},
+};
+use std::{
+    io::{IsTerminal, Write},
+    path::Path,
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> std::process::ExitCode {
+    let flags = Flags::parse();
+    match run(&flags) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hypersend-server: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(flags: &Flags) -> Result<()> {
+    let mut environment: Environment = read_dotenv(Path::new(".env"))?;
+    environment.extend(std::env::vars());
+    let settings = Settings::load(flags, &environment)?;
+    log_to_stderr(&settings)?;
+    for line in settings.to_string().lines() {
+        tracing::info!(setting = line, "effective");
+    }
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?.block_on(serve(&settings))
+}
+
+async fn serve(settings: &Settings) -> Result<()> {
+    // Before anything is announced, so that whoever reads the announcement may signal at once.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let server = Server::start(settings).await?;
+    let certificate = server.certificate();
+    let kind = if certificate.development { "development" } else { "operator's" };
+    tracing::info!(kind, sha256 = HEXLOWER.encode(&certificate.fingerprint), "certificate");
+    let stopping = CancellationToken::new();
+    let address = server.local_addr()?;
+    let running = tokio::spawn(server.run(stopping.clone()));
+    announce(address)?;
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
+        _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),
+    }
+    stopping.cancel();
+    running.await.context("run the server")?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The one line on standard output, which scripts wait for.
+fn announce(address: std::net::SocketAddr) -> Result<()> {
+    let mut out = std::io::stdout();
+    writeln!(out, "listening on {address}")?;
+    out.flush()?;
+    Ok(())
+}
+
+fn log_to_stderr(settings: &Settings) -> Result<()> {
+    let filter = EnvFilter::try_new(&settings.log).with_context(|| format!("LOG={:?}", settings.log))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match settings.log_format {
+        LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => log.json().init(),
+    }
+    Ok(())
+}

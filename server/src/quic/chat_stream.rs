@@ -1,0 +1,165 @@
+//! An open chat: what it was, then what happens.
+//!
+//! The store is the truth and the hub only says when to look. The stream listens first and reads then, so nothing falls
+//! between; it knows the last number and the last revision that it has sent, so nothing comes twice. Whatever is not the
+//! next in line (a gap after falling behind) is read from the store.
+
+use super::{
+    connection::{Ending, Peer, gone},
+    wire,
+};
+use crate::{
+    hub::{ChatNotice, Missed},
+    services::ChatError,
+    store::{
+        events::{Fanout, Happening},
+        messages::Message,
+    },
+};
+use hypersend_protocol::{
+    chat::{
+        ChatIntent, ChatOpened, MembersChanged, MessageChanged, OpenChat, Post, PostRefused, ReadBy, TypingBy,
+    },
+    frame::Frame,
+    id::{ChatId, Revision, Seq},
+    refusal::{ErrorCode, Refusal},
+};
+use hypersend_quic::frames::{FrameReader, RecvError, send};
+use quinn::SendStream;
+
+pub(super) async fn serve(
+    peer: &Peer,
+    open: OpenChat,
+    out: &mut SendStream,
+    reader: &mut FrameReader,
+) -> Result<(), Ending> {
+    let chats = &peer.services.chats;
+    let mut notices = chats.hub().chat(open.chat);
+    let chat = chats.chat(&peer.me, open.chat).await?;
+    send(out, &ChatOpened { chat: wire::chat(chat) }).await.map_err(gone)?;
+    let mut stream = ChatStream { peer, out, chat: open.chat, seq: open.after, revision: open.revision };
+    stream.catch_up().await?;
+    loop {
+        tokio::select! {
+            notice = notices.next() => match notice {
+                Ok(ChatNotice::Committed(fanout)) => stream.committed(&fanout).await?,
+                Ok(ChatNotice::Typing(user)) if user != peer.me.id() => stream.say(&TypingBy { user }).await?,
+                Ok(ChatNotice::Typing(_)) => {}
+                Err(Missed) => stream.start_over().await?,
+            },
+            intent = reader.next::<ChatIntent>() => match intent {
+                Ok(Some(intent)) => stream.intent(intent).await?,
+                Ok(None) => return Ok(()),
+                Err(RecvError::Frame(error)) => return Err(error.into()),
+                Err(_) => return Err(Ending::Gone),
+            },
+            () = peer.stopping.cancelled() => return Ok(()),
+        }
+    }
+}
+
+struct ChatStream<'a> {
+    peer: &'a Peer,
+    out: &'a mut SendStream,
+    chat: ChatId,
+    /// The last message sent.
+    seq: Seq,
+    /// The last change sent, or overtaken by sending the message as changed.
+    revision: Revision,
+}
+
+impl ChatStream<'_> {
+    async fn say<F: Frame>(&mut self, frame: &F) -> Result<(), Ending> {
+        send(self.out, frame).await.map_err(gone)
+    }
+
+    /// Sends what the store has beyond what was sent: changes to what the client holds, then new messages.
+    async fn catch_up(&mut self) -> Result<(), Ending> {
+        loop {
+            let changed = self.peer.services.chats.messages_changed(self.chat, self.revision).await?;
+            let Some(last) = changed.last() else { break };
+            self.revision = last.revision;
+            for message in changed {
+                // What the client does not hold yet it gets below, as it is now.
+                if message.seq <= self.seq {
+                    self.say(&MessageChanged { message: wire::message(message) }).await?;
+                }
+            }
+        }
+        loop {
+            let messages = self.peer.services.chats.messages_after(self.chat, self.seq).await?;
+            if messages.is_empty() {
+                return Ok(());
+            }
+            for message in messages {
+                self.seq = message.seq;
+                self.say(&wire::message(message)).await?;
+            }
+        }
+    }
+
+    /// After notices were missed: everything that they could have said.
+    async fn start_over(&mut self) -> Result<(), Ending> {
+        self.members().await?;
+        self.catch_up().await
+    }
+
+    /// The chat as it is now; the end of the stream for somebody who is no longer in it.
+    async fn members(&mut self) -> Result<(), Ending> {
+        let chat = self.peer.services.chats.chat(&self.peer.me, self.chat).await?;
+        self.say(&MembersChanged { chat: wire::chat(chat) }).await
+    }
+
+    async fn committed(&mut self, fanout: &Fanout) -> Result<(), Ending> {
+        match &fanout.what {
+            Happening::Posted(message) => self.posted(message).await,
+            Happening::Changed(message) => self.changed(message).await,
+            Happening::Joined(_) => self.members().await,
+            Happening::Left(user) if *user == self.peer.me.id() => {
+                Err(Refusal::new(ErrorCode::NotFound, "you are no longer in this chat").into())
+            }
+            Happening::Left(_) => self.members().await,
+            Happening::Read(user, seq) => self.say(&ReadBy { user: *user, seq: *seq }).await,
+        }
+    }
+
+    async fn posted(&mut self, message: &Message) -> Result<(), Ending> {
+        if message.seq == self.seq.next() {
+            self.seq = message.seq;
+            return self.say(&wire::message(message.clone())).await;
+        }
+        if message.seq > self.seq { self.catch_up().await } else { Ok(()) }
+    }
+
+    async fn changed(&mut self, message: &Message) -> Result<(), Ending> {
+        if message.seq <= self.seq && message.revision == self.revision.next() {
+            self.revision = message.revision;
+            return self.say(&MessageChanged { message: wire::message(message.clone()) }).await;
+        }
+        if message.revision > self.revision { self.catch_up().await } else { Ok(()) }
+    }
+
+    async fn intent(&mut self, intent: ChatIntent) -> Result<(), Ending> {
+        let chats = &self.peer.services.chats;
+        match intent {
+            ChatIntent::Post(post) => self.post(post).await,
+            ChatIntent::Typing(_) => {
+                chats.hub().typing(self.chat, self.peer.me.id());
+                Ok(())
+            }
+            ChatIntent::Read(read) => {
+                chats.mark_read(&self.peer.me, self.chat, read.seq).await?;
+                Ok(())
+            }
+        }
+    }
+
+    async fn post(&mut self, post: Post) -> Result<(), Ending> {
+        let client_id = post.client_id;
+        match self.peer.services.chats.post(&self.peer.me, self.chat, post).await {
+            Ok(posted) => self.say(&posted).await,
+            Err(error @ ChatError::NoChat) => Err(error.into()),
+            Err(error) => self.say(&PostRefused { client_id, refusal: error.into() }).await,
+        }
+    }
+}

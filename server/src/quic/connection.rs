@@ -1,0 +1,227 @@
+//! One connection: greeted once, then a task for each stream, until either side has enough.
+
+use super::{chat_stream, chunks, event_stream, greeting::greet, listener::GRACE, requests};
+use crate::{
+    clock,
+    services::{AccountError, Caller, Services},
+};
+use hypersend_protocol::{
+    limit::HELLO_TIMEOUT,
+    refusal::{ErrorCode, Refusal},
+    session::{GoingAway, Hello},
+    stream::{Opening, priority},
+};
+use hypersend_quic::{
+    frames::{FrameReader, RecvError, close_code, send},
+    transport,
+};
+use quinn::{Connection, RecvStream, SendStream};
+use std::{sync::Arc, time::Duration};
+use tokio::{task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+/// What the streams of one connection share.
+pub(super) struct Peer {
+    pub(super) me: Caller,
+    pub(super) services: Services,
+    pub(super) bulk: chunks::Bulk,
+    /// Cancelled when the server stops: streams that live long end, streams that do not finish.
+    pub(super) stopping: CancellationToken,
+    /// Cancelled by a logout on this connection, after its answer.
+    pub(super) logged_out: CancellationToken,
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve(connection: Connection, services: Services, stopping: CancellationToken) {
+    let span = tracing::info_span!("connection", peer = %connection.remote_address());
+    async {
+        let (peer, session) = match timeout(HELLO_TIMEOUT, admit(&connection, services, stopping)).await {
+            Ok(Ok(admitted)) => admitted,
+            Ok(Err(Rejected::Refused(refusal))) => {
+                tracing::debug!(code = %refusal.code, "caller refused");
+                return close(&connection, refusal.code);
+            }
+            Ok(Err(Rejected::Gone)) => return,
+            Err(_) => return close(&connection, ErrorCode::TimedOut),
+        };
+        tracing::debug!(user = %peer.me.id(), session = %peer.me.session, "connected");
+        let code = streams(&connection, Arc::new(peer), session).await;
+        close(&connection, code);
+        tracing::debug!(%code, "disconnected");
+    }
+    .instrument(span)
+    .await;
+}
+
+/// How long a refused caller has to take the refusal and go, before the connection is closed over it.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+enum Rejected {
+    /// Told why.
+    Refused(Refusal),
+    /// Nobody to tell.
+    Gone,
+}
+
+async fn admit(
+    connection: &Connection,
+    services: Services,
+    stopping: CancellationToken,
+) -> Result<(Peer, SendStream), Rejected> {
+    let (mut answer, stream) = connection.accept_bi().await.map_err(|_| Rejected::Gone)?;
+    let _ = answer.set_priority(priority::CHAT);
+    let greeted = match FrameReader::new(stream).expect::<Hello>().await {
+        Ok(hello) => greet(&services.accounts, connection.remote_address().ip(), hello).await,
+        Err(RecvError::Frame(error)) => Err(error.into()),
+        Err(_) => return Err(Rejected::Gone),
+    };
+    match greeted {
+        Ok((me, welcome)) => {
+            send(&mut answer, &welcome).await.map_err(|_| Rejected::Gone)?;
+            transport::welcome(connection);
+            let bulk = chunks::Bulk::default();
+            Ok((Peer { me, services, bulk, stopping, logged_out: CancellationToken::new() }, answer))
+        }
+        Err(refusal) => {
+            let told = send(&mut answer, &refusal).await;
+            let _ = answer.finish();
+            if told.is_ok() {
+                let _ = timeout(LAST_WORDS, answer.stopped()).await;
+            }
+            Err(Rejected::Refused(refusal))
+        }
+    }
+}
+
+/// Serves streams until the connection ends; says with which code to close it.
+async fn streams(connection: &Connection, peer: Arc<Peer>, mut session: SendStream) -> ErrorCode {
+    let over = session_over(&peer);
+    tokio::pin!(over);
+    let mut tasks = JoinSet::new();
+    let code = loop {
+        tokio::select! {
+            accepted = connection.accept_bi() => match accepted {
+                Ok((answer, stream)) => {
+                    tasks.spawn(serve_stream(peer.clone(), answer, stream).in_current_span());
+                }
+                Err(_) => break ErrorCode::Closed,
+            },
+            Some(_) = tasks.join_next() => {}
+            () = &mut over => break ErrorCode::SessionEnded,
+            () = peer.logged_out.cancelled() => break ErrorCode::SessionEnded,
+            () = peer.stopping.cancelled() => {
+                wind_down(connection, &peer, &mut session, &mut tasks).await;
+                break ErrorCode::Stopping;
+            }
+        }
+    };
+    // What a stream has begun on the disk or in the store runs to its end all the same; only the answers are dropped.
+    tasks.shutdown().await;
+    code
+}
+
+/// Returns when the session no longer speaks for its user: it was ended, or ran out. A refresh on another connection
+/// prolongs it, so at its known end the store is asked.
+async fn session_over(peer: &Peer) {
+    let accounts = &peer.services.accounts;
+    let mut ended = accounts.listen_for_end(peer.me.session);
+    loop {
+        // Asked once at the beginning too: the session may have ended just before this began to listen.
+        let left = match accounts.resume(peer.me.session).await {
+            Ok(caller) => caller.session_expires.since(clock::now()),
+            Err(AccountError::Store(_)) => Duration::from_secs(1),
+            Err(_) => return,
+        };
+        // Having missed a notice says the same as the notice: look.
+        let _ = timeout(left.max(Duration::from_secs(1)), ended.next()).await;
+    }
+}
+
+/// Tells the client, and lets what is in flight finish.
+async fn wind_down(connection: &Connection, peer: &Arc<Peer>, session: &mut SendStream, tasks: &mut JoinSet<()>) {
+    let grace_ms = u64::try_from(GRACE.as_millis()).expect("some seconds");
+    if send(session, &GoingAway { grace_ms }).await.is_err() {
+        return;
+    }
+    let _ = session.finish();
+    while !tasks.is_empty() {
+        tokio::select! {
+            _ = tasks.join_next() => {}
+            // Streams opened before the client heard are told to come back later.
+            accepted = connection.accept_bi() => match accepted {
+                Ok((answer, stream)) => {
+                    tasks.spawn(serve_stream(peer.clone(), answer, stream).in_current_span());
+                }
+                Err(_) => return,
+            },
+        }
+    }
+}
+
+async fn serve_stream(peer: Arc<Peer>, mut answer: SendStream, stream: RecvStream) {
+    let mut reader = FrameReader::new(stream);
+    let opening = match timeout(HELLO_TIMEOUT, reader.next::<Opening>()).await {
+        Ok(Ok(Some(opening))) => opening,
+        Ok(Err(RecvError::Frame(error))) => return refuse(answer, reader, error.into()).await,
+        Ok(Ok(None) | Err(_)) => return,
+        Err(_) => {
+            let refusal = Refusal::new(ErrorCode::TimedOut, "the stream did not say what it is");
+            return refuse(answer, reader, refusal).await;
+        }
+    };
+    if peer.stopping.is_cancelled() {
+        let refusal = Refusal::new(ErrorCode::Stopping, "the server is stopping; connect again in a moment");
+        return refuse(answer, reader, refusal).await;
+    }
+    let _ = answer.set_priority(match opening {
+        Opening::OpenChat(_) | Opening::OpenEvents(_) => priority::CHAT,
+        Opening::PutRange(_) | Opening::GetRange(_) => priority::BULK,
+        _ => priority::REQUEST,
+    });
+    let served = match opening {
+        Opening::OpenChat(open) => chat_stream::serve(&peer, open, &mut answer, &mut reader).await,
+        Opening::OpenEvents(open) => event_stream::serve(&peer, open, &mut answer, &mut reader).await,
+        Opening::PutRange(put) => chunks::put(&peer, put, &mut answer, &mut reader).await,
+        Opening::GetRange(get) => chunks::get(&peer, get, &mut answer).await,
+        request => requests::serve(&peer, request, &mut answer).await,
+    };
+    match served {
+        Ok(()) => {
+            let _ = answer.finish();
+        }
+        Err(Ending::Refused(refusal)) => refuse(answer, reader, refusal).await,
+        Err(Ending::Gone) => {}
+    }
+}
+
+/// Why a stream ends before its operation does.
+pub(super) enum Ending {
+    /// The client is told why.
+    Refused(Refusal),
+    /// The client is gone, or no longer listens.
+    Gone,
+}
+
+impl<E: Into<Refusal>> From<E> for Ending {
+    fn from(error: E) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+/// Nobody is left to answer.
+pub(super) fn gone<E>(_: E) -> Ending {
+    Ending::Gone
+}
+
+async fn refuse(mut answer: SendStream, mut reader: FrameReader, refusal: Refusal) {
+    // Raw bytes that follow a refused header are not wanted.
+    reader.stop(refusal.code);
+    if send(&mut answer, &refusal).await.is_ok() {
+        let _ = answer.finish();
+    }
+}
+
+fn close(connection: &Connection, code: ErrorCode) {
+    connection.close(close_code(code), code.slug().as_bytes());
+}

@@ -1,0 +1,131 @@
+//! The endpoint.
+
+use super::connection;
+use crate::services::Services;
+use hypersend_protocol::{ALPN, refusal::ErrorCode};
+use hypersend_quic::{frames::close_code, socket, transport};
+use quinn::{
+    Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime,
+    crypto::rustls::{HandshakeData, QuicServerConfig},
+};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::time::timeout;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// How long connections may take to finish what is in flight when the server stops.
+pub const GRACE: Duration = Duration::from_secs(7);
+
+/// How long to wait after that for the peers to hear of it.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The door did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The address cannot be bound.
+    #[error("listen on {address}; is another server running there?")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The certificate and key do not work together or with QUIC.
+    #[error("use the certificate")]
+    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A bound endpoint.
+#[derive(Debug)]
+pub struct Listener {
+    endpoint: Endpoint,
+    max_connections: usize,
+}
+
+impl Listener {
+    /// Binds the UDP port. `tls` needs a certificate; the protocols are set here.
+    pub fn bind(
+        address: SocketAddr,
+        mut tls: rustls::ServerConfig,
+        max_connections: usize,
+    ) -> Result<Self, ListenError> {
+        let bind = |source| ListenError::Bind { address, source };
+        // A protocol more (`h3`) is a line here and an arm in `serve`.
+        tls.alpn_protocols = vec![ALPN.to_vec()];
+        let crypto = QuicServerConfig::try_from(tls).map_err(|error| ListenError::Tls(error.into()))?;
+        let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+        config.transport_config(Arc::new(transport::server_config()));
+        let (socket, buffers) = socket::bind(address).map_err(bind)?;
+        if buffers.receive < socket::BUFFER_SIZE {
+            tracing::warn!(
+                granted = buffers.receive,
+                wanted = socket::BUFFER_SIZE,
+                "small receive buffer; raise net.core.rmem_max for full speed"
+            );
+        }
+        let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime));
+        Ok(Self { endpoint: endpoint.map_err(bind)?, max_connections })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.endpoint.local_addr()
+    }
+
+    /// Serves until `stopping` is cancelled; then tells the clients, lets what is in flight finish, and returns after at
+    /// most [`GRACE`] and a moment.
+    pub async fn run(self, services: Services, stopping: CancellationToken) {
+        let connections = TaskTracker::new();
+        loop {
+            let incoming = tokio::select! {
+                incoming = self.endpoint.accept() => incoming,
+                () = stopping.cancelled() => break,
+            };
+            let Some(incoming) = incoming else { break };
+            if let Some(incoming) = self.admit(incoming) {
+                let (services, stopping) = (services.clone(), stopping.clone());
+                connections.spawn(async move { serve(incoming, services, stopping).await });
+            }
+        }
+        self.endpoint.set_server_config(None);
+        connections.close();
+        if timeout(GRACE, connections.wait()).await.is_err() {
+            tracing::warn!(connections = connections.len(), "connections cut at the end of the grace");
+        }
+        self.endpoint.close(close_code(ErrorCode::Stopping), b"the server is stopping");
+        let _ = timeout(FAREWELL, async {
+            connections.wait().await;
+            self.endpoint.wait_idle().await;
+        })
+        .await;
+    }
+
+    /// Refuses what would be too many, and makes a crowd prove its addresses first (RFC 9000, 8.1.2): a flood of
+    /// handshakes from made-up addresses then costs no memory.
+    fn admit(&self, incoming: Incoming) -> Option<Incoming> {
+        let open = self.endpoint.open_connections();
+        if open >= self.max_connections {
+            tracing::warn!(open, "connection refused: too many are open");
+            incoming.refuse();
+            return None;
+        }
+        if open >= self.max_connections / 2 && !incoming.remote_address_validated() {
+            // An error says that it was validated already, which it was not.
+            let _ = incoming.retry();
+            return None;
+        }
+        Some(incoming)
+    }
+}
+
+async fn serve(incoming: Incoming, services: Services, stopping: CancellationToken) {
+    let connection = match incoming.await {
+        Ok(connection) => connection,
+        Err(error) => return tracing::debug!(%error, "handshake failed"),
+    };
+    let handshake = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
+    match handshake.and_then(|data| data.protocol).as_deref() {
+        Some(ALPN) => connection::serve(connection, services, stopping).await,
+        // rustls agrees to nothing that is not in the list above.
+        _ => connection.close(close_code(ErrorCode::UnsupportedVersion), b"no protocol in common"),
+    }
+}

@@ -1,0 +1,22 @@
+//! The native door: `hypersend/1` on QUIC.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `listener` | the endpoint: accepts connections and sends each to its protocol by ALPN |
+//! | `connection` | one connection: greets, serves its streams, closes |
+//! | `greeting` | the session stream's first frames: who is calling |
+//! | `requests` | request streams: one frame in, one service call, one frame out |
+//! | `chat_stream`, `event_stream` | what flows while a chat or the feed is open |
+//! | `chunks` | chunk streams: bulk bytes in and out |
+//! | `wire` | domain records as frames |
+
+mod chat_stream;
+mod chunks;
+mod connection;
+mod event_stream;
+mod greeting;
+mod listener;
+mod requests;
+mod wire;
+
+pub use listener::{Listener, ListenError};

@@ -1,0 +1,131 @@
+//! Request streams: decode, call one service, encode.
+
+use super::{
+    connection::{Ending, Peer, gone},
+    wire,
+};
+use crate::services::{Begun, Caller, ChatError, UploadHandle};
+use hypersend_protocol::{
+    account::Done,
+    chat::{ChatPage, MessagePage},
+    file::{FilePage, UploadState, Values},
+    frame::Frame,
+    refusal::{ErrorCode, Refusal},
+    stream::Opening,
+};
+use hypersend_quic::frames::send;
+use quinn::SendStream;
+
+pub(super) async fn serve(peer: &Peer, request: Opening, out: &mut SendStream) -> Result<(), Ending> {
+    let (me, services) = (&peer.me, &peer.services);
+    let (accounts, chats, uploads, files) = (&services.accounts, &services.chats, &services.uploads, &services.files);
+    match request {
+        Opening::GetMe(_) => answer(out, &me.profile).await,
+        Opening::Logout(_) => logout(peer, out).await,
+        Opening::RenewTokens(renew) => {
+            answer(out, &accounts.refresh(&renew.refresh, Some(me.session)).await?.tokens).await
+        }
+        Opening::FindUser(find) => answer(out, &accounts.find(&find.email).await?).await,
+
+        Opening::ListChats(list) => answer(out, &list_chats(peer, list.after, list.limit).await?).await,
+        Opening::OpenDirect(open) => answer(out, &wire::chat(chats.open_direct(me, &open.email).await?)).await,
+        Opening::CreateGroup(create) => {
+            let chat = chats.create_group(me, create.client_id, create.title, &create.members).await?;
+            answer(out, &wire::chat(chat)).await
+        }
+        Opening::GetChat(get) => answer(out, &wire::chat(chats.chat(me, get.chat).await?)).await,
+        Opening::AddMembers(add) => {
+            answer(out, &wire::chat(chats.add_members(me, add.chat, &add.members).await?)).await
+        }
+        Opening::RemoveMember(remove) => {
+            chats.remove_member(me, remove.chat, remove.user).await?;
+            answer(out, &Done {}).await
+        }
+        Opening::GetHistory(get) => {
+            let (messages, more) = chats.history(me, get.chat, get.before, get.limit).await?;
+            let messages = messages.into_iter().map(wire::message).collect();
+            answer(out, &MessagePage { messages, more }).await
+        }
+        Opening::PostMessage(post) => answer(out, &chats.post(me, post.chat, post.post).await?).await,
+        Opening::DeleteMessage(delete) => {
+            chats.delete(me, delete.chat, delete.seq).await?;
+            answer(out, &Done {}).await
+        }
+        Opening::MarkRead(mark) => {
+            chats.mark_read(me, mark.chat, mark.seq).await?;
+            answer(out, &Done {}).await
+        }
+
+        Opening::BeginUpload(begin) => {
+            let state = match uploads.begin(me, begin.key, begin.name, begin.size).await? {
+                Begun::Open(handle) => {
+                    let state = upload_state(&handle);
+                    peer.bulk.hold(handle)?;
+                    state
+                }
+                Begun::Finished(file) => finished_state(file),
+            };
+            answer(out, &state).await
+        }
+        Opening::FinishUpload(finish) => {
+            let file = match peer.bulk.held(finish.file) {
+                Some(handle) => handle.finish(finish.root).await?,
+                // Finished already, by an attempt whose answer was lost.
+                None => files.file(me, finish.file).await?,
+            };
+            peer.bulk.release(finish.file);
+            answer(out, &wire::file(file)).await
+        }
+        Opening::CancelUpload(cancel) => {
+            peer.bulk.release(cancel.file);
+            uploads.cancel(me, cancel.file).await?;
+            answer(out, &Done {}).await
+        }
+        Opening::GetFile(get) => answer(out, &wire::file(files.file(me, get.file).await?)).await,
+        Opening::GetValues(get) => {
+            let values = peer.bulk.file(peer, get.file).await?.values(get.first, get.count).await?;
+            answer(out, &Values::pack(&values)).await
+        }
+        Opening::ListFiles(list) => {
+            let (files, more) = files.list(me, list.before, list.limit).await?;
+            answer(out, &FilePage { files: files.into_iter().map(wire::file).collect(), more }).await
+        }
+        Opening::OpenChat(_) | Opening::OpenEvents(_) | Opening::PutRange(_) | Opening::GetRange(_) => {
+            Err(Refusal::new(ErrorCode::UnexpectedFrame, "that frame opens no request stream").into())
+        }
+    }
+}
+
+async fn answer<F: Frame>(out: &mut SendStream, frame: &F) -> Result<(), Ending> {
+    send(out, frame).await.map_err(gone)
+}
+
+/// The answer goes out before the connection is closed for it.
+async fn logout(peer: &Peer, out: &mut SendStream) -> Result<(), Ending> {
+    let sent = answer(out, &Done {}).await;
+    let _ = out.finish();
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), out.stopped()).await;
+    peer.services.accounts.logout(peer.me.session).await?;
+    peer.logged_out.cancel();
+    sent
+}
+
+async fn list_chats(
+    peer: &Peer,
+    after: Option<hypersend_protocol::chat::ChatPosition>,
+    limit: u32,
+) -> Result<ChatPage, ChatError> {
+    let me: &Caller = &peer.me;
+    let lines = peer.services.chats.list(me, after, limit).await?;
+    Ok(wire::chat_page(lines, limit))
+}
+
+fn upload_state(handle: &UploadHandle) -> UploadState {
+    let (plan, map) = (handle.plan(), handle.map());
+    UploadState { file: handle.id(), chunk_size: plan.chunk_size(), stored: map.to_bytes(), finished: None }
+}
+
+fn finished_state(file: crate::store::files::File) -> UploadState {
+    let info = wire::file(file);
+    UploadState { file: info.id, chunk_size: info.chunk_size, stored: Vec::new(), finished: Some(info) }
+}

@@ -1,0 +1,104 @@
+//! Domain records as frames.
+
+use crate::store::{
+    chats::{Chat, ChatLine},
+    events::{Entry, Event, Happening},
+    files::File,
+    messages::Message,
+};
+use hypersend_protocol::{chat, event, file, id::Cursor, limit::MAX_PAGE};
+
+pub(super) fn chat(chat: Chat) -> chat::Chat {
+    let members = chat.members.into_iter().map(|member| chat::Member {
+        profile: member.profile,
+        role: member.role,
+        read: member.read,
+    });
+    chat::Chat {
+        id: chat.id,
+        kind: chat.kind,
+        title: chat.title,
+        members: members.collect(),
+        last: chat.last,
+        revision: chat.revision,
+    }
+}
+
+/// A page of at most `limit` lines; a full one may have another behind it.
+pub(super) fn chat_page(lines: Vec<ChatLine>, limit: u32) -> chat::ChatPage {
+    let full = lines.len() >= limit.clamp(1, MAX_PAGE) as usize;
+    let next = lines.last().filter(|_| full).map(|last| chat::ChatPosition { active: last.active, id: last.id });
+    chat::ChatPage { chats: lines.into_iter().map(summary).collect(), next }
+}
+
+fn summary(line: ChatLine) -> chat::ChatSummary {
+    let title = match (&line.title, &line.peer) {
+        (Some(title), _) => title.to_string(),
+        (None, Some(peer)) => peer.name.to_string(),
+        (None, None) => String::new(),
+    };
+    chat::ChatSummary {
+        id: line.id,
+        kind: line.kind,
+        title,
+        peer: line.peer.map(Into::into),
+        last_message: line.last_message.map(message),
+        unread: line.unread,
+        active: line.active,
+    }
+}
+
+pub(super) fn message(message: Message) -> chat::Message {
+    chat::Message {
+        chat: message.chat,
+        seq: message.seq,
+        sender: message.sender,
+        client_id: message.client_id,
+        at: message.at,
+        text: message.text,
+        files: message.files,
+        reply_to: message.reply_to,
+        deleted: message.deleted,
+        revision: message.revision,
+    }
+}
+
+pub(super) fn file(file: File) -> file::FileInfo {
+    file::FileInfo {
+        id: file.id,
+        name: file.name,
+        size: file.size,
+        chunk_size: file.chunk_size,
+        root: file.root,
+        owner: file.owner,
+        at: file.at,
+    }
+}
+
+/// An event read back from the store.
+pub(super) fn stored_event(event: Event) -> event::Event {
+    let chat = event.chat;
+    let what = match event.what {
+        Entry::Posted(posted) => event::Happening::Posted { message: message(posted) },
+        Entry::Changed(seq, revision) => event::Happening::Changed { chat, seq, revision },
+        Entry::Joined(user) => event::Happening::Joined { chat, user },
+        Entry::Left(user) => event::Happening::Left { chat, user },
+        Entry::Read(seq) => event::Happening::Read { chat, seq },
+    };
+    event::Event { cursor: event.cursor, at: event.at, what }
+}
+
+/// An event that has just been committed.
+pub(super) fn live_event(cursor: Cursor, fanout: &crate::store::events::Fanout) -> event::Event {
+    let chat = fanout.chat;
+    let what = match &fanout.what {
+        Happening::Posted(posted) => event::Happening::Posted { message: message(Message::clone(posted)) },
+        Happening::Changed(changed) => {
+            event::Happening::Changed { chat, seq: changed.seq, revision: changed.revision }
+        }
+        Happening::Joined(user) => event::Happening::Joined { chat, user: *user },
+        Happening::Left(user) => event::Happening::Left { chat, user: *user },
+        Happening::Read(_, seq) => event::Happening::Read { chat, seq: *seq },
+    };
+    event::Event { cursor, at: fanout.at, what }
+}

@@ -1,0 +1,55 @@
+//! What the server can do for whom. Doors (QUIC now, HTTP later) decode, call one method here, and encode.
+//!
+//! Services know no frame, no stream and no HTTP status: they take domain values and return domain values or one of
+//! their own errors, each of which has its place in the catalogue of [`Refusal`]s.
+//!
+//! [`Refusal`]: hypersend_protocol::refusal::Refusal
+
+mod accounts;
+mod chats;
+mod files;
+mod passwords;
+mod throttle;
+mod tokens;
+mod uploads;
+
+pub use accounts::{AccountError, Accounts, Caller, Login, Policy};
+pub use chats::{ChatError, Chats};
+pub use files::{FileError, Files, OpenFile};
+pub use passwords::Passwords;
+pub use throttle::{Rates, Throttle, TooOften};
+pub use tokens::TokenKey;
+pub use uploads::{Begun, UploadError, UploadHandle, UploadPolicy, Uploads};
+
+use hypersend_protocol::refusal::{ErrorCode, Refusal};
+
+use crate::store::StoreError;
+
+/// All services; cloning shares them.
+#[derive(Clone, Debug)]
+pub struct Services {
+    /// Who is who.
+    pub accounts: Accounts,
+    /// Conversations.
+    pub chats: Chats,
+    /// Files on their way in.
+    pub uploads: Uploads,
+    /// Files, and their way out.
+    pub files: Files,
+}
+
+/// What a caller learns of a backend's failure: nothing of its inside, and whether to try again. The log has the rest.
+fn store_refusal(error: &StoreError) -> Refusal {
+    tracing::error!(error = %crate::report(error), "store failed");
+    match error {
+        StoreError::Unavailable(_) => {
+            Refusal::new(ErrorCode::Unavailable, "the server's database does not answer; try again in a moment")
+                .with_retry_after(std::time::Duration::from_secs(1))
+        }
+        StoreError::Corrupt { .. } | StoreError::TooNew { .. } => internal(),
+    }
+}
+
+fn internal() -> Refusal {
+    Refusal::new(ErrorCode::Internal, "the server failed; its operator finds the cause in its log")
+}

@@ -1,0 +1,120 @@
+//! How often the same address and the same account may try to log in or to register.
+
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::{Clock, DefaultClock}};
+use hypersend_protocol::name::Email;
+use std::{
+    hash::Hash,
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+    sync::Arc,
+    time::Duration,
+};
+
+/// Attempts allowed per minute; as many may come at once after a quiet time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rates {
+    /// Logins to one account.
+    pub logins_per_account: NonZeroU32,
+    /// Logins from one address.
+    pub logins_per_address: NonZeroU32,
+    /// Registrations from one address.
+    pub registrations_per_address: NonZeroU32,
+}
+
+/// Counts attempts. Memory grows with the addresses and accounts seen within a minute or so; [`Throttle::forget_idle`]
+/// frees the rest.
+#[derive(Clone, Debug)]
+pub struct Throttle(Arc<Limiters>);
+
+#[derive(Debug)]
+struct Limiters {
+    logins_per_account: DefaultKeyedRateLimiter<Email>,
+    logins_per_address: DefaultKeyedRateLimiter<IpAddr>,
+    registrations_per_address: DefaultKeyedRateLimiter<IpAddr>,
+}
+
+/// One attempt too many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many attempts; try again in {} s", wait.as_secs() + 1)]
+pub struct TooOften {
+    /// When the next attempt is allowed.
+    pub wait: Duration,
+}
+
+impl Throttle {
+    /// Counts from zero.
+    pub fn new(rates: Rates) -> Self {
+        Self(Arc::new(Limiters {
+            logins_per_account: RateLimiter::keyed(Quota::per_minute(rates.logins_per_account)),
+            logins_per_address: RateLimiter::keyed(Quota::per_minute(rates.logins_per_address)),
+            registrations_per_address: RateLimiter::keyed(Quota::per_minute(rates.registrations_per_address)),
+        }))
+    }
+
+    /// Counts a login. The account need not exist.
+    pub fn login(&self, address: IpAddr, account: &Email) -> Result<(), TooOften> {
+        take(&self.0.logins_per_address, &network(address))?;
+        take(&self.0.logins_per_account, account)
+    }
+
+    /// Counts a registration.
+    pub fn registration(&self, address: IpAddr) -> Result<(), TooOften> {
+        take(&self.0.registrations_per_address, &network(address))
+    }
+
+    /// Frees the memory of those who have not tried for a while.
+    pub fn forget_idle(&self) {
+        self.0.logins_per_account.retain_recent();
+        self.0.logins_per_address.retain_recent();
+        self.0.registrations_per_address.retain_recent();
+    }
+}
+
+fn take<K: Hash + Eq + Clone>(limiter: &DefaultKeyedRateLimiter<K>, key: &K) -> Result<(), TooOften> {
+    limiter.check_key(key).map_err(|until| TooOften { wait: until.wait_time_from(DefaultClock::default().now()) })
+}
+
+/// Whoever holds an IPv6 address usually holds all of its /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn throttle(n: u32) -> Throttle {
+        let n = NonZeroU32::new(n).unwrap();
+        Throttle::new(Rates { logins_per_account: n, logins_per_address: n, registrations_per_address: n })
+    }
+
+    #[test]
+    fn the_limit_holds_from_both_sides_by_address_and_by_account() {
+        let throttle = throttle(3);
+        let email = |n: u32| Email::parse(&format!("u{n}@example.org")).unwrap();
+        let address = |n: u8| IpAddr::from([127, 0, 0, n]);
+        for n in 0..3 {
+            throttle.login(address(1), &email(n)).unwrap();
+        }
+        let refused = throttle.login(address(1), &email(9)).unwrap_err();
+        assert!(refused.wait > Duration::ZERO && refused.wait <= Duration::from_secs(20), "{refused:?}");
+        for n in 2..5 {
+            throttle.login(address(n), &email(7)).unwrap();
+        }
+        assert!(throttle.login(address(6), &email(7)).is_err());
+        assert!(throttle.registration(address(1)).is_ok(), "registrations are counted apart");
+    }
+
+    #[test]
+    fn one_ipv6_network_is_one_caller() {
+        let throttle = throttle(1);
+        throttle.registration("2001:db8::1".parse().unwrap()).unwrap();
+        assert!(throttle.registration("2001:db8::2".parse().unwrap()).is_err());
+        assert!(throttle.registration("2001:db8:0:1::1".parse().unwrap()).is_ok());
+        throttle.registration("192.0.2.1".parse().unwrap()).unwrap();
+        assert!(throttle.registration("::ffff:192.0.2.1".parse().unwrap()).is_err());
+    }
+}

@@ -1,0 +1,497 @@
+//! Files on their way in.
+//!
+//! The record of an upload is in the store, its bytes are a [`TransferFolder`] under the upload root. Finishing moves the
+//! folder to the file root under the same id, then turns the record into a file; a crash between the two is noticed and
+//! mended when the upload is begun again. A folder is open while a connection holds its [`UploadHandle`].
+
+use super::{accounts::Caller, internal, store_refusal};
+use crate::{
+    clock,
+    disk::Disk,
+    store::{
+        Store, StoreError,
+        files::{BeginUpload, CommitUpload, File, Upload},
+    },
+};
+use bytes::Bytes;
+use hypersend_protocol::{
+    hash::{ChunkValue, RootHash, UploadKey},
+    id::{FileId, UserId},
+    limit::MAX_OPEN_UPLOADS,
+    name::FileName,
+    refusal::{ErrorCode, Refusal},
+    time::UnixMillis,
+};
+use hypersend_transfer::{
+    folder::{
+        self, CHECKPOINT_BYTES, CheckpointError, CreateError, Landed, Manifest, OpenError, PublishError, SealError,
+        TransferFolder,
+    },
+    map::ReceiveMap,
+    plan::{ChunkPlan, PlanError, Span},
+    stored::{StoredError, StoredFile},
+};
+use std::{
+    collections::HashMap,
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::OnceCell;
+use tokio_util::task::TaskTracker;
+
+/// Room that uploads leave on the disk, in bytes: the database must be able to write when the disk is full of files.
+pub const KEEP_FREE: u64 = 256 << 20;
+
+/// How long to wait for the last user of a folder to let go of it: the time of one range's write.
+const RELEASE: Duration = Duration::from_secs(2);
+
+/// What the operator decides about uploads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UploadPolicy {
+    /// The largest file accepted, in bytes.
+    pub max_file_size: u64,
+}
+
+/// The upload service.
+#[derive(Clone, Debug)]
+pub struct Uploads(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn Store>,
+    disk: Disk,
+    uploads: PathBuf,
+    files: PathBuf,
+    policy: UploadPolicy,
+    open: Mutex<HashMap<FileId, Slot>>,
+    /// Checkpoints of folders that nobody holds any more.
+    closing: TaskTracker,
+}
+
+/// An upload that somebody holds.
+#[derive(Clone)]
+struct Slot {
+    holders: usize,
+    folder: Arc<OnceCell<Arc<Active>>>,
+}
+
+/// An open folder.
+struct Active {
+    folder: TransferFolder,
+    checkpointing: AtomicBool,
+    finishing: tokio::sync::Mutex<()>,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Uploads").field("root", &self.uploads).field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+/// Why an upload does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum UploadError {
+    /// No such upload, or not the caller's, or not begun on this connection.
+    #[error("there is no upload {0}; begin it first")]
+    NoUpload(FileId),
+    /// Larger than this server takes.
+    #[error("the file has {size} bytes; this server takes at most {limit}: split it, or ask the operator")]
+    TooLarge {
+        /// Its size, in bytes.
+        size: u64,
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// Too many at once.
+    #[error("you have {MAX_OPEN_UPLOADS} uploads under way; finish or cancel some first")]
+    TooMany,
+    /// The key is another file's.
+    #[error("an upload with this key exists for a file of another name or size; use another key")]
+    KeyTaken,
+    /// No room.
+    #[error("the server's disk has no room for {needed} bytes; ask its operator to free some")]
+    NoSpace {
+        /// Wanted, in bytes.
+        needed: u64,
+    },
+    /// Not a file that can be.
+    #[error("there is no such file")]
+    Plan(#[from] PlanError),
+    /// The range was refused.
+    #[error(transparent)]
+    Range(#[from] folder::StoreError),
+    /// Chunks are missing.
+    #[error("{0} chunks are missing; send them first")]
+    Incomplete(u32),
+    /// The content is not what the client computed.
+    #[error("the file changed while it was being sent: what was stored of it has been dropped; send it again")]
+    Changed,
+    /// Somebody else works on it and does not let go.
+    #[error("the upload is in use; try again in a moment")]
+    InUse,
+    /// The folder cannot be opened or made.
+    #[error("open the upload's folder")]
+    Open(#[from] OpenError),
+    /// The folder cannot be made.
+    #[error("create the upload's folder")]
+    Create(#[from] CreateError),
+    /// The folder cannot be sealed.
+    #[error("finish the upload")]
+    Seal(#[from] SealError),
+    /// The folder cannot be moved.
+    #[error("finish the upload")]
+    Publish(#[from] PublishError),
+    /// The published folder cannot be opened.
+    #[error("finish the upload")]
+    Stored(#[from] StoredError),
+    /// The disk failed.
+    #[error("use the upload's folder")]
+    Io(#[from] io::Error),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<UploadError> for Refusal {
+    fn from(error: UploadError) -> Self {
+        let refusal = |code| Self::new(code, error.to_string());
+        match &error {
+            UploadError::NoUpload(_) => refusal(ErrorCode::NotFound),
+            UploadError::TooLarge { limit, .. } => refusal(ErrorCode::LimitReached).with_limit(*limit),
+            UploadError::TooMany => refusal(ErrorCode::LimitReached).with_limit(MAX_OPEN_UPLOADS as u64),
+            UploadError::KeyTaken => refusal(ErrorCode::Conflict),
+            UploadError::NoSpace { .. }
+            | UploadError::Range(folder::StoreError::NoSpace(_))
+            | UploadError::Create(CreateError::NoSpace(_))
+            | UploadError::Open(OpenError::NoSpace(_)) => refusal(ErrorCode::StorageFull),
+            UploadError::Plan(source) => Self::new(ErrorCode::Invalid, source.to_string()),
+            UploadError::Range(folder::StoreError::Place(source)) => Self::new(ErrorCode::Invalid, source.to_string()),
+            UploadError::Range(
+                folder::StoreError::RangeMismatch { .. } | folder::StoreError::ChunkMismatch(_),
+            ) => refusal(ErrorCode::HashMismatch),
+            UploadError::Range(folder::StoreError::Length { .. }) => refusal(ErrorCode::Invalid),
+            UploadError::Range(folder::StoreError::TooManyBegun) => {
+                refusal(ErrorCode::LimitReached).with_limit(folder::MAX_CHUNKS_BEGUN as u64)
+            }
+            UploadError::Incomplete(_) => refusal(ErrorCode::Incomplete),
+            UploadError::Changed => refusal(ErrorCode::FileChanged),
+            UploadError::InUse => refusal(ErrorCode::Unavailable).with_retry_after(RELEASE),
+            UploadError::Store(error) => store_refusal(error),
+            UploadError::Range(_)
+            | UploadError::Open(_)
+            | UploadError::Create(_)
+            | UploadError::Seal(_)
+            | UploadError::Publish(_)
+            | UploadError::Stored(_)
+            | UploadError::Io(_) => {
+                tracing::error!(error = %crate::report(&error), "upload failed");
+                internal()
+            }
+        }
+    }
+}
+
+type Result<T> = std::result::Result<T, UploadError>;
+
+/// What beginning an upload gives.
+#[derive(Debug)]
+pub enum Begun {
+    /// It is under way.
+    Open(UploadHandle),
+    /// It was finished before.
+    Finished(File),
+}
+
+impl Uploads {
+    /// Keeps what is under way in `uploads` and what is finished in `files`, two folders of one file system.
+    pub fn new(store: Arc<dyn Store>, disk: Disk, uploads: PathBuf, files: PathBuf, policy: UploadPolicy) -> Self {
+        let (open, closing) = (Mutex::default(), TaskTracker::new());
+        Self(Arc::new(Inner { store, disk, uploads, files, policy, open, closing }))
+    }
+
+    /// Begins an upload, or goes on with the one of the same key.
+    pub async fn begin(&self, me: &Caller, key: UploadKey, name: FileName, size: u64) -> Result<Begun> {
+        let limit = self.0.policy.max_file_size;
+        if size > limit {
+            return Err(UploadError::TooLarge { size, limit });
+        }
+        let plan = ChunkPlan::for_size(size)?;
+        let begin = BeginUpload {
+            id: FileId(clock::new_id()),
+            owner: me.id(),
+            key,
+            name,
+            size,
+            chunk_size: plan.chunk_size(),
+            max_open: MAX_OPEN_UPLOADS,
+            now: clock::now(),
+        };
+        let fresh = begin.id;
+        let upload = match self.0.store.begin_upload(begin).await? {
+            crate::store::files::Begun::Open(upload) => upload,
+            crate::store::files::Begun::Finished(file) => return Ok(Begun::Finished(file)),
+            crate::store::files::Begun::KeyTaken => return Err(UploadError::KeyTaken),
+            crate::store::files::Begun::TooMany => return Err(UploadError::TooMany),
+        };
+        let (id, owner) = (upload.id, upload.owner);
+        match self.hold(upload).await {
+            Ok(begun) => Ok(begun),
+            Err(error) => {
+                // A new upload for which there is no folder would only stand in the way of the next attempt.
+                if id == fresh {
+                    self.0.store.drop_upload(id).await?;
+                }
+                tracing::warn!(upload = %id, user = %owner, error = %crate::report(&error), "upload refused");
+                Err(error)
+            }
+        }
+    }
+
+    /// Drops one of the caller's uploads and what was stored of it.
+    pub async fn cancel(&self, me: &Caller, file: FileId) -> Result<()> {
+        let upload = self.0.store.upload(file).await?.filter(|upload| upload.owner == me.id());
+        let upload = upload.ok_or(UploadError::NoUpload(file))?;
+        self.drop_upload(upload.id).await
+    }
+
+    /// Drops uploads that nobody has begun or resumed since `before`, and is not just sending.
+    pub async fn drop_stale(&self, before: UnixMillis) -> Result<usize> {
+        let mut dropped = 0;
+        for upload in self.0.store.stale_uploads(before, 1_000).await? {
+            if !self.slots().contains_key(&upload.id) {
+                self.drop_upload(upload.id).await?;
+                dropped += 1;
+            }
+        }
+        Ok(dropped)
+    }
+
+    /// Waits until the folders that connections let go of are checkpointed.
+    pub async fn settled(&self) {
+        self.0.closing.close();
+        self.0.closing.wait().await;
+    }
+
+    async fn drop_upload(&self, id: FileId) -> Result<()> {
+        self.0.store.drop_upload(id).await?;
+        let dir = self.0.uploads.join(id.to_string());
+        self.0.disk.run(move || remove_folder(&dir)).await?;
+        tracing::info!(upload = %id, "upload dropped");
+        Ok(())
+    }
+
+    async fn hold(&self, upload: Upload) -> Result<Begun> {
+        let (id, owner) = (upload.id, upload.owner);
+        let guard = Hold { uploads: self.clone(), id };
+        let cell = {
+            let mut slots = self.slots();
+            let slot = slots.entry(id).or_insert_with(|| Slot { holders: 0, folder: Arc::default() });
+            slot.holders += 1;
+            slot.folder.clone()
+        };
+        let opened = cell.get_or_try_init(|| self.open_folder(&upload)).await;
+        match opened {
+            Ok(active) => Ok(Begun::Open(UploadHandle { id, owner, active: active.clone(), hold: guard })),
+            Err(Opening::Published(root)) => {
+                // The crash came between moving the folder and committing the record.
+                let file = self.0.store.commit_upload(CommitUpload { id, root, now: clock::now() }).await?;
+                file.map(Begun::Finished).ok_or(UploadError::NoUpload(id))
+            }
+            Err(Opening::Failed(error)) => Err(error),
+        }
+    }
+
+    async fn open_folder(&self, upload: &Upload) -> std::result::Result<Arc<Active>, Opening> {
+        let plan = ChunkPlan::parse(upload.size, upload.chunk_size).map_err(UploadError::from)?;
+        let manifest = Manifest::new(upload.id, upload.name.clone(), plan, None);
+        let dir = self.0.uploads.join(upload.id.to_string());
+        let published = self.0.files.join(upload.id.to_string());
+        let give_up = tokio::time::Instant::now() + RELEASE;
+        loop {
+            let (dir, published, manifest) = (dir.clone(), published.clone(), manifest.clone());
+            let opened = self.0.disk.run(move || open_or_create(&dir, &published, manifest)).await;
+            match opened {
+                // Its last holder is just letting go.
+                Err(Opening::Failed(
+                    UploadError::Open(OpenError::InUse) | UploadError::Create(CreateError::InUse),
+                )) => {
+                    if tokio::time::Instant::now() >= give_up {
+                        return Err(UploadError::InUse.into());
+                    }
+                    tokio::time::sleep(RELEASE / 40).await;
+                }
+                opened => {
+                    let (checkpointing, finishing) = (AtomicBool::new(false), tokio::sync::Mutex::default());
+                    return opened.map(|folder| Arc::new(Active { folder, checkpointing, finishing }));
+                }
+            }
+        }
+    }
+
+    fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<FileId, Slot>> {
+        self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why there is no folder to write to.
+enum Opening {
+    /// The upload is finished, but for its record.
+    Published(RootHash),
+    Failed(UploadError),
+}
+
+impl<E: Into<UploadError>> From<E> for Opening {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+fn open_or_create(
+    dir: &Path,
+    published: &Path,
+    manifest: Manifest,
+) -> std::result::Result<TransferFolder, Opening> {
+    match TransferFolder::open(dir) {
+        Err(OpenError::NotFound | OpenError::Unfinished) => {}
+        opened => return Ok(opened?),
+    }
+    match StoredFile::open(published) {
+        Ok(stored) => return Err(Opening::Published(stored.root)),
+        Err(StoredError::NotFound) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let needed = manifest.size;
+    if folder::free_bytes(dir.parent().unwrap_or(dir))? < needed.saturating_add(KEEP_FREE) {
+        return Err(UploadError::NoSpace { needed }.into());
+    }
+    Ok(TransferFolder::create(dir, manifest)?)
+}
+
+fn remove_folder(dir: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// One holder's share of an open folder; the last one's end closes it.
+struct Hold {
+    uploads: Uploads,
+    id: FileId,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut slots = self.uploads.slots();
+        let Some(slot) = slots.get_mut(&self.id) else { return };
+        slot.holders -= 1;
+        if slot.holders > 0 {
+            return;
+        }
+        let slot = slots.remove(&self.id).expect("it was just there");
+        drop(slots);
+        if let Some(active) = slot.folder.get().filter(|active| active.folder.bytes_since_checkpoint() > 0) {
+            let active = active.clone();
+            self.uploads.0.closing.spawn_blocking(move || active.checkpoint());
+        }
+    }
+}
+
+impl Active {
+    fn checkpoint(&self) {
+        match self.folder.checkpoint() {
+            Ok(()) => {}
+            // Finished or cancelled meanwhile: there is nothing left to keep.
+            Err(CheckpointError::Content(error) | CheckpointError::Journal(error))
+                if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => tracing::error!(error = %crate::report(&error), "checkpoint failed"),
+        }
+    }
+}
+
+/// An upload under way, held open for one connection.
+pub struct UploadHandle {
+    id: FileId,
+    owner: UserId,
+    active: Arc<Active>,
+    hold: Hold,
+}
+
+impl std::fmt::Debug for UploadHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UploadHandle").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl UploadHandle {
+    /// The id of the file that it will be.
+    pub fn id(&self) -> FileId {
+        self.id
+    }
+
+    /// How the file is cut.
+    pub fn plan(&self) -> ChunkPlan {
+        self.active.folder.plan()
+    }
+
+    /// Which chunks are stored.
+    pub fn map(&self) -> ReceiveMap {
+        self.active.folder.map()
+    }
+
+    /// Stores one range. Whoever goes away meanwhile does not undo it.
+    pub async fn put(&self, span: Span, value: ChunkValue, parts: Vec<Bytes>) -> Result<Landed> {
+        let active = self.active.clone();
+        let landed = self.hold.uploads.0.disk.run(move || active.folder.store_range(span, value, &parts)).await?;
+        if self.active.folder.bytes_since_checkpoint() >= CHECKPOINT_BYTES {
+            self.checkpoint();
+        }
+        Ok(landed)
+    }
+
+    /// Turns the upload into a file.
+    pub async fn finish(&self, root: RootHash) -> Result<File> {
+        let inner = &self.hold.uploads.0;
+        let _turn = self.active.finishing.lock().await;
+        if let Some(file) = inner.store.file(self.id, self.owner).await? {
+            return Ok(file);
+        }
+        let (active, destination) = (self.active.clone(), inner.files.join(self.id.to_string()));
+        let sealed = inner
+            .disk
+            .run(move || -> Result<()> {
+                active.folder.seal(Some(root))?.publish(&destination)?;
+                Ok(())
+            })
+            .await;
+        match sealed {
+            Ok(()) => {}
+            Err(UploadError::Seal(SealError::Missing(chunks))) => return Err(UploadError::Incomplete(chunks)),
+            Err(UploadError::Seal(SealError::Root { .. })) => {
+                self.hold.uploads.drop_upload(self.id).await?;
+                return Err(UploadError::Changed);
+            }
+            Err(error) => return Err(error),
+        }
+        let commit = CommitUpload { id: self.id, root, now: clock::now() };
+        let file = inner.store.commit_upload(commit).await?.ok_or(UploadError::NoUpload(self.id))?;
+        tracing::info!(file = %self.id, user = %self.owner, bytes = file.size, "upload stored");
+        Ok(file)
+    }
+
+    /// Begins a checkpoint unless one is running. Ranges go on being stored meanwhile.
+    fn checkpoint(&self) {
+        if self.active.checkpointing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let active = self.active.clone();
+        self.hold.uploads.0.closing.spawn_blocking(move || {
+            active.checkpoint();
+            active.checkpointing.store(false, Ordering::Release);
+        });
+    }
+}

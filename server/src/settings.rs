@@ -1,0 +1,340 @@
+//! Everything an operator can say: command-line flags over environment variables over `.env` over defaults.
+
+use hypersend_protocol::{DEFAULT_PORT, limit::MAX_FILE_SIZE};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+mod dotenv;
+mod flags;
+mod text;
+
+pub use dotenv::{DotenvError, read_dotenv};
+pub use flags::Flags;
+use text::{bytes, days, ensure, minutes, switch};
+
+/// How a program's environment looks: names and values.
+pub type Environment = BTreeMap<String, String>;
+
+/// The server's settings. Each field's documentation is what `.env.example` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `LISTEN`: UDP address and port. 0.0.0.0:8443.
+    pub listen: SocketAddr,
+    /// `DATA_ROOT`: database and files; one file system. ./data.
+    pub data_root: PathBuf,
+    /// `CERTS_DIR`: where the development certificate is kept. ./certs.
+    pub certs_dir: PathBuf,
+    /// `TLS_CERT` and `TLS_KEY`: PEM files of a real certificate, both or neither. None: a development certificate.
+    pub tls: Option<TlsFiles>,
+    /// `SERVER_NAMES`: host names and addresses in the development certificate, separated by commas.
+    /// localhost,127.0.0.1,::1.
+    pub server_names: Vec<String>,
+    /// `SECRET_KEY`: signs access tokens; at least 32 bytes. None: made at first start and kept under the data root.
+    pub secret_key: Option<SecretKey>,
+    /// `LOG_FORMAT`: text or json. text.
+    pub log_format: LogFormat,
+    /// `LOG`: what is logged, in the syntax of tracing's `EnvFilter`. info.
+    pub log: String,
+    /// `REGISTRATION`: open (anybody may make an account) or closed. open.
+    pub registration_open: bool,
+    /// `BCRYPT_COST`: base-2 logarithm of the rounds of a password hash, 10 to 16. 12: about 0.25 s of one core a login.
+    pub bcrypt_cost: u32,
+    /// `ACCESS_TOKEN_MINUTES`: lifetime of an access token. 15.
+    pub access_token_lifetime: Duration,
+    /// `SESSION_DAYS`: how long a login lasts without being used. 30.
+    pub session_lifetime: Duration,
+    /// `LOGINS_PER_ACCOUNT_PER_MINUTE`. 10.
+    pub logins_per_account: NonZeroU32,
+    /// `LOGINS_PER_ADDRESS_PER_MINUTE`. 60: a family or an office shares an address.
+    pub logins_per_address: NonZeroU32,
+    /// `REGISTRATIONS_PER_ADDRESS_PER_MINUTE`. 10.
+    pub registrations_per_address: NonZeroU32,
+    /// `MAX_FILE_SIZE`: bytes, or with a suffix (500M, 40G, 2T). 16T, which is also the most that can be set.
+    pub max_file_size: u64,
+    /// `MAX_CONNECTIONS`: at once. 10000; an idle one costs up to 40 KiB.
+    pub max_connections: usize,
+    /// `UPLOAD_DAYS`: how long an upload that nobody resumes is kept. 7.
+    pub upload_lifetime: Duration,
+    /// `EVENT_DAYS`: how long a client may be away and still catch up by cursor. 30.
+    pub event_lifetime: Duration,
+}
+
+/// A certificate and its key, as PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate chain.
+    pub cert: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// How the log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("expected text or json".into()),
+        }
+    }
+}
+
+/// What access tokens are signed with. Prints as `***`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretKey(String);
+
+impl SecretKey {
+    /// The fewest bytes accepted: as many as HMAC-SHA-256 puts out (RFC 7518, 3.2).
+    pub const MIN_BYTES: usize = 32;
+
+    /// Accepts a key or says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if text.len() < Self::MIN_BYTES {
+            return Err(format!("has {} bytes; give at least {}", text.len(), Self::MIN_BYTES));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The key.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name}={value:?}: {reason}")]
+pub struct SettingError {
+    /// Its name.
+    pub name: &'static str,
+    /// Its value, or `***`.
+    pub value: String,
+    /// What is wrong, and what would be right.
+    pub reason: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::load(&Flags::default(), &Environment::new()).expect("the defaults are usable")
+    }
+}
+
+impl Settings {
+    /// Puts the settings together.
+    pub fn load(flags: &Flags, environment: &Environment) -> Result<Self, SettingError> {
+        let from = Source(environment);
+        let path = |flag: &Option<PathBuf>, name, default: &str| {
+            flag.clone().or_else(|| from.text(name).map(PathBuf::from)).unwrap_or_else(|| default.into())
+        };
+        let tls = match (&flags.cert, &flags.key, from.text("TLS_CERT"), from.text("TLS_KEY")) {
+            (Some(cert), Some(key), ..) => Some(TlsFiles { cert: cert.clone(), key: key.clone() }),
+            (None, None, Some(cert), Some(key)) => Some(TlsFiles { cert: cert.into(), key: key.into() }),
+            (None, None, None, None) => None,
+            (None, None, cert, _) => {
+                let (name, missing) = if cert.is_some() { ("TLS_KEY", "TLS_CERT") } else { ("TLS_CERT", "TLS_KEY") };
+                return Err(SettingError { name, value: String::new(), reason: format!("{missing} is set; set both") });
+            }
+            _ => unreachable!("clap demands --cert and --key together"),
+        };
+        let default_listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, DEFAULT_PORT));
+        let names = from.text("SERVER_NAMES").unwrap_or("localhost,127.0.0.1,::1");
+        Ok(Self {
+            listen: flags.listen.map_or_else(|| from.parse("LISTEN", default_listen, text::parse), Ok)?,
+            data_root: path(&flags.data_root, "DATA_ROOT", "data"),
+            certs_dir: path(&flags.certs_dir, "CERTS_DIR", "certs"),
+            tls,
+            server_names: names.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect(),
+            secret_key: from.secret("SECRET_KEY")?,
+            log_format: flags.log_format.map_or_else(|| from.parse("LOG_FORMAT", LogFormat::Text, text::parse), Ok)?,
+            log: from.text("LOG").unwrap_or("info").to_owned(),
+            registration_open: from.parse("REGISTRATION", true, |text| switch(text, "open", "closed"))?,
+            bcrypt_cost: from.parse("BCRYPT_COST", 12, |text| {
+                ensure(text::parse(text)?, |cost| (10..=16).contains(cost), "10 to 16")
+            })?,
+            access_token_lifetime: from.parse("ACCESS_TOKEN_MINUTES", Duration::from_mins(15), minutes)?,
+            session_lifetime: from.parse("SESSION_DAYS", Duration::from_hours(30 * 24), days)?,
+            logins_per_account: from.parse("LOGINS_PER_ACCOUNT_PER_MINUTE", per_minute(10), text::parse)?,
+            logins_per_address: from.parse("LOGINS_PER_ADDRESS_PER_MINUTE", per_minute(60), text::parse)?,
+            registrations_per_address: from.parse(
+                "REGISTRATIONS_PER_ADDRESS_PER_MINUTE",
+                per_minute(10),
+                text::parse,
+            )?,
+            max_file_size: from.parse("MAX_FILE_SIZE", MAX_FILE_SIZE, |text| {
+                ensure(bytes(text)?, |size| (1..=MAX_FILE_SIZE).contains(size), "1 to 16T")
+            })?,
+            max_connections: from.parse("MAX_CONNECTIONS", 10_000, |text| {
+                ensure(text::parse(text)?, |&count: &usize| count > 0, "at least 1")
+            })?,
+            upload_lifetime: from.parse("UPLOAD_DAYS", Duration::from_hours(7 * 24), days)?,
+            event_lifetime: from.parse("EVENT_DAYS", Duration::from_hours(30 * 24), days)?,
+        })
+    }
+
+    /// Where the database is.
+    pub fn database(&self) -> PathBuf {
+        self.data_root.join("hypersend.db")
+    }
+
+    /// Where files under way are.
+    pub fn uploads(&self) -> PathBuf {
+        self.data_root.join("uploads")
+    }
+
+    /// Where finished files are.
+    pub fn files(&self) -> PathBuf {
+        self.data_root.join("files")
+    }
+}
+
+impl fmt::Display for Settings {
+    /// One setting a line, by the name that sets it; secrets hidden.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = |path: &Path| path.display().to_string();
+        let tls = self.tls.as_ref();
+        let none = || "(none: development certificate)".to_owned();
+        let days = |duration: Duration| (duration.as_secs() / 86_400).to_string();
+        let rows = [
+            ("LISTEN", self.listen.to_string()),
+            ("DATA_ROOT", path(&self.data_root)),
+            ("CERTS_DIR", path(&self.certs_dir)),
+            ("TLS_CERT", tls.map_or_else(none, |tls| path(&tls.cert))),
+            ("TLS_KEY", tls.map_or_else(none, |tls| path(&tls.key))),
+            ("SERVER_NAMES", self.server_names.join(",")),
+            ("SECRET_KEY", if self.secret_key.is_some() { "***" } else { "(none: kept under DATA_ROOT)" }.into()),
+            ("LOG_FORMAT", format!("{:?}", self.log_format).to_lowercase()),
+            ("LOG", self.log.clone()),
+            ("REGISTRATION", if self.registration_open { "open" } else { "closed" }.into()),
+            ("BCRYPT_COST", self.bcrypt_cost.to_string()),
+            ("ACCESS_TOKEN_MINUTES", (self.access_token_lifetime.as_secs() / 60).to_string()),
+            ("SESSION_DAYS", days(self.session_lifetime)),
+            ("LOGINS_PER_ACCOUNT_PER_MINUTE", self.logins_per_account.to_string()),
+            ("LOGINS_PER_ADDRESS_PER_MINUTE", self.logins_per_address.to_string()),
+            ("REGISTRATIONS_PER_ADDRESS_PER_MINUTE", self.registrations_per_address.to_string()),
+            ("MAX_FILE_SIZE", self.max_file_size.to_string()),
+            ("MAX_CONNECTIONS", self.max_connections.to_string()),
+            ("UPLOAD_DAYS", days(self.upload_lifetime)),
+            ("EVENT_DAYS", days(self.event_lifetime)),
+        ];
+        rows.iter().try_for_each(|(name, value)| writeln!(f, "{name}={value}"))
+    }
+}
+
+fn per_minute(count: u32) -> NonZeroU32 {
+    NonZeroU32::new(count).expect("the defaults are not zero")
+}
+
+/// Reads settings by name. An empty value counts as unset, as compose files write it.
+struct Source<'a>(&'a Environment);
+
+impl Source<'_> {
+    fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
+    }
+
+    fn parse<T>(
+        &self,
+        name: &'static str,
+        default: T,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<T, SettingError> {
+        let Some(text) = self.text(name) else { return Ok(default) };
+        parse(text).map_err(|reason| SettingError { name, value: text.to_owned(), reason })
+    }
+
+    fn secret(&self, name: &'static str) -> Result<Option<SecretKey>, SettingError> {
+        let parse = |text| SecretKey::parse(text).map_err(|reason| SettingError { name, value: "***".into(), reason });
+        self.text(name).map(parse).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(pairs: &[(&str, &str)]) -> Result<Settings, SettingError> {
+        let environment = pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        Settings::load(&Flags::default(), &environment)
+    }
+
+    #[test]
+    fn flags_come_before_the_environment_and_that_before_the_defaults() {
+        let environment = [("LISTEN", "127.0.0.1:1"), ("DATA_ROOT", "/a")].map(|(n, v)| (n.into(), v.into())).into();
+        let flags = Flags { listen: Some("127.0.0.1:2".parse().unwrap()), ..Flags::default() };
+        let settings = Settings::load(&flags, &environment).unwrap();
+        assert_eq!(settings.listen.port(), 2);
+        assert_eq!(settings.data_root, Path::new("/a"));
+        assert_eq!(settings.certs_dir, Path::new("certs"));
+    }
+
+    #[test]
+    fn bad_values_name_the_setting_and_the_remedy() {
+        let reason = |pair| load(&[pair]).unwrap_err().to_string();
+        assert_eq!(reason(("BCRYPT_COST", "9")), "BCRYPT_COST=\"9\": expected 10 to 16");
+        assert_eq!(reason(("BCRYPT_COST", "17")), "BCRYPT_COST=\"17\": expected 10 to 16");
+        assert!(load(&[("BCRYPT_COST", "10")]).is_ok() && load(&[("BCRYPT_COST", "16")]).is_ok());
+        assert_eq!(reason(("REGISTRATION", "yes")), "REGISTRATION=\"yes\": expected open or closed");
+        assert!(reason(("MAX_FILE_SIZE", "17T")).ends_with("expected 1 to 16T"));
+        assert!(reason(("SECRET_KEY", "short")).contains("***"), "a secret was printed");
+        assert!(load(&[("SECRET_KEY", &"k".repeat(31))]).is_err());
+        assert!(load(&[("SECRET_KEY", &"k".repeat(32))]).is_ok());
+        assert!(reason(("TLS_CERT", "/c.pem")).contains("set both"));
+    }
+
+    #[test]
+    fn an_empty_value_is_no_value() {
+        assert_eq!(load(&[("LISTEN", ""), ("SECRET_KEY", " ")]).unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn the_secret_is_not_shown() {
+        let shown = load(&[("SECRET_KEY", &"k".repeat(40))]).unwrap();
+        assert!(!format!("{shown} {shown:?}").contains("kkk"));
+    }
+
+    /// `.env.example` names every setting with its default, and nothing else.
+    #[test]
+    fn the_example_is_the_truth() {
+        let example = include_str!("../../.env.example");
+        let uncommented: String = example
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(setting) if setting.starts_with(|c: char| c.is_ascii_uppercase()) => setting,
+                _ => line,
+            })
+            .fold(String::new(), |text, line| text + line + "\n");
+        let named = dotenv::parse(&uncommented).unwrap();
+        let shown = Settings::default().to_string();
+        let known: Vec<&str> = shown.lines().filter_map(|line| line.split('=').next()).collect();
+        for name in &known {
+            assert!(named.contains_key(*name), "{name} is missing in .env.example");
+        }
+        for name in named.keys() {
+            assert!(known.contains(&name.as_str()), ".env.example names {name}, which is no setting");
+        }
+        assert_eq!(Settings::load(&Flags::default(), &named).unwrap(), Settings::default());
+    }
+}

@@ -1,0 +1,31 @@
+//! Migrations. `PRAGMA user_version` says how many of them a database has seen; each runs once, in a transaction that also
+//! raises the version. They only go forward, and one that was released is never changed.
+
+use crate::store::{Result, StoreError};
+use rusqlite::{Connection, TransactionBehavior};
+
+/// The migrations, in order. The version is how many of them have run.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_initial.sql")];
+
+/// Brings a database to the version that this program knows.
+pub(super) fn migrate(db: &mut Connection) -> Result<()> {
+    migrate_by(db, MIGRATIONS)
+}
+
+/// Runs those of the migrations that the database has not seen.
+pub(super) fn migrate_by(db: &mut Connection, migrations: &[&str]) -> Result<()> {
+    let known = u32::try_from(migrations.len()).expect("there are few migrations");
+    loop {
+        // The version is read inside, so that two programs starting at once do not both run the same migration.
+        let step = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let found: u32 = step.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if found > known {
+            return Err(StoreError::TooNew { found, known });
+        }
+        let Some(sql) = migrations.get(found as usize) else { return Ok(()) };
+        step.execute_batch(sql)?;
+        step.pragma_update(None, "user_version", found + 1)?;
+        step.commit()?;
+        tracing::info!(version = found + 1, "database migrated");
+    }
+}

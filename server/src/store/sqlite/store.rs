@@ -1,0 +1,182 @@
+//! The backend itself: which act runs on which side.
+
+use super::{
+    chats, connection::open_writer, events, files, members, messages, readers::Readers, schema, sessions, users,
+    writer::Writer,
+};
+use crate::store::{
+    Result, Store, StoreError,
+    chats::{AddMembers, Chat, ChatLine, NewGroup, RemoveMember},
+    events::{Event, FanoutSink, Feed},
+    files::{BeginUpload, Begun, CommitUpload, File, Upload},
+    messages::{Append, DeleteMessage, Message, NewMessage},
+    sessions::{Rotated, Rotation, Session},
+    users::{NewUser, PasswordHash, User},
+};
+use async_trait::async_trait;
+use hypersend_protocol::{
+    chat::ChatPosition,
+    id::{ChatId, Cursor, FileId, Revision, Seq, SessionId, UserId},
+    name::Email,
+    time::UnixMillis,
+};
+use std::path::Path;
+
+/// A store in one SQLite file. Dropping it finishes the acts under way and closes the file.
+pub struct SqliteStore {
+    // Dropped first: the last connection to close tidies up the write-ahead log, and only the writer's may.
+    readers: Readers,
+    writer: Writer,
+}
+
+impl SqliteStore {
+    /// Opens the file, or makes it with the folders above it, and brings it to the version that this program knows.
+    pub async fn open(path: &Path, sink: FanoutSink) -> Result<Self> {
+        let path = path.to_owned();
+        let opened = tokio::task::spawn_blocking(move || {
+            let mut db = open_writer(&path)?;
+            schema::migrate(&mut db)?;
+            Ok(Self { readers: Readers::open(&path)?, writer: Writer::start(db, sink)? })
+        });
+        opened.await.map_err(|e| StoreError::Unavailable(e.into()))?
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn create_user(&self, user: NewUser) -> Result<bool> {
+        self.writer.act(|act| users::create(act, user)).await
+    }
+
+    async fn user(&self, id: UserId) -> Result<Option<User>> {
+        self.readers.read(move |db| users::by_id(db, id)).await
+    }
+
+    async fn user_by_email(&self, email: &Email) -> Result<Option<User>> {
+        let email = email.clone();
+        self.readers.read(move |db| users::by_email(db, &email)).await
+    }
+
+    async fn users_by_email(&self, emails: &[Email]) -> Result<Vec<User>> {
+        let emails = emails.to_vec();
+        self.readers.read(move |db| users::by_emails(db, &emails)).await
+    }
+
+    async fn set_password_hash(&self, id: UserId, hash: PasswordHash) -> Result<()> {
+        self.writer.act(move |act| users::set_password_hash(act, id, hash)).await
+    }
+
+    async fn create_session(&self, session: Session) -> Result<()> {
+        self.writer.act(|act| sessions::create(act, session)).await
+    }
+
+    async fn session(&self, id: SessionId) -> Result<Option<Session>> {
+        self.readers.read(move |db| sessions::by_id(db, id)).await
+    }
+
+    async fn rotate_session(&self, rotation: Rotation) -> Result<Rotated> {
+        self.writer.act(move |act| sessions::rotate(act, rotation)).await
+    }
+
+    async fn end_session(&self, id: SessionId, now: UnixMillis) -> Result<bool> {
+        self.writer.act(move |act| sessions::end(act, id, now)).await
+    }
+
+    async fn prune_sessions(&self, before: UnixMillis) -> Result<u64> {
+        self.writer.act(move |act| sessions::prune(act, before)).await
+    }
+
+    async fn open_direct(&self, me: UserId, peer: UserId, new: ChatId, now: UnixMillis) -> Result<Chat> {
+        self.writer.act(move |act| chats::open_direct(act, me, peer, new, now)).await
+    }
+
+    async fn create_group(&self, group: NewGroup) -> Result<Chat> {
+        self.writer.act(|act| chats::create_group(act, group)).await
+    }
+
+    async fn chat(&self, id: ChatId, viewer: UserId) -> Result<Option<Chat>> {
+        self.readers.read(move |db| chats::to_viewer(db, id, viewer)).await
+    }
+
+    async fn chats_of(&self, user: UserId, after: Option<ChatPosition>, limit: u32) -> Result<Vec<ChatLine>> {
+        self.readers.read(move |db| chats::of(db, user, after, limit)).await
+    }
+
+    async fn add_members(&self, chat: ChatId, by: UserId, users: &[UserId], now: UnixMillis) -> Result<AddMembers> {
+        let users = users.to_vec();
+        self.writer.act(move |act| members::add(act, chat, by, &users, now)).await
+    }
+
+    async fn remove_member(&self, chat: ChatId, by: UserId, user: UserId, now: UnixMillis) -> Result<RemoveMember> {
+        self.writer.act(move |act| members::remove(act, chat, by, user, now)).await
+    }
+
+    async fn mark_read(&self, chat: ChatId, user: UserId, seq: Seq, now: UnixMillis) -> Result<Option<Seq>> {
+        self.writer.act(move |act| members::mark_read(act, chat, user, seq, now)).await
+    }
+
+    async fn append_message(&self, message: NewMessage) -> Result<Append> {
+        self.writer.act(|act| messages::append(act, message)).await
+    }
+
+    async fn messages_after(&self, chat: ChatId, after: Seq, limit: u32) -> Result<Vec<Message>> {
+        self.readers.read(move |db| messages::after(db, chat, after, limit)).await
+    }
+
+    async fn messages_before(&self, chat: ChatId, before: Option<Seq>, limit: u32) -> Result<Vec<Message>> {
+        self.readers.read(move |db| messages::before(db, chat, before, limit)).await
+    }
+
+    async fn messages_changed(&self, chat: ChatId, after: Revision, limit: u32) -> Result<Vec<Message>> {
+        self.readers.read(move |db| messages::changed(db, chat, after, limit)).await
+    }
+
+    async fn delete_message(&self, chat: ChatId, seq: Seq, by: UserId, now: UnixMillis) -> Result<DeleteMessage> {
+        self.writer.act(move |act| messages::delete(act, chat, seq, by, now)).await
+    }
+
+    async fn begin_upload(&self, upload: BeginUpload) -> Result<Begun> {
+        self.writer.act(|act| files::begin(act, upload)).await
+    }
+
+    async fn upload(&self, id: FileId) -> Result<Option<Upload>> {
+        self.readers.read(move |db| files::upload(db, id)).await
+    }
+
+    async fn commit_upload(&self, commit: CommitUpload) -> Result<Option<File>> {
+        self.writer.act(move |act| files::commit(act, commit)).await
+    }
+
+    async fn drop_upload(&self, id: FileId) -> Result<bool> {
+        self.writer.act(move |act| files::drop_upload(act, id)).await
+    }
+
+    async fn stale_uploads(&self, before: UnixMillis, limit: u32) -> Result<Vec<Upload>> {
+        self.readers.read(move |db| files::stale(db, before, limit)).await
+    }
+
+    async fn file(&self, id: FileId, viewer: UserId) -> Result<Option<File>> {
+        self.readers.read(move |db| files::to_viewer(db, id, viewer)).await
+    }
+
+    async fn files_of(&self, owner: UserId, before: Option<FileId>, limit: u32) -> Result<Vec<File>> {
+        self.readers.read(move |db| files::of(db, owner, before, limit)).await
+    }
+
+    async fn events_after(&self, user: UserId, after: Cursor, limit: u32) -> Result<Feed<Vec<Event>>> {
+        self.readers.read(move |db| events::after(db, user, after, limit)).await
+    }
+
+    async fn feed_head(&self, user: UserId) -> Result<Cursor> {
+        self.readers.read(move |db| events::head(db, user)).await
+    }
+
+    async fn prune_events(&self, before: UnixMillis) -> Result<u64> {
+        let mut pruned = 0;
+        // In pieces, so that other acts come between.
+        while let Some(more) = self.writer.act(move |act| events::prune(act, before)).await? {
+            pruned += more;
+        }
+        Ok(pruned)
+    }
+}

@@ -1,0 +1,90 @@
+//! Space, and names that last.
+
+use rustix::{
+    fs::{FallocateFlags, fallocate, statvfs},
+    io::{Errno, retry_on_intr},
+};
+use std::{
+    fs::{self, File},
+    io,
+    path::Path,
+};
+
+/// The disk is too full, and by how much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the disk is full: {needed} bytes are needed and {free} are free; free {} more", self.missing())]
+pub struct NoSpace {
+    /// Bytes that had to be placed.
+    pub needed: u64,
+    /// Bytes that were free.
+    pub free: u64,
+}
+
+impl NoSpace {
+    /// Bytes that have to be freed. At least one: a file system may refuse the last of what it calls free.
+    pub fn missing(self) -> u64 {
+        self.needed.saturating_sub(self.free).max(1)
+    }
+}
+
+/// Bytes that this process may still place on the file system of a folder.
+pub fn free_bytes(dir: &Path) -> io::Result<u64> {
+    let stat = statvfs(dir)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// How reserving the content's space can fail.
+pub(super) enum ReserveError {
+    NoSpace(NoSpace),
+    Io(io::Error),
+}
+
+/// Gives a file its full length, its blocks reserved where the file system can. Where it cannot, the file is sparse: a
+/// disk that fills later is then found out by a write.
+pub(super) fn reserve(dir: &Path, file: &File, size: u64) -> Result<(), ReserveError> {
+    let no_space = || Ok(NoSpace { needed: size, free: free_bytes(dir)? });
+    let full = || no_space().map_or_else(ReserveError::Io, ReserveError::NoSpace);
+    if size == 0 {
+        return file.set_len(0).map_err(ReserveError::Io);
+    }
+    match retry_on_intr(|| fallocate(file, FallocateFlags::empty(), 0, size)) {
+        Ok(()) => Ok(()),
+        Err(Errno::NOSPC | Errno::DQUOT) => Err(full()),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) if free_bytes(dir).is_ok_and(|free| free < size) => Err(full()),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(size).map_err(ReserveError::Io),
+        Err(error) => Err(ReserveError::Io(error.into())),
+    }
+}
+
+/// Puts a whole small file in place of whatever has that name: a reader sees the old one or the new one. It outlives a
+/// power cut once the folder is flushed as well, see [`sync_dir`].
+pub(super) fn replace(dir: &Path, name: &str, bytes: &[u8], durable: bool) -> io::Result<()> {
+    let temporary = dir.join(format!("{name}.new"));
+    fs::write(&temporary, bytes)?;
+    if durable {
+        File::open(&temporary)?.sync_all()?;
+    }
+    fs::rename(temporary, dir.join(name))
+}
+
+/// Makes the names in a folder outlive a power cut.
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// The folder that a path is in.
+pub(super) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) => Path::new("."),
+        None => path,
+    }
+}
+
+/// Removes a file that may not be there.
+pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}

@@ -1,0 +1,51 @@
+//! A file under way: one folder on the disk, written to by many threads, resumed after any crash.
+//!
+//! ```text
+//! manifest.json   what the file is, see [`Manifest`]; its presence says that the folder was made completely
+//! content         the file itself, at its full length from the start; each chunk is written at its place
+//! journal         what has landed, see [`journal`](crate::journal); gone once the file is published
+//! values          written by sealing: the value of every chunk, 32 bytes each; its presence says that nothing is missing
+//! ```
+//!
+//! What is kept true:
+//! - A chunk is called stored when its bytes and its journal record survive the death of the process. Only a checkpoint,
+//!   or sealing, makes them survive a power cut; what a power cut takes is found out by hashing and received again.
+//! - A range is written by one thread at a time, and a stored chunk never again, so that what was hashed is what is kept.
+//! - Storing a range holds no lock while it hashes and writes, and never waits for a checkpoint; only checkpoints and sealing
+//!   wait for each other.
+//! - One [`TransferFolder`] at a time owns a folder, by a lock on `content` that the kernel drops with the process.
+//!
+//! | file | the part of a folder's life |
+//! | --- | --- |
+//! | `create` | made, or made anew when a crash left it half made |
+//! | `open` | taken up again: journal read, unsettled chunks hashed again |
+//! | `store` | ranges written as they arrive |
+//! | `landing` | which ranges of which chunks are being written; no I/O |
+//! | `settle` | checkpoints |
+//! | `seal` | complete: hash checked, published or extracted |
+//! | `manifest`, `disk` | the manifest; space and durable names |
+
+mod create;
+mod disk;
+mod landing;
+mod manifest;
+mod open;
+mod seal;
+mod settle;
+mod store;
+mod under_way;
+
+pub use create::CreateError;
+pub use disk::{NoSpace, free_bytes};
+pub use landing::MAX_CHUNKS_BEGUN;
+pub use manifest::{Manifest, ManifestError};
+pub use open::OpenError;
+pub use seal::{ExtractError, PublishError, SealError, Sealed};
+pub use settle::{CHECKPOINT_BYTES, CheckpointError};
+pub use store::{ExpectError, Landed, StoreError};
+pub use under_way::TransferFolder;
+
+pub(crate) const MANIFEST: &str = "manifest.json";
+pub(crate) const CONTENT: &str = "content";
+pub(crate) const JOURNAL: &str = "journal";
+pub(crate) const VALUES: &str = "values";
