@@ -91,8 +91,7 @@ fn read(files: &TlsFiles, development: bool) -> Result<Certificate, CertificateE
         let path = path.to_owned();
         move |source| CertificateError::Pem { path, source }
     };
-    let chain: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(&files.cert).and_then(Iterator::collect);
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(&files.cert).and_then(Iterator::collect);
     let chain = chain.map_err(pem(&files.cert))?;
     let Some(leaf) = chain.first() else { return Err(CertificateError::Empty(files.cert.clone())) };
     let fingerprint = Sha256::digest(leaf).into();

@@ -171,7 +171,12 @@ mod tests {
         hub.committed(Fanout { chat: chat(1), at: UnixMillis(5), what: Happening::Joined(user(1)), to });
         assert!(matches!(open.next().await, Ok(ChatNotice::Committed(_))));
         assert_eq!(feed.next().await.unwrap().cursor, Cursor(7));
-        hub.committed(Fanout { chat: chat(2), at: UnixMillis(6), what: Happening::Joined(user(2)), to: vec![(user(2), Cursor(1))] });
+        hub.committed(Fanout {
+            chat: chat(2),
+            at: UnixMillis(6),
+            what: Happening::Joined(user(2)),
+            to: vec![(user(2), Cursor(1))],
+        });
         assert_eq!(other.next().await.unwrap().fanout.chat, chat(2));
     }
 

@@ -34,7 +34,11 @@ fn run(flags: &Flags) -> Result<()> {
     for line in settings.to_string().lines() {
         tracing::info!(setting = line, "effective");
     }
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?.block_on(serve(&settings))
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?
+        .block_on(serve(&settings))
 }
 
 async fn serve(settings: &Settings) -> Result<()> {

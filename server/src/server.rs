@@ -82,8 +82,7 @@ impl Server {
             fs::create_dir_all(&path).map_err(|source| StartError::Folder { path, source })?;
         }
         let certificate = Certificate::load(settings)?;
-        let summary =
-            CertificateSummary { fingerprint: certificate.fingerprint, development: certificate.development };
+        let summary = CertificateSummary { fingerprint: certificate.fingerprint, development: certificate.development };
         let hub = Hub::default();
         let sink = hub.clone();
         let store = store::open(&settings.database(), Arc::new(move |fanout| sink.committed(fanout))).await?;
@@ -92,9 +91,10 @@ impl Server {
             logins_per_address: settings.logins_per_address,
             registrations_per_address: settings.registrations_per_address,
         });
-        let services = services(settings, &store, hub, throttle.clone())?;
+        let secret = secret_key(settings)?;
+        let services = services(settings, &secret, &store, hub, throttle.clone());
         let janitor = Janitor::new(store, services.uploads.clone(), throttle, settings);
-        let listener = Listener::bind(settings.listen, certificate.tls, settings.max_connections)?;
+        let listener = Listener::bind(settings.listen, certificate.tls, secret.as_bytes(), settings.max_connections)?;
         Ok(Self { listener, services, janitor, certificate: summary })
     }
 
@@ -117,24 +117,18 @@ impl Server {
     }
 }
 
-fn services(
-    settings: &Settings,
-    store: &Arc<dyn Store>,
-    hub: Hub,
-    throttle: Throttle,
-) -> Result<Services, StartError> {
-    let key = TokenKey::new(&secret_key(settings)?, settings.access_token_lifetime);
-    let policy =
-        Policy { registration_open: settings.registration_open, session_lifetime: settings.session_lifetime };
+fn services(settings: &Settings, secret: &SecretKey, store: &Arc<dyn Store>, hub: Hub, throttle: Throttle) -> Services {
+    let key = TokenKey::new(secret, settings.access_token_lifetime);
+    let policy = Policy { registration_open: settings.registration_open, session_lifetime: settings.session_lifetime };
     let passwords = Passwords::new(settings.bcrypt_cost);
     let disk = Disk::default();
     let limits = UploadPolicy { max_file_size: settings.max_file_size };
-    Ok(Services {
+    Services {
         accounts: Accounts::new(store.clone(), hub.clone(), passwords, throttle, key, policy),
         chats: Chats::new(store.clone(), hub),
         uploads: Uploads::new(store.clone(), disk.clone(), settings.uploads(), settings.files(), limits),
         files: Files::new(store.clone(), disk, settings.files()),
-    })
+    }
 }
 
 /// The key from the settings, or the one kept under the data root, made at first start.

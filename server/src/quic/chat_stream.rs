@@ -17,9 +17,7 @@ use crate::{
     },
 };
 use hypersend_protocol::{
-    chat::{
-        ChatIntent, ChatOpened, MembersChanged, MessageChanged, OpenChat, Post, PostRefused, ReadBy, TypingBy,
-    },
+    chat::{ChatIntent, ChatOpened, MembersChanged, MessageChanged, OpenChat, Post, PostRefused, ReadBy, TypingBy},
     frame::Frame,
     id::{ChatId, Revision, Seq},
     refusal::{ErrorCode, Refusal},
@@ -53,7 +51,7 @@ pub(super) async fn serve(
                 Err(RecvError::Frame(error)) => return Err(error.into()),
                 Err(_) => return Err(Ending::Gone),
             },
-            () = peer.stopping.cancelled() => return Ok(()),
+            () = peer.ending.cancelled() => return Ok(()),
         }
     }
 }

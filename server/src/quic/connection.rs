@@ -26,17 +26,15 @@ pub(super) struct Peer {
     pub(super) me: Caller,
     pub(super) services: Services,
     pub(super) bulk: chunks::Bulk,
-    /// Cancelled when the server stops: streams that live long end, streams that do not finish.
-    pub(super) stopping: CancellationToken,
-    /// Cancelled by a logout on this connection, after its answer.
-    pub(super) logged_out: CancellationToken,
+    /// Cancelled when the connection is to end in good order: streams that live long end, others finish.
+    pub(super) ending: CancellationToken,
 }
 
 /// Serves a connection to its end.
 pub(super) async fn serve(connection: Connection, services: Services, stopping: CancellationToken) {
     let span = tracing::info_span!("connection", peer = %connection.remote_address());
     async {
-        let (peer, session) = match timeout(HELLO_TIMEOUT, admit(&connection, services, stopping)).await {
+        let (peer, session) = match timeout(HELLO_TIMEOUT, admit(&connection, services, &stopping)).await {
             Ok(Ok(admitted)) => admitted,
             Ok(Err(Rejected::Refused(refusal))) => {
                 tracing::debug!(code = %refusal.code, "caller refused");
@@ -46,7 +44,7 @@ pub(super) async fn serve(connection: Connection, services: Services, stopping: 
             Err(_) => return close(&connection, ErrorCode::TimedOut),
         };
         tracing::debug!(user = %peer.me.id(), session = %peer.me.session, "connected");
-        let code = streams(&connection, Arc::new(peer), session).await;
+        let code = streams(&connection, Arc::new(peer), session, &stopping).await;
         close(&connection, code);
         tracing::debug!(%code, "disconnected");
     }
@@ -54,7 +52,7 @@ pub(super) async fn serve(connection: Connection, services: Services, stopping: 
     .await;
 }
 
-/// How long a refused caller has to take the refusal and go, before the connection is closed over it.
+/// How long a caller who is sent away has to take the last answers, before the connection is closed over them.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
 enum Rejected {
@@ -67,7 +65,7 @@ enum Rejected {
 async fn admit(
     connection: &Connection,
     services: Services,
-    stopping: CancellationToken,
+    stopping: &CancellationToken,
 ) -> Result<(Peer, SendStream), Rejected> {
     let (mut answer, stream) = connection.accept_bi().await.map_err(|_| Rejected::Gone)?;
     let _ = answer.set_priority(priority::CHAT);
@@ -81,7 +79,7 @@ async fn admit(
             send(&mut answer, &welcome).await.map_err(|_| Rejected::Gone)?;
             transport::welcome(connection);
             let bulk = chunks::Bulk::default();
-            Ok((Peer { me, services, bulk, stopping, logged_out: CancellationToken::new() }, answer))
+            Ok((Peer { me, services, bulk, ending: stopping.child_token() }, answer))
         }
         Err(refusal) => {
             let told = send(&mut answer, &refusal).await;
@@ -95,7 +93,12 @@ async fn admit(
 }
 
 /// Serves streams until the connection ends; says with which code to close it.
-async fn streams(connection: &Connection, peer: Arc<Peer>, mut session: SendStream) -> ErrorCode {
+async fn streams(
+    connection: &Connection,
+    peer: Arc<Peer>,
+    mut session: SendStream,
+    stopping: &CancellationToken,
+) -> ErrorCode {
     let over = session_over(&peer);
     tokio::pin!(over);
     let mut tasks = JoinSet::new();
@@ -108,9 +111,13 @@ async fn streams(connection: &Connection, peer: Arc<Peer>, mut session: SendStre
                 Err(_) => break ErrorCode::Closed,
             },
             Some(_) = tasks.join_next() => {}
-            () = &mut over => break ErrorCode::SessionEnded,
-            () = peer.logged_out.cancelled() => break ErrorCode::SessionEnded,
-            () = peer.stopping.cancelled() => {
+            () = &mut over => {
+                // The answer to a logout is one of the last words.
+                peer.ending.cancel();
+                let _ = timeout(LAST_WORDS, async { while tasks.join_next().await.is_some() {} }).await;
+                break ErrorCode::SessionEnded;
+            }
+            () = stopping.cancelled() => {
                 wind_down(connection, &peer, &mut session, &mut tasks).await;
                 break ErrorCode::Stopping;
             }
@@ -170,8 +177,8 @@ async fn serve_stream(peer: Arc<Peer>, mut answer: SendStream, stream: RecvStrea
             return refuse(answer, reader, refusal).await;
         }
     };
-    if peer.stopping.is_cancelled() {
-        let refusal = Refusal::new(ErrorCode::Stopping, "the server is stopping; connect again in a moment");
+    if peer.ending.is_cancelled() {
+        let refusal = Refusal::new(ErrorCode::Stopping, "the connection is closing; connect again in a moment");
         return refuse(answer, reader, refusal).await;
     }
     let _ = answer.set_priority(match opening {

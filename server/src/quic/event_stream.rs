@@ -42,7 +42,7 @@ pub(super) async fn serve(
                 Err(Missed) => feed.catch_up().await?,
             },
             end = until_finished(reader) => return end.map(|never| match never {}),
-            () = peer.stopping.cancelled() => return Ok(()),
+            () = peer.ending.cancelled() => return Ok(()),
         }
     }
 }

@@ -21,7 +21,10 @@ pub(super) async fn serve(peer: &Peer, request: Opening, out: &mut SendStream) -
     let (accounts, chats, uploads, files) = (&services.accounts, &services.chats, &services.uploads, &services.files);
     match request {
         Opening::GetMe(_) => answer(out, &me.profile).await,
-        Opening::Logout(_) => logout(peer, out).await,
+        Opening::Logout(_) => {
+            accounts.logout(me.session).await?;
+            answer(out, &Done {}).await
+        }
         Opening::RenewTokens(renew) => {
             answer(out, &accounts.refresh(&renew.refresh, Some(me.session)).await?.tokens).await
         }
@@ -98,16 +101,6 @@ pub(super) async fn serve(peer: &Peer, request: Opening, out: &mut SendStream) -
 
 async fn answer<F: Frame>(out: &mut SendStream, frame: &F) -> Result<(), Ending> {
     send(out, frame).await.map_err(gone)
-}
-
-/// The answer goes out before the connection is closed for it.
-async fn logout(peer: &Peer, out: &mut SendStream) -> Result<(), Ending> {
-    let sent = answer(out, &Done {}).await;
-    let _ = out.finish();
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), out.stopped()).await;
-    peer.services.accounts.logout(peer.me.session).await?;
-    peer.logged_out.cancel();
-    sent
 }
 
 async fn list_chats(

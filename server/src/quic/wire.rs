@@ -93,9 +93,7 @@ pub(super) fn live_event(cursor: Cursor, fanout: &crate::store::events::Fanout) 
     let chat = fanout.chat;
     let what = match &fanout.what {
         Happening::Posted(posted) => event::Happening::Posted { message: message(Message::clone(posted)) },
-        Happening::Changed(changed) => {
-            event::Happening::Changed { chat, seq: changed.seq, revision: changed.revision }
-        }
+        Happening::Changed(changed) => event::Happening::Changed { chat, seq: changed.seq, revision: changed.revision },
         Happening::Joined(user) => event::Happening::Joined { chat, user: *user },
         Happening::Left(user) => event::Happening::Left { chat, user: *user },
         Happening::Read(_, seq) => event::Happening::Read { chat, seq: *seq },

@@ -76,7 +76,9 @@ impl Passwords {
 }
 
 fn hash(password: &str, cost: u32) -> PasswordHash {
-    PasswordHash(bcrypt::non_truncating_hash(password, cost).expect("a Password has at most 72 bytes; the cost is checked"))
+    PasswordHash(
+        bcrypt::non_truncating_hash(password, cost).expect("a Password has at most 72 bytes; the cost is checked"),
+    )
 }
 
 /// The cost in `$2b$12$…`.

@@ -1,6 +1,9 @@
 //! How often the same address and the same account may try to log in or to register.
 
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::{Clock, DefaultClock}};
+use governor::{
+    DefaultKeyedRateLimiter, Quota, RateLimiter,
+    clock::{Clock, DefaultClock},
+};
 use hypersend_protocol::name::Email;
 use std::{
     hash::Hash,

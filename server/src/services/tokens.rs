@@ -92,7 +92,7 @@ impl TokenKey {
 }
 
 /// A fresh refresh token of a session: the session's id and 32 random bytes.
-pub fn refresh_token(session: SessionId) -> Token {
+pub(super) fn refresh_token(session: SessionId) -> Token {
     let mut bytes = [0; 48];
     bytes[..16].copy_from_slice(session.0.as_bytes());
     getrandom::fill(&mut bytes[16..]).expect("the kernel gives random bytes");
@@ -100,7 +100,7 @@ pub fn refresh_token(session: SessionId) -> Token {
 }
 
 /// The session that a refresh token names, and what is stored of the token; `None` when it is none of ours.
-pub fn read_refresh_token(token: &Token) -> Option<(SessionId, TokenHash)> {
+pub(super) fn read_refresh_token(token: &Token) -> Option<(SessionId, TokenHash)> {
     let bytes = BASE64URL_NOPAD.decode(token.as_str().as_bytes()).ok()?;
     let bytes: [u8; 48] = bytes.try_into().ok()?;
     let (session, _) = bytes.split_first_chunk::<16>().expect("48 bytes have 16 in front");
@@ -108,7 +108,7 @@ pub fn read_refresh_token(token: &Token) -> Option<(SessionId, TokenHash)> {
 }
 
 /// What is stored of a refresh token. A plain hash is enough for 256 random bits.
-pub fn hash_refresh_token(token: &Token) -> TokenHash {
+pub(super) fn hash_refresh_token(token: &Token) -> TokenHash {
     TokenHash(Sha256::digest(token.as_str()).into())
 }
 

@@ -45,7 +45,7 @@ use tokio::sync::OnceCell;
 use tokio_util::task::TaskTracker;
 
 /// Room that uploads leave on the disk, in bytes: the database must be able to write when the disk is full of files.
-pub const KEEP_FREE: u64 = 256 << 20;
+const KEEP_FREE: u64 = 256 << 20;
 
 /// How long to wait for the last user of a folder to let go of it: the time of one range's write.
 const RELEASE: Duration = Duration::from_secs(2);
@@ -170,9 +170,9 @@ impl From<UploadError> for Refusal {
             | UploadError::Open(OpenError::NoSpace(_)) => refusal(ErrorCode::StorageFull),
             UploadError::Plan(source) => Self::new(ErrorCode::Invalid, source.to_string()),
             UploadError::Range(folder::StoreError::Place(source)) => Self::new(ErrorCode::Invalid, source.to_string()),
-            UploadError::Range(
-                folder::StoreError::RangeMismatch { .. } | folder::StoreError::ChunkMismatch(_),
-            ) => refusal(ErrorCode::HashMismatch),
+            UploadError::Range(folder::StoreError::RangeMismatch { .. } | folder::StoreError::ChunkMismatch(_)) => {
+                refusal(ErrorCode::HashMismatch)
+            }
             UploadError::Range(folder::StoreError::Length { .. }) => refusal(ErrorCode::Invalid),
             UploadError::Range(folder::StoreError::TooManyBegun) => {
                 refusal(ErrorCode::LimitReached).with_limit(folder::MAX_CHUNKS_BEGUN as u64)
@@ -316,9 +316,7 @@ impl Uploads {
             let opened = self.0.disk.run(move || open_or_create(&dir, &published, manifest)).await;
             match opened {
                 // Its last holder is just letting go.
-                Err(Opening::Failed(
-                    UploadError::Open(OpenError::InUse) | UploadError::Create(CreateError::InUse),
-                )) => {
+                Err(Opening::Failed(UploadError::Open(OpenError::InUse) | UploadError::Create(CreateError::InUse))) => {
                     if tokio::time::Instant::now() >= give_up {
                         return Err(UploadError::InUse.into());
                     }
@@ -350,11 +348,7 @@ impl<E: Into<UploadError>> From<E> for Opening {
     }
 }
 
-fn open_or_create(
-    dir: &Path,
-    published: &Path,
-    manifest: Manifest,
-) -> std::result::Result<TransferFolder, Opening> {
+fn open_or_create(dir: &Path, published: &Path, manifest: Manifest) -> std::result::Result<TransferFolder, Opening> {
     match TransferFolder::open(dir) {
         Err(OpenError::NotFound | OpenError::Unfinished) => {}
         opened => return Ok(opened?),
@@ -446,7 +440,7 @@ impl UploadHandle {
     /// Stores one range. Whoever goes away meanwhile does not undo it.
     pub async fn put(&self, span: Span, value: ChunkValue, parts: Vec<Bytes>) -> Result<Landed> {
         let active = self.active.clone();
-        let landed = self.hold.uploads.0.disk.run(move || active.folder.store_range(span, value, &parts)).await?;
+        let landed = self.hold.uploads.0.disk.run(move || active.folder.store_range(span, Some(value), &parts)).await?;
         if self.active.folder.bytes_since_checkpoint() >= CHECKPOINT_BYTES {
             self.checkpoint();
         }

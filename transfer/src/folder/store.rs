@@ -115,10 +115,11 @@ impl TransferFolder {
         Ok(())
     }
 
-    /// Checks the bytes of one range against the value that came with them, writes them, and records the chunk when it
-    /// was the last of its ranges. May be called from many threads, also with the same range twice: who comes second waits
+    /// Checks the bytes of one range against the value that came with them (if none did, the chunk is checked against
+    /// [`TransferFolder::expect_values`] once it is complete), writes them, and records the chunk when it was the last of
+    /// its ranges. May be called from many threads, also with the same range twice: who comes second waits
     /// for the first and is told the same. A range of a stored chunk is not looked at.
-    pub fn store_range(&self, span: Span, expected: ChunkValue, parts: &[Bytes]) -> Result<Landed, StoreError> {
+    pub fn store_range(&self, span: Span, expected: Option<ChunkValue>, parts: &[Bytes]) -> Result<Landed, StoreError> {
         let place = self.plan.range_at(span.offset, span.length.into())?;
         if self.landing().map().contains(place.chunk) {
             return Ok(Landed::Chunk(place.chunk));
@@ -136,7 +137,7 @@ impl TransferFolder {
             Claimed::Mine(claimed) => claimed,
         };
         write_parts(&self.content, span.offset, parts).map_err(|source| self.write_error(span, source))?;
-        match claimed.landed(expected) {
+        match claimed.landed(value) {
             None => Ok(Landed::Range),
             Some(ranges) => self.record(place.chunk, &ranges).inspect(|_| claimed.stored()),
         }

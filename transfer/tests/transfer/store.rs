@@ -37,12 +37,12 @@ fn what_does_not_belong_is_refused_and_leaves_no_trace() {
     let span = fixture.spans()[1];
     let (bytes, value) = (fixture.bytes(span), fixture.value(span));
     let half = Span { length: span.length / 2, ..span };
-    assert!(matches!(folder.store_range(half, value, &[bytes.slice(..1 << 19)]), Err(StoreError::Place(_))));
-    assert!(matches!(folder.store_range(span, value, &[bytes.slice(1..)]), Err(StoreError::Length { .. })));
+    assert!(matches!(folder.store_range(half, Some(value), &[bytes.slice(..1 << 19)]), Err(StoreError::Place(_))));
+    assert!(matches!(folder.store_range(span, Some(value), &[bytes.slice(1..)]), Err(StoreError::Length { .. })));
     let twisted: Bytes = bytes.iter().rev().copied().collect();
-    assert!(matches!(folder.store_range(span, value, &[twisted]), Err(StoreError::RangeMismatch { .. })));
+    assert!(matches!(folder.store_range(span, Some(value), &[twisted]), Err(StoreError::RangeMismatch { .. })));
     assert!(fs::read(fixture.path("content")).unwrap().iter().all(|&byte| byte == 0));
-    assert_eq!(folder.store_range(span, value, &[bytes]).unwrap(), Landed::Chunk(ChunkIndex(1)));
+    assert_eq!(folder.store_range(span, Some(value), &[bytes]).unwrap(), Landed::Chunk(ChunkIndex(1)));
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn a_range_in_crumbs_is_written_in_order() {
         let bytes = fixture.bytes(span);
         let mut crumbs = vec![Bytes::new()];
         crumbs.extend(bytes.chunks(crumb).flat_map(|crumb| [bytes.slice_ref(crumb), Bytes::new()]));
-        folder.store_range(span, fixture.value(span), &crumbs).unwrap();
+        folder.store_range(span, Some(fixture.value(span)), &crumbs).unwrap();
     }
     assert_eq!(fs::read(fixture.path("content")).unwrap(), fixture.data);
     folder.seal(Some(fixture.root())).unwrap();
@@ -68,7 +68,7 @@ fn a_chunk_of_another_file_is_missing_again_and_can_be_replaced() {
     let other = Bytes::from(vec![7; second.length as usize]);
     let value = tree::range_value(&fixture.plan, second, [&other[..]].into_iter());
     fixture.store(&folder, first).unwrap();
-    let refused = folder.store_range(second, value, &[other]);
+    let refused = folder.store_range(second, Some(value), &[other]);
     assert!(matches!(refused, Err(StoreError::ChunkMismatch(ChunkIndex(0)))));
     assert_eq!(fixture.store(&folder, second).unwrap(), Landed::Range, "the first range has to come again as well");
     fixture.store_missing(&folder);
@@ -159,7 +159,7 @@ fn two_senders_of_different_bytes_never_mix() {
                     for span in fixture.spans() {
                         let bytes = Bytes::from(vec![sender; span.length as usize]);
                         let value = tree::range_value(&fixture.plan, span, [&bytes[..]].into_iter());
-                        folder.store_range(span, value, &[bytes]).unwrap();
+                        folder.store_range(span, Some(value), &[bytes]).unwrap();
                     }
                 });
             }

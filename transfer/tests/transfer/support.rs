@@ -81,7 +81,7 @@ impl Fixture {
     }
 
     pub(crate) fn store(&self, folder: &TransferFolder, span: Span) -> Result<Landed, StoreError> {
-        folder.store_range(span, self.value(span), &[self.bytes(span)])
+        folder.store_range(span, Some(self.value(span)), &[self.bytes(span)])
     }
 
     /// Stores all ranges of some chunks.
