@@ -77,6 +77,13 @@ macro_rules! texts {
             }
         }
 
+        impl std::str::FromStr for $name {
+            type Err = NameError;
+            fn from_str(raw: &str) -> Result<Self, NameError> {
+                Self::parse(raw)
+            }
+        }
+
         impl From<$name> for String {
             fn from(text: $name) -> String {
                 text.0

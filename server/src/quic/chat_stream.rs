@@ -112,11 +112,10 @@ impl ChatStream<'_> {
         match &fanout.what {
             Happening::Posted(message) => self.posted(message).await,
             Happening::Changed(message) => self.changed(message).await,
-            Happening::Joined(_) => self.members().await,
             Happening::Left(user) if *user == self.peer.me.id() => {
                 Err(Refusal::new(ErrorCode::NotFound, "you are no longer in this chat").into())
             }
-            Happening::Left(_) => self.members().await,
+            Happening::Joined(_) | Happening::Left(_) => self.members().await,
             Happening::Read(user, seq) => self.say(&ReadBy { user: *user, seq: *seq }).await,
         }
     }

@@ -185,9 +185,8 @@ impl Accounts {
         let user = self.0.store.user_by_email(&email).await?;
         let hash = user.as_ref().map(|user| user.password_hash.clone());
         let checked = self.0.passwords.check(password, hash).await?;
-        let (user, checked) = match (user, checked) {
-            (Some(user), checked @ (Checked::Right | Checked::Rehashed(_))) => (user, checked),
-            _ => return Err(AccountError::WrongCredentials),
+        let (Some(user), Checked::Right | Checked::Rehashed(_)) = (user, &checked) else {
+            return Err(AccountError::WrongCredentials);
         };
         if let Checked::Rehashed(hash) = checked {
             self.0.store.set_password_hash(user.id, hash).await?;

@@ -24,8 +24,7 @@ use hypersend_protocol::{
 };
 use hypersend_transfer::{
     folder::{
-        self, CHECKPOINT_BYTES, CheckpointError, CreateError, Landed, Manifest, OpenError, PublishError, SealError,
-        TransferFolder,
+        self, CheckpointError, CreateError, Landed, Manifest, OpenError, PublishError, SealError, TransferFolder,
     },
     map::ReceiveMap,
     plan::{ChunkPlan, PlanError, Span},
@@ -35,10 +34,7 @@ use std::{
     collections::HashMap,
     io,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::sync::OnceCell;
@@ -82,7 +78,6 @@ struct Slot {
 /// An open folder.
 struct Active {
     folder: TransferFolder,
-    checkpointing: AtomicBool,
     finishing: tokio::sync::Mutex<()>,
 }
 
@@ -168,8 +163,9 @@ impl From<UploadError> for Refusal {
             | UploadError::Range(folder::StoreError::NoSpace(_))
             | UploadError::Create(CreateError::NoSpace(_))
             | UploadError::Open(OpenError::NoSpace(_)) => refusal(ErrorCode::StorageFull),
-            UploadError::Plan(source) => Self::new(ErrorCode::Invalid, source.to_string()),
-            UploadError::Range(folder::StoreError::Place(source)) => Self::new(ErrorCode::Invalid, source.to_string()),
+            UploadError::Plan(source) | UploadError::Range(folder::StoreError::Place(source)) => {
+                Self::new(ErrorCode::Invalid, source.to_string())
+            }
             UploadError::Range(folder::StoreError::RangeMismatch { .. } | folder::StoreError::ChunkMismatch(_)) => {
                 refusal(ErrorCode::HashMismatch)
             }
@@ -323,8 +319,8 @@ impl Uploads {
                     tokio::time::sleep(RELEASE / 40).await;
                 }
                 opened => {
-                    let (checkpointing, finishing) = (AtomicBool::new(false), tokio::sync::Mutex::default());
-                    return opened.map(|folder| Arc::new(Active { folder, checkpointing, finishing }));
+                    let finishing = tokio::sync::Mutex::default();
+                    return opened.map(|folder| Arc::new(Active { folder, finishing }));
                 }
             }
         }
@@ -441,8 +437,10 @@ impl UploadHandle {
     pub async fn put(&self, span: Span, value: ChunkValue, parts: Vec<Bytes>) -> Result<Landed> {
         let active = self.active.clone();
         let landed = self.hold.uploads.0.disk.run(move || active.folder.store_range(span, Some(value), &parts)).await?;
-        if self.active.folder.bytes_since_checkpoint() >= CHECKPOINT_BYTES {
-            self.checkpoint();
+        if self.active.folder.checkpoint_is_due() {
+            // Ranges go on being stored meanwhile.
+            let active = self.active.clone();
+            self.hold.uploads.0.closing.spawn_blocking(move || active.checkpoint());
         }
         Ok(landed)
     }
@@ -475,17 +473,5 @@ impl UploadHandle {
         let file = inner.store.commit_upload(commit).await?.ok_or(UploadError::NoUpload(self.id))?;
         tracing::info!(file = %self.id, user = %self.owner, bytes = file.size, "upload stored");
         Ok(file)
-    }
-
-    /// Begins a checkpoint unless one is running. Ranges go on being stored meanwhile.
-    fn checkpoint(&self) {
-        if self.active.checkpointing.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let active = self.active.clone();
-        self.hold.uploads.0.closing.spawn_blocking(move || {
-            active.checkpoint();
-            active.checkpointing.store(false, Ordering::Release);
-        });
     }
 }

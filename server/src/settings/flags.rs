@@ -1,4 +1,5 @@
 //! The command line.
+#![expect(clippy::doc_markdown, reason = "these documents are the help text, where backticks would show")]
 
 use super::LogFormat;
 use clap::Parser;

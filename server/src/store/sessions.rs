@@ -13,7 +13,7 @@ use hypersend_protocol::{
 use std::time::Duration;
 
 /// How long after its replacement a refresh token is still taken for a retry.
-pub const ROTATION_GRACE: Duration = Duration::from_secs(60);
+pub const ROTATION_GRACE: Duration = Duration::from_mins(1);
 
 /// The SHA-256 of a refresh token; the token itself is never stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,13 +114,13 @@ mod tests {
             current: token(1),
             previous: None,
             rotated: START,
-            expires: START.plus(Duration::from_secs(3_600)),
+            expires: START.plus(Duration::from_hours(1)),
             ended: None,
         }
     }
 
     fn present(session: &Session, presented: u8, fresh: u8, at: UnixMillis) -> Rotated {
-        let expires = at.plus(Duration::from_secs(3_600));
+        let expires = at.plus(Duration::from_hours(1));
         let (presented, fresh) = (token(presented), token(fresh));
         session.rotate(&Rotation { session: session.id, presented, fresh, expires, now: at })
     }

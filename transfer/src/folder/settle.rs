@@ -58,6 +58,11 @@ impl Settling {
 }
 
 impl TransferFolder {
+    /// Whether enough has been stored since the last checkpoint for another, and none is being made.
+    pub fn checkpoint_is_due(&self) -> bool {
+        self.bytes_since_checkpoint() >= CHECKPOINT_BYTES && self.settling.platter.try_lock().is_ok()
+    }
+
     /// Makes everything stored so far outlive a power cut. Chunks that are stored meanwhile wait for the next checkpoint,
     /// and are not held up. Does nothing when nothing is new.
     pub fn checkpoint(&self) -> Result<(), CheckpointError> {

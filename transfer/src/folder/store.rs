@@ -128,11 +128,11 @@ impl TransferFolder {
         if actual != u64::from(span.length) {
             return Err(StoreError::Length { span, actual });
         }
-        if range_value(&self.plan, span, parts.iter().map(|part| &part[..])) != expected {
+        let value = range_value(&self.plan, span, parts.iter().map(|part| &part[..]));
+        if expected.is_some_and(|expected| expected != value) {
             return Err(StoreError::RangeMismatch { span });
         }
-
-        let mut claimed = match self.claim(place, expected)? {
+        let mut claimed = match self.claim(place, value)? {
             Claimed::Already(landed) => return Ok(landed),
             Claimed::Mine(claimed) => claimed,
         };

@@ -112,7 +112,6 @@ fn read_hash(value: ValueRef<'_>) -> FromSqlResult<[u8; 32]> {
 
 /// SQLite's integers end at 2^63 - 1. A larger number comes only from a peer who asks for what is after or before it, and
 /// no stored number reaches the end: stopping there does not change the answer.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that `columns!` calls")]
 fn write_count(count: &u64) -> ToSqlOutput<'_> {
     i64::try_from(*count).unwrap_or(i64::MAX).into()
 }

@@ -1,7 +1,7 @@
 //! How connections are opened, and how statements are run on them.
 
 use crate::store::{Result, StoreError};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, config::DbConfig};
 use std::{
     fs::{DirBuilder, OpenOptions},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -53,6 +53,8 @@ fn open(path: &Path, mode: OpenFlags, cache_kib: i64) -> Result<Connection> {
     let db = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     #[cfg(test)]
     let db = super::plan_tests::recorded(db);
+    // Plans must not depend on the values bound: else SQLite prepares many a statement anew for every run of it.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     db.busy_timeout(LOCK_PATIENCE)?;
     db.set_prepared_statement_cache_capacity(STATEMENTS);
     db.pragma_update(None, "temp_store", "memory")?;

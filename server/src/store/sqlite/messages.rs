@@ -16,7 +16,7 @@ use hypersend_protocol::{
     chat::{ChatKind, Role},
     file::FileCard,
     id::{ChatId, FileId, Revision, Seq, UserId},
-    name::FileName,
+    name::{FileName, MessageText},
     time::UnixMillis,
 };
 use rusqlite::{
@@ -88,7 +88,7 @@ fn insert(act: &mut Act<'_>, message: &Message) -> Result<()> {
             Column(message.sender),
             Column(message.client_id),
             Column(message.at),
-            message.text.as_ref().map(|text| text.as_str()),
+            message.text.as_ref().map(MessageText::as_str),
             write_cards(&message.files),
             message.reply_to.map(Column),
         ],

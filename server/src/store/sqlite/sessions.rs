@@ -13,7 +13,7 @@ use hypersend_protocol::{id::SessionId, time::UnixMillis};
 use rusqlite::{Connection, params};
 
 /// Begins a session.
-pub(super) fn create(act: &mut Act<'_>, session: Session) -> Result<()> {
+pub(super) fn create(act: &mut Act<'_>, session: &Session) -> Result<()> {
     run(
         act.db,
         "INSERT INTO sessions (id, user_id, agent, created, current, previous, rotated, expires, ended)

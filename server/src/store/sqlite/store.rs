@@ -67,7 +67,7 @@ impl Store for SqliteStore {
     }
 
     async fn create_session(&self, session: Session) -> Result<()> {
-        self.writer.act(|act| sessions::create(act, session)).await
+        self.writer.act(move |act| sessions::create(act, &session)).await
     }
 
     async fn session(&self, id: SessionId) -> Result<Option<Session>> {

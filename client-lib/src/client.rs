@@ -1,0 +1,253 @@
+//! The client: requests, and the handles of what lasts longer.
+
+use crate::{
+    ChatHandle, Config, Credentials, Download, Events, ServerAddress, Status, TokenStore, Upload,
+    error::{Attempt, ClientError},
+    link::{Link, Live, StatusCursor},
+};
+use hypersend_protocol::{
+    account::{FindUser, Logout, Profile},
+    chat::{
+        AddMembers, Chat, ChatPage, ChatPosition, CreateGroup, DeleteMessage, GetChat, GetHistory, ListChats, MarkRead,
+        MessagePage, OpenDirect, Post, PostMessage, Posted, RemoveMember,
+    },
+    file::{CancelUpload, FileInfo, FilePage, GetFile, ListFiles},
+    frame::Operation,
+    id::{ChatId, ClientId, Cursor, FileId, Revision, Seq, UserId},
+    limit::MAX_PAGE,
+    name::{ChatTitle, Email, MessageText},
+    refusal::{ErrorCode, Refusal},
+    session::Welcome,
+    stream::priority,
+};
+use hypersend_quic::frames::{FrameReader, send};
+use quinn::Connection;
+use std::{path::Path, sync::Arc, time::Duration};
+use tokio::time::sleep;
+use uuid::Uuid;
+
+/// A client of one server, logged in as one user; cloning shares it. Dropping the last clone, and the last handle made
+/// from one, closes the connection.
+#[derive(Clone, Debug)]
+pub struct Client {
+    link: Arc<Link>,
+}
+
+/// How often a request is repeated that the server could not answer for the moment.
+const RETRIES: u32 = 5;
+
+/// How long to wait before that when the server does not say.
+const RETRY_WAIT: Duration = Duration::from_secs(1);
+
+impl Client {
+    /// Begins to connect, and goes on trying until the server answers; [`Client::ready`] waits for that. Must be called
+    /// within a tokio runtime.
+    pub fn start(config: Config, credentials: Credentials, tokens: Arc<dyn TokenStore>) -> Result<Self, ClientError> {
+        Ok(Self { link: Arc::new(Link::start(config, credentials, tokens)?) })
+    }
+
+    /// Waits for a connection; says whom it speaks for.
+    pub async fn ready(&self) -> Result<Arc<Welcome>, ClientError> {
+        Ok(self.link.live().await?.welcome)
+    }
+
+    /// Which server.
+    pub fn server(&self) -> &ServerAddress {
+        self.link.server()
+    }
+
+    /// What the client is doing about its connection.
+    pub fn status(&self) -> Status {
+        self.link.status()
+    }
+
+    /// Calls back at every change of [`Client::status`], for as long as the returned future is awaited.
+    pub async fn watch_status(&self, mut told: impl FnMut(Status)) -> std::convert::Infallible {
+        let mut seen = StatusCursor::default();
+        loop {
+            told(self.link.changed(&mut seen).await);
+        }
+    }
+
+    /// The round trip time to the server, as measured on the connection of the moment.
+    pub async fn round_trip(&self) -> Result<Duration, ClientError> {
+        Ok(self.link.live().await?.connection.rtt())
+    }
+
+    /// Closes the connection in good order. Everything that is still under way on it fails.
+    pub async fn close(&self) {
+        self.link.close().await;
+    }
+
+    /// Ends the session: its tokens are worthless from now on.
+    pub async fn logout(&self) -> Result<(), ClientError> {
+        match self.ask(Logout {}).await {
+            // The answer can be overtaken by the end that it announces.
+            Err(error) if error.code() != Some(ErrorCode::SessionEnded) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whom this client speaks for.
+    pub async fn me(&self) -> Result<Profile, ClientError> {
+        Ok(self.ready().await?.me.clone())
+    }
+
+    /// Who has this email address.
+    pub async fn find_user(&self, email: Email) -> Result<Profile, ClientError> {
+        self.ask(FindUser { email }).await
+    }
+
+    /// A page of chats, the most recently active first.
+    pub async fn chats(&self, after: Option<ChatPosition>) -> Result<ChatPage, ClientError> {
+        self.ask(ListChats { after, limit: MAX_PAGE }).await
+    }
+
+    /// One chat with its members.
+    pub async fn chat(&self, chat: ChatId) -> Result<Chat, ClientError> {
+        self.ask(GetChat { chat }).await
+    }
+
+    /// The direct chat with somebody; made if there is none.
+    pub async fn open_direct(&self, email: Email) -> Result<Chat, ClientError> {
+        self.ask(OpenDirect { email }).await
+    }
+
+    /// Makes a group with the caller as its owner.
+    pub async fn create_group(&self, title: ChatTitle, members: Vec<Email>) -> Result<Chat, ClientError> {
+        self.ask(CreateGroup { client_id: fresh_id(), title, members }).await
+    }
+
+    /// Adds members to a group.
+    pub async fn add_members(&self, chat: ChatId, members: Vec<Email>) -> Result<Chat, ClientError> {
+        self.ask(AddMembers { chat, members }).await
+    }
+
+    /// Takes somebody, perhaps oneself, out of a group.
+    pub async fn remove_member(&self, chat: ChatId, user: UserId) -> Result<(), ClientError> {
+        self.ask(RemoveMember { chat, user }).await.map(drop)
+    }
+
+    /// Messages before one (or the newest), at most `limit` and at most 200, oldest first.
+    pub async fn history(&self, chat: ChatId, before: Option<Seq>, limit: u32) -> Result<MessagePage, ClientError> {
+        self.ask(GetHistory { chat, before, limit }).await
+    }
+
+    /// Posts a message, once.
+    pub async fn post(
+        &self,
+        chat: ChatId,
+        text: Option<MessageText>,
+        files: Vec<FileId>,
+    ) -> Result<Posted, ClientError> {
+        self.post_as(chat, Post { client_id: fresh_id(), text, files, reply_to: None }).await
+    }
+
+    /// Posts a message under an id of the caller's: it is posted once, even if this program dies and does it again.
+    pub async fn post_as(&self, chat: ChatId, post: Post) -> Result<Posted, ClientError> {
+        self.ask(PostMessage { chat, post }).await
+    }
+
+    /// Deletes a message for everybody; a tombstone stays.
+    pub async fn delete_message(&self, chat: ChatId, seq: Seq) -> Result<(), ClientError> {
+        self.ask(DeleteMessage { chat, seq }).await.map(drop)
+    }
+
+    /// Moves one's read mark forward.
+    pub async fn mark_read(&self, chat: ChatId, seq: Seq) -> Result<(), ClientError> {
+        self.ask(MarkRead { chat, seq }).await.map(drop)
+    }
+
+    /// Opens a chat: everything after `seq` and `revision`, then everything that happens. Zeros for the whole history.
+    pub fn open_chat(&self, chat: ChatId, seq: Seq, revision: Revision) -> ChatHandle {
+        ChatHandle::open(self.link.clone(), chat, seq, revision)
+    }
+
+    /// What happens outside open chats, after a cursor or from now on.
+    pub fn events(&self, after: Option<Cursor>) -> Events {
+        Events::new(self.link.clone(), after)
+    }
+
+    /// Uploads a file; begins at once. Uploading the same unchanged file again goes on where it was, or, when it was
+    /// finished, ends at once.
+    pub fn upload(&self, path: impl AsRef<Path>) -> Upload {
+        Upload::start(self.clone(), path.as_ref().to_owned())
+    }
+
+    /// Downloads a file to a path at which there is nothing yet; begins at once. What has arrived stays beside the path
+    /// until the file is whole, so that downloading it again goes on where it was.
+    pub fn download(&self, file: FileId, to: impl AsRef<Path>) -> Download {
+        Download::start(self.clone(), file, to.as_ref().to_owned())
+    }
+
+    /// One file.
+    pub async fn file(&self, file: FileId) -> Result<FileInfo, ClientError> {
+        self.ask(GetFile { file }).await
+    }
+
+    /// A page of the files that this user uploaded, newest first, older than `before`.
+    pub async fn files(&self, before: Option<FileId>) -> Result<FilePage, ClientError> {
+        self.ask(ListFiles { before, limit: MAX_PAGE }).await
+    }
+
+    /// Drops an upload that is under way, and what was stored of it.
+    pub async fn cancel_upload(&self, file: FileId) -> Result<(), ClientError> {
+        self.ask(CancelUpload { file }).await.map(drop)
+    }
+
+    pub(crate) async fn live(&self) -> Result<Live, ClientError> {
+        Ok(self.link.live().await?)
+    }
+
+    /// Asks on whatever connection there is, again after a lost one. Every operation may be repeated: those that make
+    /// something carry the client's own id for it.
+    async fn ask<O: Operation>(&self, operation: O) -> Result<O::Answer, ClientError> {
+        let mut retries = 0;
+        loop {
+            let live = self.link.live().await?;
+            match ask(&live.connection, self.server(), &operation).await {
+                Ok(answer) => return Ok(answer),
+                Err(Attempt::Lost) => live.gone().await,
+                Err(Attempt::Failed(ClientError::Refused(refusal))) if refusal.code.is_transient() => {
+                    if retries == RETRIES {
+                        return Err(refusal.into());
+                    }
+                    retries += 1;
+                    sleep(wait(&refusal)).await;
+                }
+                Err(Attempt::Failed(error)) => return Err(error),
+            }
+        }
+    }
+}
+
+fn wait(refusal: &Refusal) -> Duration {
+    refusal.retry_after().unwrap_or(RETRY_WAIT).min(Duration::from_secs(10))
+}
+
+fn fresh_id() -> ClientId {
+    ClientId(Uuid::new_v4())
+}
+
+/// Asks once, on one connection.
+pub(crate) async fn ask<O: Operation>(
+    connection: &Connection,
+    server: &ServerAddress,
+    operation: &O,
+) -> Result<O::Answer, Attempt> {
+    let (mut stream, answer) = connection.open_bi().await.map_err(|_| Attempt::Lost)?;
+    let _ = stream.set_priority(priority::REQUEST);
+    let mut answer = FrameReader::new(answer);
+    let sent = send(&mut stream, operation).await;
+    // A server that refuses may do so, and stop reading, before all is sent: its answer says more than that.
+    if sent.is_ok() {
+        let _ = stream.finish();
+    }
+    match answer.expect::<O::Answer>().await {
+        Ok(answer) => Ok(answer),
+        Err(received) => Err(match (sent, Attempt::receiving(server, received)) {
+            (Err(error), Attempt::Lost) => Attempt::sending(server, error),
+            (_, attempt) => attempt,
+        }),
+    }
+}

@@ -1,0 +1,161 @@
+//! The one connection of a client, kept alive.
+//!
+//! A keeper task dials, greets, and watches. Everybody else asks [`Link::live`] for the connection of the moment, and when
+//! an attempt on it comes out as lost asks again. While the server is stopping, the old connection finishes what it
+//! carries, and whoever asks waits for the next one.
+
+mod dial;
+mod greet;
+mod keeper;
+mod silence;
+
+use crate::{Config, Credentials, ServerAddress, TokenStore, error::ClientError};
+use hypersend_protocol::session::Welcome;
+use quinn::Connection;
+use std::{fmt, sync::Arc, time::Duration};
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+/// What the client is doing about its connection.
+#[derive(Clone, Debug)]
+pub enum Status {
+    /// Trying to connect: not yet answered, or about to try again.
+    Connecting {
+        /// Attempts that have failed since the last connection.
+        failures: u32,
+        /// Why the last one failed.
+        reason: Option<String>,
+        /// How long until the next one.
+        next: Duration,
+    },
+    /// Connected.
+    Connected,
+    /// It will not connect again.
+    Ended(ClientError),
+}
+
+/// A connection that has been greeted.
+#[derive(Clone)]
+pub(crate) struct Live {
+    pub(crate) connection: Connection,
+    pub(crate) welcome: Arc<Welcome>,
+    /// Cancelled when the server begins nothing new on this connection.
+    pub(crate) draining: CancellationToken,
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live").field("connection", &self.connection.stable_id()).finish_non_exhaustive()
+    }
+}
+
+/// How long a stream may have been lost alone before it is tried again on the same connection.
+const STREAM_RETRY: Duration = Duration::from_secs(1);
+
+impl Live {
+    /// Returns when something on this connection was lost and asking [`Link::live`] again makes sense: the connection is
+    /// closed or begins nothing new, or, if only a stream was lost, after a moment.
+    pub(crate) async fn gone(&self) {
+        tokio::select! {
+            _ = self.connection.closed() => {}
+            () = self.draining.cancelled() => {}
+            () = tokio::time::sleep(STREAM_RETRY) => {}
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Connecting { failures: u32, reason: Option<String>, next: Duration },
+    Connected(Live),
+    Ended(ClientError),
+}
+
+/// There will be no connection any more.
+#[derive(Clone, Debug)]
+pub(crate) struct Closed(pub(crate) ClientError);
+
+impl From<Closed> for ClientError {
+    fn from(closed: Closed) -> Self {
+        closed.0
+    }
+}
+
+/// The way to the server, whatever connection it is at the moment.
+#[derive(Debug)]
+pub(crate) struct Link {
+    state: watch::Receiver<State>,
+    server: ServerAddress,
+    closing: CancellationToken,
+    _keeper: AbortOnDropHandle<()>,
+}
+
+impl Link {
+    /// Begins to connect. Must be called within a tokio runtime.
+    pub(crate) fn start(
+        config: Config,
+        credentials: Credentials,
+        tokens: Arc<dyn TokenStore>,
+    ) -> Result<Self, ClientError> {
+        let endpoint = dial::endpoint()?;
+        let server = config.server.clone();
+        let (sender, state) = watch::channel(State::Connecting { failures: 0, reason: None, next: Duration::ZERO });
+        let closing = CancellationToken::new();
+        let keeper = keeper::Keeper::new(endpoint, config, tokens, sender);
+        let keeper = tokio::spawn(keeper.run(credentials, closing.clone()));
+        Ok(Self { state, server, closing, _keeper: AbortOnDropHandle::new(keeper) })
+    }
+
+    /// Which server.
+    pub(crate) fn server(&self) -> &ServerAddress {
+        &self.server
+    }
+
+    /// The connection of the moment; waits for one that begins new things.
+    pub(crate) async fn live(&self) -> Result<Live, Closed> {
+        let mut state = self.state.clone();
+        loop {
+            match &*state.borrow_and_update() {
+                State::Connected(live) if live.connection.close_reason().is_none() => return Ok(live.clone()),
+                State::Ended(error) => return Err(Closed(error.clone())),
+                State::Connected(_) | State::Connecting { .. } => {}
+            }
+            state.changed().await.map_err(|_| Closed(ClientError::Closed))?;
+        }
+    }
+
+    /// What is going on.
+    pub(crate) fn status(&self) -> Status {
+        status(&self.state.borrow())
+    }
+
+    /// Waits until something else is going on, and says what.
+    pub(crate) async fn changed(&self, seen: &mut StatusCursor) -> Status {
+        let state = seen.0.get_or_insert_with(|| self.state.clone());
+        if state.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+        status(&state.borrow_and_update())
+    }
+
+    /// Ends the connection in good order.
+    pub(crate) async fn close(&self) {
+        self.closing.cancel();
+        let mut state = self.state.clone();
+        let _ = state.wait_for(|state| matches!(state, State::Ended(_))).await;
+    }
+}
+
+/// What a caller of [`Link::changed`] has seen.
+#[derive(Debug, Default)]
+pub(crate) struct StatusCursor(Option<watch::Receiver<State>>);
+
+fn status(state: &State) -> Status {
+    match state {
+        State::Connecting { failures, reason, next } => {
+            Status::Connecting { failures: *failures, reason: reason.clone(), next: *next }
+        }
+        State::Connected(_) => Status::Connected,
+        State::Ended(error) => Status::Ended(error.clone()),
+    }
+}

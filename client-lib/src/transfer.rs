@@ -1,0 +1,177 @@
+//! What uploads and downloads have in common: chunks carried on a connection, in the order and number that a
+//! [`Schedule`] wishes for.
+
+use crate::{
+    error::{Attempt, ClientError},
+    link::Live,
+};
+use hypersend_protocol::{id::ChunkIndex, refusal::Refusal};
+use hypersend_quic::transport::BULK_WINDOW;
+pub use hypersend_transfer::progress::Progress;
+use hypersend_transfer::{
+    map::ReceiveMap,
+    plan::ChunkPlan,
+    progress::Meter,
+    schedule::{Event, PathId, Schedule, ScheduleConfig, Wish},
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{
+    sync::watch,
+    task::{JoinSet, spawn_blocking},
+    time::{interval, sleep_until},
+};
+
+/// How often the round trip is measured and the progress refreshed.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How many chunks may fail in a row, for reasons that could pass, before the transfer does.
+const FAILURES: u32 = 50;
+
+/// The client's one path so far.
+const SERVER: PathId = PathId(0);
+
+/// Carries single chunks.
+pub(crate) trait Carrier: Send + Sync + 'static {
+    type Error: From<ClientError> + Send;
+
+    /// Carries one chunk over one connection; when this returns, it is stored at the other end.
+    fn carry(
+        self: Arc<Self>,
+        live: Live,
+        chunk: ChunkIndex,
+    ) -> impl Future<Output = Result<(), CarryError<Self::Error>>> + Send;
+}
+
+/// Why a chunk was not carried.
+pub(crate) enum CarryError<E> {
+    /// The connection is gone or going.
+    Lost,
+    /// It may be, later.
+    Again(Refusal),
+    /// The transfer cannot go on.
+    Fatal(E),
+}
+
+impl<E: From<ClientError>> From<Attempt> for CarryError<E> {
+    fn from(attempt: Attempt) -> Self {
+        match attempt {
+            Attempt::Lost => Self::Lost,
+            Attempt::Failed(ClientError::Refused(refusal)) if refusal.code.is_transient() => Self::Again(refusal),
+            Attempt::Failed(error) => Self::Fatal(error.into()),
+        }
+    }
+}
+
+/// How far the work on one connection got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Driven {
+    /// Every chunk is stored.
+    Finished,
+    /// The connection was lost; go on with the next.
+    Lost,
+}
+
+/// Tells whoever watches how far a transfer is.
+#[derive(Debug)]
+pub(crate) struct Gauge {
+    meter: Option<Meter>,
+    told: watch::Sender<Option<Progress>>,
+}
+
+impl Gauge {
+    pub(crate) fn new() -> (Self, watch::Receiver<Option<Progress>>) {
+        let (told, watched) = watch::channel(None);
+        (Self { meter: None, told }, watched)
+    }
+
+    fn update(&mut self, total: u64, stored: u64) {
+        let now = Instant::now();
+        let meter = self.meter.get_or_insert_with(|| Meter::new(now, total, stored));
+        meter.update(now, stored);
+        self.told.send_replace(Some(meter.progress(now)));
+    }
+}
+
+/// Carries what is missing in `map` over one connection, as long as it lasts. Chunks are tasks of their own, which end
+/// with this future.
+pub(crate) async fn drive<C: Carrier>(
+    live: &Live,
+    plan: ChunkPlan,
+    map: &ReceiveMap,
+    carrier: &Arc<C>,
+    gauge: &mut Gauge,
+) -> Result<Driven, C::Error> {
+    let config = ScheduleConfig { ceiling: BULK_WINDOW, ..ScheduleConfig::default() };
+    let mut schedule = Schedule::new(plan, map, config);
+    schedule.handle(Instant::now(), Event::PathUp(SERVER));
+    let mut chunks = JoinSet::new();
+    let mut tick = interval(TICK);
+    let mut wake = None;
+    let mut failures = 0;
+    gauge.update(plan.size(), schedule.stored_bytes());
+    loop {
+        let draining = live.draining.is_cancelled();
+        while let Some(wish) = schedule.poll(Instant::now()).filter(|_| !draining) {
+            match wish {
+                Wish::Send { chunk, .. } => {
+                    let carrying = carrier.clone().carry(live.clone(), chunk);
+                    chunks.spawn(async move { (chunk, carrying.await) });
+                }
+                Wish::WakeAt(at) => wake = Some(at),
+                Wish::Finished => {
+                    gauge.update(plan.size(), plan.size());
+                    return Ok(Driven::Finished);
+                }
+            }
+        }
+        if draining && chunks.is_empty() {
+            return Ok(Driven::Lost);
+        }
+        tokio::select! {
+            Some(carried) = chunks.join_next() => {
+                let (chunk, carried) = carried.expect("a chunk's task neither panics nor is aborted while awaited");
+                match carried {
+                    Ok(()) => {
+                        failures = 0;
+                        schedule.handle(Instant::now(), Event::Stored(chunk));
+                    }
+                    Err(CarryError::Again(refusal)) => {
+                        failures += 1;
+                        if failures > FAILURES {
+                            return Err(ClientError::from(refusal).into());
+                        }
+                        schedule.handle(Instant::now(), Event::Failed(chunk));
+                    }
+                    Err(CarryError::Lost) => {
+                        live.gone().await;
+                        if !live.draining.is_cancelled() {
+                            return Ok(Driven::Lost);
+                        }
+                    }
+                    Err(CarryError::Fatal(error)) => return Err(error),
+                }
+            }
+            _ = tick.tick() => {
+                schedule.handle(Instant::now(), Event::RoundTrip(SERVER, live.connection.rtt()));
+                gauge.update(plan.size(), schedule.stored_bytes());
+            }
+            () = until(wake) => wake = None,
+            _ = live.connection.closed() => return Ok(Driven::Lost),
+        }
+    }
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Runs something that blocks off the async threads. How many do at once is bounded by the chunks in flight.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    spawn_blocking(work).await.expect("disk work does not panic")
+}
