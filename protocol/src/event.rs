@@ -1,4 +1,4 @@
-//! The event stream: what happens to a user outside the chats they have open.
+//! Event streams: what happens to a user outside the chats they have open.
 //!
 //! The client opens it with [`OpenEvents`]; the server answers with [`Event`]s after the cursor, then live ones, for the
 //! life of the connection. Cursors are dense. Events are kept for some days: when the wanted ones are gone, or when no
@@ -12,7 +12,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Opens the event stream; a connection has at most one.
+/// Opens an event stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenEvents {
     /// The last event the client has; none to begin with what happens from now on.

@@ -99,15 +99,17 @@ pub(super) fn announce(
     Ok(())
 }
 
+/// Moves a feed's head. A `SELECT` before an `UPDATE`: one with `RETURNING` builds a table for its answer, and costs more
+/// than both.
 fn next_cursor(db: &Connection, user: UserId, at: UnixMillis) -> Result<Cursor> {
-    let sql = "UPDATE feeds SET head = head + 1 WHERE user_id = ?1 RETURNING head, pruned";
-    let feed = one(db, sql, [Column(user)], |row| Ok((get::<Cursor>(row, 0)?, get::<Cursor>(row, 1)?)))?;
-    let (head, pruned) = feed.expect("every user has a feed, and only users are members");
-    if head == pruned.next() {
-        // The first of an empty feed. Kept apart from the statement above, which would touch the index each time.
+    let (head, pruned) = ends(db, user)?;
+    let cursor = head.next();
+    run(db, "UPDATE feeds SET head = ?2 WHERE user_id = ?1", params![Column(user), Column(cursor)])?;
+    if head == pruned {
+        // The first of an empty feed. Apart from the update above, which would touch the index each time.
         run(db, "UPDATE feeds SET oldest = ?2 WHERE user_id = ?1", params![Column(user), Column(at)])?;
     }
-    Ok(head)
+    Ok(cursor)
 }
 
 /// A user's events after a cursor, oldest first.
