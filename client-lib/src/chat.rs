@@ -58,6 +58,17 @@ pub struct ChatHandle {
     _task: AbortOnDropHandle<()>,
 }
 
+/// A message on its way. Dropping this does not call it back.
+#[derive(Debug)]
+pub struct Posting(oneshot::Receiver<Result<Posted, Refusal>>);
+
+impl Posting {
+    /// Waits until the server has it.
+    pub async fn posted(self) -> Result<Posted, PostError> {
+        Ok(self.0.await.map_err(|_| PostError::Closed)??)
+    }
+}
+
 #[derive(Debug)]
 enum Wish {
     Post(Post, oneshot::Sender<Result<Posted, Refusal>>),
@@ -89,10 +100,12 @@ impl ChatHandle {
 
     /// Posts a message; returns when the server has it. Messages of one handle are posted in the order of the calls.
     pub async fn post(&self, text: Option<MessageText>, files: Vec<FileId>) -> Result<Posted, PostError> {
-        let post = Post { client_id: ClientId(Uuid::new_v4()), text, files, reply_to: None };
-        let (answer, answered) = oneshot::channel();
-        self.wish(Wish::Post(post, answer)).await?;
-        Ok(answered.await.map_err(|_| PostError::Closed)??)
+        self.poster().post(text, files).await
+    }
+
+    /// Posts to this chat while [`ChatHandle::next`] is being awaited.
+    pub fn poster(&self) -> ChatPoster {
+        ChatPoster { wishes: self.wishes.clone() }
     }
 
     /// Tells the others that this user is typing. Repeat it every few seconds while it is so.
@@ -107,6 +120,22 @@ impl ChatHandle {
 
     async fn wish(&self, wish: Wish) -> Result<(), PostError> {
         self.wishes.send(wish).await.map_err(|_| PostError::Closed)
+    }
+}
+
+/// Posts to an open chat, as long as its [`ChatHandle`] lives.
+#[derive(Clone, Debug)]
+pub struct ChatPoster {
+    wishes: mpsc::Sender<Wish>,
+}
+
+impl ChatPoster {
+    /// Posts a message; returns when the server has it.
+    pub async fn post(&self, text: Option<MessageText>, files: Vec<FileId>) -> Result<Posted, PostError> {
+        let post = Post { client_id: ClientId(Uuid::new_v4()), text, files, reply_to: None };
+        let (answer, answered) = oneshot::channel();
+        self.wishes.send(Wish::Post(post, answer)).await.map_err(|_| PostError::Closed)?;
+        Ok(answered.await.map_err(|_| PostError::Closed)??)
     }
 }
 

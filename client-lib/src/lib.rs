@@ -36,7 +36,7 @@ mod trust;
 mod upload;
 
 pub use address::{BadAddress, ServerAddress};
-pub use chat::{ChatEvent, ChatHandle, PostError};
+pub use chat::{ChatEvent, ChatHandle, ChatPoster, PostError, Posting};
 pub use client::Client;
 pub use config::{Config, Credentials};
 pub use download::{Download, DownloadError};

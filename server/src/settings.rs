@@ -34,7 +34,7 @@ pub struct Settings {
     /// `TLS_CERT` and `TLS_KEY`: PEM files of a real certificate, both or neither. None: a development certificate.
     pub tls: Option<TlsFiles>,
     /// `SERVER_NAMES`: host names and addresses in the development certificate, separated by commas.
-    /// localhost,127.0.0.1,::1.
+    /// `localhost,127.0.0.1,::1`.
     pub server_names: Vec<String>,
     /// `SECRET_KEY`: signs access tokens; at least 32 bytes. None: made at first start and kept under the data root.
     pub secret_key: Option<SecretKey>,

@@ -75,10 +75,10 @@ impl Passwords {
     }
 }
 
+/// bcrypt reads 72 bytes, which is all that a [`Password`] has; the crate's call that refuses longer input also counts the
+/// terminator, and would refuse the 72nd byte.
 fn hash(password: &str, cost: u32) -> PasswordHash {
-    PasswordHash(
-        bcrypt::non_truncating_hash(password, cost).expect("a Password has at most 72 bytes; the cost is checked"),
-    )
+    PasswordHash(bcrypt::hash(password, cost).expect("the cost is checked when the settings are read"))
 }
 
 /// The cost in `$2b$12$…`.

@@ -14,7 +14,9 @@ pub enum Happening {
     Posted(Arc<Message>),
     /// A message was changed in place, and is now this; in every member's feed.
     Changed(Arc<Message>),
-    /// A user joined; in every member's feed, the user's included.
+    /// A user joined; in their feed, and in those of the members who were there before the act. Who joins in the same act
+    /// hears of themselves alone, and reads the list of members: a group of a thousand would otherwise begin with a
+    /// million entries.
     Joined(UserId),
     /// A user left; in every member's feed, and the user's.
     Left(UserId),

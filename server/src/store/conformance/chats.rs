@@ -21,7 +21,7 @@ fn line_ids(lines: &[ChatLine]) -> Vec<ChatId> {
 }
 
 pub(in crate::store) async fn a_direct_chat_is_one_for_each_pair(mut world: World) {
-    let (ann, bob, cat) = (world.user("ann").await, world.user("bob").await, world.user("cat").await);
+    let (ann, bob, mia) = (world.user("ann").await, world.user("bob").await, world.user("mia").await);
     let (id, now) = (no_chat(), world.now());
     let chat = world.store.open_direct(bob, ann, id, now).await.unwrap();
     assert_eq!((chat.id, chat.kind, &chat.title), (id, ChatKind::Direct, &None));
@@ -39,7 +39,7 @@ pub(in crate::store) async fn a_direct_chat_is_one_for_each_pair(mut world: Worl
     assert_eq!(world.store.open_direct(bob, ann, no_chat(), world.now()).await.unwrap(), chat);
     assert_eq!(world.store.open_direct(ann, bob, no_chat(), world.now()).await.unwrap(), chat);
     world.nothing_told();
-    let other = world.store.open_direct(ann, cat, no_chat(), world.now()).await.unwrap();
+    let other = world.store.open_direct(ann, mia, no_chat(), world.now()).await.unwrap();
     assert_ne!(other.id, chat.id);
 }
 

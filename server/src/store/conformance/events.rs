@@ -33,19 +33,19 @@ fn is_dense(events: &[Event]) -> bool {
 }
 
 pub(in crate::store) async fn a_feed_tells_everything_in_order(mut world: World) {
-    let (ann, bob, cat) = (world.user("ann").await, world.user("bob").await, world.user("cat").await);
+    let (ann, bob, mia) = (world.user("ann").await, world.user("bob").await, world.user("mia").await);
     let direct = world.store.open_direct(ann, bob, ChatId(uuid::Uuid::now_v7()), world.now()).await.unwrap().id;
     let group = world.store.create_group(world.new_group(ann, &[bob])).await.unwrap().id;
     world.post(direct, ann, "one").await;
     world.store.mark_read(direct, bob, Seq(1), world.now()).await.unwrap();
-    world.store.add_members(group, ann, &[cat], world.now()).await.unwrap();
-    world.post(group, cat, "two").await;
-    world.store.remove_member(group, cat, cat, world.now()).await.unwrap();
+    world.store.add_members(group, ann, &[mia], world.now()).await.unwrap();
+    world.post(group, mia, "two").await;
+    world.store.remove_member(group, mia, mia, world.now()).await.unwrap();
     world.post(group, bob, "three").await;
     let told = world.told(2 + 2 + 1 + 1 + 1 + 1 + 1 + 1).await;
     world.nothing_told();
 
-    for (user, count) in [(ann, 7), (bob, 8), (cat, 3)] {
+    for (user, count) in [(ann, 7), (bob, 8), (mia, 3)] {
         let feed = world.feed(user).await;
         assert_eq!(feed, entries_for(user, &told));
         assert!(is_dense(&feed));
@@ -56,11 +56,11 @@ pub(in crate::store) async fn a_feed_tells_everything_in_order(mut world: World)
 }
 
 pub(in crate::store) async fn a_feed_is_dense_however_many_post(mut world: World) {
-    let (ann, bob, cat) = (world.user("ann").await, world.user("bob").await, world.user("cat").await);
-    let chats = [world.direct(ann, bob).await, world.direct(ann, cat).await, world.group(ann, &[bob, cat]).await.id];
+    let (ann, bob, mia) = (world.user("ann").await, world.user("bob").await, world.user("mia").await);
+    let chats = [world.direct(ann, bob).await, world.direct(ann, mia).await, world.group(ann, &[bob, mia]).await.id];
     join_all((0..150).map(|n| world.post(chats[n % 3], ann, "hi"))).await;
     let told = world.told(150).await;
-    for (user, joined) in [(ann, 3), (bob, 2), (cat, 2)] {
+    for (user, joined) in [(ann, 3), (bob, 2), (mia, 2)] {
         let feed = world.feed(user).await;
         assert!(is_dense(&feed));
         assert_eq!(feed[joined..], entries_for(user, &told), "told in the order of the commits");

@@ -140,8 +140,8 @@ pub(in crate::store) async fn stale_uploads_are_listed(world: World) {
 }
 
 pub(in crate::store) async fn a_file_is_shown_to_who_received_it(mut world: World) {
-    let (ann, bob, cat, eve) =
-        (world.user("ann").await, world.user("bob").await, world.user("cat").await, world.user("eve").await);
+    let (ann, bob, mia, eve) =
+        (world.user("ann").await, world.user("bob").await, world.user("mia").await, world.user("eve").await);
     let group = world.group(ann, &[bob]).await.id;
     let file = world.file(ann, "plan").await;
     let sees = async |user| world.store.file(file.id, user).await.unwrap().is_some();
@@ -149,13 +149,13 @@ pub(in crate::store) async fn a_file_is_shown_to_who_received_it(mut world: Worl
     assert!(!sees(bob).await, "not posted yet");
     world.post_files(group, ann, &[&file]).await;
     assert!(sees(bob).await);
-    assert!(!sees(cat).await && !sees(eve).await && !sees(nobody()).await);
+    assert!(!sees(mia).await && !sees(eve).await && !sees(nobody()).await);
 
-    world.store.add_members(group, ann, &[cat], world.now()).await.unwrap();
-    assert!(sees(cat).await, "history is for who joins later too");
-    let out = world.store.remove_member(group, ann, cat, world.now()).await.unwrap();
+    world.store.add_members(group, ann, &[mia], world.now()).await.unwrap();
+    assert!(sees(mia).await, "history is for who joins later too");
+    let out = world.store.remove_member(group, ann, mia, world.now()).await.unwrap();
     assert_eq!(out, RemoveMember::Done);
-    assert!(!sees(cat).await);
+    assert!(!sees(mia).await);
     assert_eq!(world.store.file(no_file(), ann).await.unwrap(), None);
 }
 

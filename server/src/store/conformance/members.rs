@@ -23,14 +23,14 @@ fn role(chat: &Chat, user: UserId) -> Option<Role> {
 }
 
 pub(in crate::store) async fn owners_add_members(mut world: World) {
-    let (ann, bob, cat, dan) =
-        (world.user("ann").await, world.user("bob").await, world.user("cat").await, world.user("dan").await);
+    let (ann, bob, mia, dan) =
+        (world.user("ann").await, world.user("bob").await, world.user("mia").await, world.user("dan").await);
     let group = world.group(ann, &[bob]).await.id;
     let now = world.now();
-    let chat = added(world.store.add_members(group, ann, &[cat, ann, bob, dan, cat], now).await.unwrap());
+    let chat = added(world.store.add_members(group, ann, &[mia, ann, bob, dan, mia], now).await.unwrap());
     assert_eq!(chat.members.len(), 4);
     assert_eq!(
-        [ann, bob, cat].map(|user| role(&chat, user)),
+        [ann, bob, mia].map(|user| role(&chat, user)),
         [Some(Role::Owner), Some(Role::Member), Some(Role::Member)]
     );
     assert_eq!(world.store.chat(group, dan).await.unwrap(), Some(chat));
@@ -38,7 +38,7 @@ pub(in crate::store) async fn owners_add_members(mut world: World) {
     // Who was there hears of each newcomer, a newcomer of themselves alone.
     let told = world.told(2).await;
     world.nothing_told();
-    for (fanout, user) in told.into_iter().zip([cat, dan]) {
+    for (fanout, user) in told.into_iter().zip([mia, dan]) {
         assert_eq!((fanout.chat, fanout.at, fanout.what), (group, now, Happening::Joined(user)));
         let mut to: Vec<UserId> = fanout.to.into_iter().map(|(user, _)| user).collect();
         to.sort_unstable();
@@ -99,9 +99,9 @@ pub(in crate::store) async fn what_was_posted_before_joining_counts_as_read(mut 
 }
 
 pub(in crate::store) async fn who_leaves_can_no_longer_read(mut world: World) {
-    let (ann, bob, cat) = (world.user("ann").await, world.user("bob").await, world.user("cat").await);
-    let group = world.group(ann, &[bob, cat]).await.id;
-    for (by, user) in [(bob, bob), (ann, cat)] {
+    let (ann, bob, mia) = (world.user("ann").await, world.user("bob").await, world.user("mia").await);
+    let group = world.group(ann, &[bob, mia]).await.id;
+    for (by, user) in [(bob, bob), (ann, mia)] {
         let members = world.store.chat(group, ann).await.unwrap().unwrap().members.len();
         let now = world.now();
         assert_eq!(world.store.remove_member(group, by, user, now).await.unwrap(), RemoveMember::Done);
@@ -124,12 +124,12 @@ pub(in crate::store) async fn who_leaves_can_no_longer_read(mut world: World) {
 }
 
 pub(in crate::store) async fn taking_out_is_for_owners_of_groups(mut world: World) {
-    let (ann, bob, cat, eve) =
-        (world.user("ann").await, world.user("bob").await, world.user("cat").await, world.user("eve").await);
-    let group = world.group(ann, &[bob, cat]).await.id;
+    let (ann, bob, mia, eve) =
+        (world.user("ann").await, world.user("bob").await, world.user("mia").await, world.user("eve").await);
+    let group = world.group(ann, &[bob, mia]).await.id;
     let direct = world.direct(ann, bob).await;
     for (chat, by, user, expected) in [
-        (group, bob, cat, RemoveMember::Forbidden),
+        (group, bob, mia, RemoveMember::Forbidden),
         (group, bob, ann, RemoveMember::Forbidden),
         (direct, ann, bob, RemoveMember::Forbidden),
         (direct, ann, ann, RemoveMember::Forbidden),
@@ -147,19 +147,19 @@ pub(in crate::store) async fn taking_out_is_for_owners_of_groups(mut world: Worl
 }
 
 pub(in crate::store) async fn ownership_passes_to_who_joined_first(mut world: World) {
-    let (ann, bob, cat, dan) =
-        (world.user("ann").await, world.user("bob").await, world.user("cat").await, world.user("dan").await);
+    let (ann, bob, mia, dan) =
+        (world.user("ann").await, world.user("bob").await, world.user("mia").await, world.user("dan").await);
     let group = world.group(ann, &[dan]).await.id;
     // Both in the same moment: the smaller id, which is the older account, comes first.
-    added(world.store.add_members(group, ann, &[cat, bob], world.now()).await.unwrap());
-    for (leaver, heir, viewer) in [(ann, dan, cat), (dan, bob, cat), (bob, cat, cat)] {
+    added(world.store.add_members(group, ann, &[mia, bob], world.now()).await.unwrap());
+    for (leaver, heir, viewer) in [(ann, dan, mia), (dan, bob, mia), (bob, mia, mia)] {
         assert_eq!(world.store.remove_member(group, leaver, leaver, world.now()).await.unwrap(), RemoveMember::Done);
         let chat = world.store.chat(group, viewer).await.unwrap().unwrap();
         let owners = chat.members.iter().filter(|member| member.role == Role::Owner).count();
         assert_eq!((role(&chat, heir), owners), (Some(Role::Owner), 1));
     }
-    added(world.store.add_members(group, cat, &[ann], world.now()).await.unwrap());
-    assert_eq!(world.store.remove_member(group, cat, ann, world.now()).await.unwrap(), RemoveMember::Done);
+    added(world.store.add_members(group, mia, &[ann], world.now()).await.unwrap());
+    assert_eq!(world.store.remove_member(group, mia, ann, world.now()).await.unwrap(), RemoveMember::Done);
 }
 
 pub(in crate::store) async fn an_empty_group_is_out_of_reach(mut world: World) {

@@ -164,12 +164,12 @@ pub(in crate::store) async fn a_posted_file_must_be_readable(mut world: World) {
 }
 
 pub(in crate::store) async fn a_file_is_posted_on_by_who_received_it(mut world: World) {
-    let (ann, bob, cat) = (world.user("ann").await, world.user("bob").await, world.user("cat").await);
-    let (first, second) = (world.direct(ann, bob).await, world.direct(bob, cat).await);
+    let (ann, bob, mia) = (world.user("ann").await, world.user("bob").await, world.user("mia").await);
+    let (first, second) = (world.direct(ann, bob).await, world.direct(bob, mia).await);
     let file = world.file(ann, "story").await;
     world.post_files(first, ann, &[&file]).await;
     world.post_files(second, bob, &[&file]).await;
-    assert_eq!(world.store.file(file.id, cat).await.unwrap(), Some(file));
+    assert_eq!(world.store.file(file.id, mia).await.unwrap(), Some(file));
 }
 
 pub(in crate::store) async fn history_is_paged_forwards(mut world: World) {
@@ -241,10 +241,10 @@ pub(in crate::store) async fn a_deleted_message_is_a_tombstone(mut world: World)
 }
 
 pub(in crate::store) async fn deleting_is_for_senders_and_owners(mut world: World) {
-    let (ann, bob, cat, eve) =
-        (world.user("ann").await, world.user("bob").await, world.user("cat").await, world.user("eve").await);
+    let (ann, bob, mia, eve) =
+        (world.user("ann").await, world.user("bob").await, world.user("mia").await, world.user("eve").await);
     let direct = world.direct(ann, bob).await;
-    let group = world.group(ann, &[bob, cat]).await.id;
+    let group = world.group(ann, &[bob, mia]).await.id;
     world.post(direct, bob, "one").await;
     world.post(group, bob, "one").await;
     world.post(group, ann, "two").await;
@@ -255,10 +255,10 @@ pub(in crate::store) async fn deleting_is_for_senders_and_owners(mut world: Worl
         (direct, 0, bob, DeleteMessage::NotFound),
         (direct, u64::MAX, bob, DeleteMessage::NotFound),
         (no_chat(), 1, bob, DeleteMessage::NotFound),
-        (group, 1, cat, DeleteMessage::Forbidden),
+        (group, 1, mia, DeleteMessage::Forbidden),
         (group, 2, bob, DeleteMessage::Forbidden),
         (group, 1, ann, DeleteMessage::Done),
-        (group, 1, cat, DeleteMessage::Forbidden),
+        (group, 1, mia, DeleteMessage::Forbidden),
         (group, 1, bob, DeleteMessage::Done),
     ] {
         let outcome = world.store.delete_message(chat, Seq(seq), by, world.now()).await.unwrap();

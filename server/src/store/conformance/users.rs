@@ -33,7 +33,7 @@ pub(in crate::store) async fn an_address_raced_for_has_one_account(world: World)
 
 pub(in crate::store) async fn accounts_are_found_by_many_addresses_at_once(world: World) {
     let (ann, bob) = (world.user("ann").await, world.user("bob").await);
-    world.user("cat").await;
+    world.user("mia").await;
     let wanted = [email("bob"), email("nobody"), email("ann")];
     let found = world.store.users_by_email(&wanted).await.unwrap();
     let mut ids: Vec<UserId> = found.iter().map(|user| user.id).collect();

@@ -1,19 +1,19 @@
-//! Every statement that the backend runs finds its rows by an index: the suite is run, what it executes is recorded, and
-//! each statement's plan is looked at.
+//! Every statement that the backend runs finds its rows by an index, and is prepared once: the suite is run, what it
+//! executes is recorded, and each statement's plan is looked at.
 
 use super::{connection::open_writer, schema, tests::empty};
 use crate::store::conformance;
 use rusqlite::{
-    Connection,
+    Connection, StatementStatus,
     trace::{TraceEvent, TraceEventCodes},
 };
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     sync::{Mutex, PoisonError},
 };
 
-/// Every statement run on any connection of this test program.
-static RECORDED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+/// Every statement run on any connection of this test program, and how often SQLite prepared it anew at most.
+static RECORDED: Mutex<BTreeMap<String, i32>> = Mutex::new(BTreeMap::new());
 
 /// The trait, for the number of its methods.
 const TRAIT: &str = include_str!("../mod.rs");
@@ -22,7 +22,10 @@ const TRAIT: &str = include_str!("../mod.rs");
 pub(super) fn recorded(mut db: Connection) -> Connection {
     let record = |event: TraceEvent<'_>| {
         if let TraceEvent::Stmt(statement, _) = event {
-            RECORDED.lock().unwrap_or_else(PoisonError::into_inner).insert(statement.sql().into_owned());
+            let again = statement.get_status(StatementStatus::RePrepare);
+            let mut recorded = RECORDED.lock().unwrap_or_else(PoisonError::into_inner);
+            let most = recorded.entry(statement.sql().into_owned()).or_default();
+            *most = again.max(*most);
         }
     };
     db.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(record)).unwrap();
@@ -42,18 +45,20 @@ fn scans(db: &Connection, sql: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_statement_finds_its_rows_by_an_index() {
+async fn every_statement_is_prepared_once_and_finds_its_rows_by_an_index() {
     conformance::run_all!(empty);
     let folder = tempfile::tempdir().unwrap();
     let mut db = open_writer(&folder.path().join("plans.db")).unwrap();
     schema::migrate(&mut db).unwrap();
-    let all = RECORDED.lock().unwrap().clone();
-    let statements: Vec<&String> = all.iter().filter(|sql| on_tables(sql)).collect();
+    let mut recorded = RECORDED.lock().unwrap().clone();
+    recorded.retain(|sql, _| on_tables(sql));
+    let again: Vec<_> = recorded.iter().filter(|(_, again)| **again > 0).collect();
+    assert!(again.is_empty(), "{again:#?}");
     let methods = TRAIT.matches("    async fn ").count();
-    assert!(statements.len() >= methods, "{} statements were recorded for {methods} methods", statements.len());
+    assert!(recorded.len() >= methods, "{} statements were recorded for {methods} methods", recorded.len());
 
     let scanning: Vec<_> =
-        statements.into_iter().map(|sql| (sql, scans(&db, sql))).filter(|(_, scans)| !scans.is_empty()).collect();
+        recorded.keys().map(|sql| (sql, scans(&db, sql))).filter(|(_, scans)| !scans.is_empty()).collect();
     assert!(scanning.is_empty(), "{scanning:#?}");
 }
 

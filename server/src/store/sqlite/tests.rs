@@ -143,7 +143,10 @@ async fn a_failing_act_does_not_take_its_batch_with_it() {
     };
     // Queued while the thread is busy, so that they share a commit.
     let (open, gate) = std::sync::mpsc::channel::<()>();
-    let busy = writer.act(move |_| Ok(gate.recv().expect("opened below")));
+    let busy = writer.act(move |_| {
+        gate.recv().expect("opened below");
+        Ok(())
+    });
     let (busy, first, failing, panicking, last, opened) = tokio::join!(
         busy,
         note(1, || Ok(())),
