@@ -78,7 +78,7 @@ impl Listener {
     }
 
     /// Serves until `stopping` is cancelled; then tells the clients, lets what is in flight finish, and returns after at
-    /// most [`GRACE`] and a moment.
+    /// most `GRACE` and a moment.
     pub async fn run(self, services: Services, stopping: CancellationToken) {
         let connections = TaskTracker::new();
         loop {
