@@ -17,7 +17,7 @@ lint: ## formatting, lints and documentation only
 
 bench: ## measure against the bars of ARCHITECTURE.md; rewrites benches/RESULTS.md
 	cargo build --release --locked -p hypersend-server -p hypersend-benches
-	./target/release/hypersend-bench
+	./target/release/hypersend-bench --date "$$(date +%F)" --out benches/RESULTS.md
 
 fuzz: ## two minutes of hostile bytes at the frame decoder (needs a nightly Rust and cargo-fuzz)
 	cd protocol/fuzz && ./seed.sh && cargo +nightly fuzz run decode -- -max_total_time=120

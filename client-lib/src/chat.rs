@@ -132,10 +132,16 @@ pub struct ChatPoster {
 impl ChatPoster {
     /// Posts a message; returns when the server has it.
     pub async fn post(&self, text: Option<MessageText>, files: Vec<FileId>) -> Result<Posted, PostError> {
+        self.begin_post(text, files).await?.posted().await
+    }
+
+    /// Takes a message in; when this returns, its place among the messages of the chat's handle is fixed. For callers
+    /// who post more while the answer is on its way.
+    pub async fn begin_post(&self, text: Option<MessageText>, files: Vec<FileId>) -> Result<Posting, PostError> {
         let post = Post { client_id: ClientId(Uuid::new_v4()), text, files, reply_to: None };
         let (answer, answered) = oneshot::channel();
         self.wishes.send(Wish::Post(post, answer)).await.map_err(|_| PostError::Closed)?;
-        Ok(answered.await.map_err(|_| PostError::Closed)??)
+        Ok(Posting(answered))
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     Client, Progress,
     client::ask,
-    error::{Attempt, ClientError},
+    error::{Attempt, ClientError, Patience},
     link::Live,
     transfer::{Carrier, CarryError, Driven, Gauge, blocking, drive},
 };
@@ -12,7 +12,7 @@ use hypersend_protocol::{
     file::{FileInfo, GetFile, GetRange, GetValues, RangeFollows},
     hash::ChunkValue,
     id::{ChunkIndex, FileId},
-    limit::MAX_VALUES_PER_PAGE,
+    limit::{MAX_FILE_NAME_BYTES, MAX_VALUES_PER_PAGE},
     refusal::{ErrorCode, Refusal},
     stream::priority,
 };
@@ -25,7 +25,6 @@ use hypersend_transfer::{
     plan::{ChunkPlan, PlanError, Span},
 };
 use std::{
-    ffi::OsString,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -55,8 +54,13 @@ pub enum DownloadError {
     #[error("write beside the destination")]
     Create(#[from] CreateError),
     /// The folder of an earlier attempt cannot be used.
-    #[error("go on with an earlier download")]
-    Open(#[from] OpenError),
+    #[error("go on with the download in {}", folder.display())]
+    Damaged {
+        /// What has arrived; without it the download begins anew.
+        folder: PathBuf,
+        /// Why.
+        source: OpenError,
+    },
     /// A chunk cannot be written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -101,12 +105,13 @@ impl Download {
 
 async fn run(client: Client, file: FileId, to: PathBuf, mut gauge: Gauge) -> Result<FileInfo, DownloadError> {
     let mut fetching: Option<Arc<Fetching>> = None;
+    let mut patience = Patience::default();
     loop {
         let live = client.live().await?;
         let info = match ask(&live.connection, client.server(), &GetFile { file }).await {
             Ok(info) => info,
             Err(attempt) => {
-                attempt.wait_out(&live).await?;
+                patience.wait_out(attempt, &live).await?;
                 continue;
             }
         };
@@ -115,7 +120,7 @@ async fn run(client: Client, file: FileId, to: PathBuf, mut gauge: Gauge) -> Res
             None => match Fetching::begin(&client, &live, &info, &to).await {
                 Ok(begun) => fetching.insert(Arc::new(begun)),
                 Err(Begin::Attempt(attempt)) => {
-                    attempt.wait_out(&live).await?;
+                    patience.wait_out(attempt, &live).await?;
                     continue;
                 }
                 Err(Begin::Failed(error)) => return Err(error),
@@ -197,12 +202,13 @@ async fn fetch_values(client: &Client, live: &Live, file: FileId, plan: ChunkPla
     Ok(values)
 }
 
-/// Beside the destination, so that the finished file moves there without being copied.
+/// Beside the destination, so that the finished file moves there without being copied. Of a long name only the
+/// beginning: the folder's own must not be longer than a name may be.
 fn folder_beside(to: &Path, file: FileId) -> PathBuf {
-    let mut name = OsString::from(".");
-    name.push(to.file_name().unwrap_or_default());
-    name.push(format!(".{file}.part"));
-    to.with_file_name(name)
+    let end = format!(".{file}.part");
+    let name = to.file_name().unwrap_or_default().to_string_lossy();
+    let fits = name.floor_char_boundary(MAX_FILE_NAME_BYTES - 1 - end.len());
+    to.with_file_name(format!(".{}{end}", &name[..fits]))
 }
 
 fn open_or_create(to: &Path, manifest: Manifest) -> Result<TransferFolder, DownloadError> {
@@ -216,7 +222,7 @@ fn open_or_create(to: &Path, manifest: Manifest) -> Result<TransferFolder, Downl
         Err(OpenError::NotFound | OpenError::Unfinished) => {}
         // The file was moved to its place and taken away from there since.
         Err(OpenError::Extracted) => std::fs::remove_dir_all(&dir)?,
-        Err(error) => return Err(error.into()),
+        Err(source) => return Err(DownloadError::Damaged { folder: dir, source }),
     }
     match TransferFolder::create(&dir, manifest) {
         Err(CreateError::InUse | CreateError::Exists) => Err(DownloadError::InUse(to.to_owned())),

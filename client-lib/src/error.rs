@@ -59,8 +59,8 @@ impl ClientError {
 /// Why a server's certificate is not trusted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateProblem {
-    /// No authority vouches for it, and no key is pinned: show the fingerprint to somebody who knows, then pin it.
-    #[error("the server {server} is not known; its key has the fingerprint {fingerprint}")]
+    /// No authority vouches for it, and none is pinned: show the fingerprint to somebody who knows, then pin it.
+    #[error("the server {server} is not known; its certificate has the fingerprint {fingerprint}")]
     Unknown {
         /// Which server.
         server: ServerAddress,
@@ -68,7 +68,7 @@ pub enum CertificateProblem {
         fingerprint: Fingerprint,
     },
     /// It is not the one that is pinned. Somebody may be listening in, or the operator has replaced it.
-    #[error("THE KEY OF {server} HAS CHANGED: expected {expected}, found {found}")]
+    #[error("THE CERTIFICATE OF {server} HAS CHANGED: expected {expected}, found {found}")]
     Changed {
         /// Which server.
         server: ServerAddress,
@@ -94,18 +94,33 @@ impl From<Closed> for Attempt {
     }
 }
 
-impl Attempt {
-    /// Waits out what may pass; gives back what will not.
-    pub(crate) async fn wait_out(self, live: &Live) -> Result<(), ClientError> {
-        match self {
-            Self::Failed(ClientError::Refused(refusal)) if refusal.code.is_transient() => {}
-            Self::Failed(error) => return Err(error),
-            Self::Lost => {}
+/// How many refusals that may pass one transfer waits out, a second each: longer than a database takes to restart.
+const REFUSALS: u32 = 300;
+
+/// What a transfer has waited out so far.
+#[derive(Debug, Default)]
+pub(crate) struct Patience {
+    refusals: u32,
+}
+
+impl Patience {
+    /// Waits out what may pass; gives back what will not, or has not passed for too long.
+    pub(crate) async fn wait_out(&mut self, attempt: Attempt, live: &Live) -> Result<(), ClientError> {
+        match attempt {
+            Attempt::Failed(ClientError::Refused(refusal))
+                if refusal.code.is_transient() && self.refusals < REFUSALS =>
+            {
+                self.refusals += 1;
+            }
+            Attempt::Failed(error) => return Err(error),
+            Attempt::Lost => {}
         }
         live.gone().await;
         Ok(())
     }
+}
 
+impl Attempt {
     pub(crate) fn receiving(server: &ServerAddress, error: RecvError) -> Self {
         match error {
             RecvError::Refused(refusal) if refusal.code == ErrorCode::Stopping => Self::Lost,

@@ -43,6 +43,7 @@ pub use download::{Download, DownloadError};
 pub use error::{CertificateProblem, ClientError};
 pub use events::Events;
 pub use hypersend_protocol as protocol;
+pub use hypersend_transfer::folder::ExtractError;
 pub use link::Status;
 pub use tokens::{MemoryTokens, TokenGuard, TokenStore};
 pub use transfer::Progress;

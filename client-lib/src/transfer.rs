@@ -87,9 +87,19 @@ impl Gauge {
         (Self { meter: None, told }, watched)
     }
 
-    fn update(&mut self, total: u64, stored: u64) {
+    /// A connection carries the transfer from here.
+    fn begin(&mut self, total: u64, stored: u64) {
         let now = Instant::now();
-        let meter = self.meter.get_or_insert_with(|| Meter::new(now, total, stored));
+        match &mut self.meter {
+            Some(meter) => meter.resume(now, stored),
+            None => self.meter = Some(Meter::new(now, total, stored)),
+        }
+        self.update(stored);
+    }
+
+    fn update(&mut self, stored: u64) {
+        let now = Instant::now();
+        let meter = self.meter.as_mut().expect("it was begun");
         meter.update(now, stored);
         self.told.send_replace(Some(meter.progress(now)));
     }
@@ -111,7 +121,7 @@ pub(crate) async fn drive<C: Carrier>(
     let mut tick = interval(TICK);
     let mut wake = None;
     let mut failures = 0;
-    gauge.update(plan.size(), schedule.stored_bytes());
+    gauge.begin(plan.size(), schedule.stored_bytes());
     loop {
         let draining = live.draining.is_cancelled();
         while let Some(wish) = schedule.poll(Instant::now()).filter(|_| !draining) {
@@ -122,7 +132,7 @@ pub(crate) async fn drive<C: Carrier>(
                 }
                 Wish::WakeAt(at) => wake = Some(at),
                 Wish::Finished => {
-                    gauge.update(plan.size(), plan.size());
+                    gauge.update(plan.size());
                     return Ok(Driven::Finished);
                 }
             }
@@ -156,7 +166,7 @@ pub(crate) async fn drive<C: Carrier>(
             }
             _ = tick.tick() => {
                 schedule.handle(Instant::now(), Event::RoundTrip(SERVER, live.connection.rtt()));
-                gauge.update(plan.size(), schedule.stored_bytes());
+                gauge.update(schedule.stored_bytes());
             }
             () = until(wake) => wake = None,
             _ = live.connection.closed() => return Ok(Driven::Lost),

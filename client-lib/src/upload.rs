@@ -3,7 +3,7 @@
 use crate::{
     Client, Progress,
     client::ask,
-    error::{Attempt, ClientError},
+    error::{Attempt, ClientError, Patience},
     link::Live,
     transfer::{Carrier, CarryError, Driven, Gauge, blocking, drive},
 };
@@ -23,8 +23,8 @@ use hypersend_transfer::{
     tree,
 };
 use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
@@ -60,6 +60,12 @@ impl Upload {
         Self { progress, task: AbortOnDropHandle::new(tokio::spawn(run(client, path, gauge))) }
     }
 
+    /// Whether there is a file that can be sent, without sending it: fails as [`Client::upload`] would at once.
+    pub async fn check(path: &Path) -> Result<(), UploadError> {
+        let path = path.to_owned();
+        Ok(blocking(move || Source::open(&path).map(drop)).await?)
+    }
+
     /// How far it is; `None` until the server has said what it has.
     pub fn progress(&self) -> watch::Receiver<Option<Progress>> {
         self.progress.clone()
@@ -75,13 +81,14 @@ async fn run(client: Client, path: PathBuf, mut gauge: Gauge) -> Result<FileInfo
     let source = Arc::new(blocking(move || Source::open(&path)).await?);
     let mut sending: Option<Arc<Sending>> = None;
     let mut catching_up = None;
+    let mut patience = Patience::default();
     loop {
         let live = client.live().await?;
         let begin = BeginUpload { key: source.key(), name: source.name().clone(), size: source.size() };
         let state = match ask(&live.connection, client.server(), &begin).await {
             Ok(state) => state,
             Err(attempt) => {
-                attempt.wait_out(&live).await?;
+                patience.wait_out(attempt, &live).await?;
                 continue;
             }
         };
@@ -93,22 +100,24 @@ async fn run(client: Client, path: PathBuf, mut gauge: Gauge) -> Result<FileInfo
         let sending = sending.get_or_insert_with(|| Sending::new(client.clone(), source.clone(), state.file, plan));
         // What was stored in an earlier life is hashed beside the sending, for the hash of the whole.
         let catching_up = catching_up
-            .get_or_insert_with(|| AbortOnDropHandle::new(tokio::spawn(sending.clone().hash_stored(map.clone()))));
-        if drive(&live, plan, &map, sending, &mut gauge).await? == Driven::Lost {
-            continue;
+            .get_or_insert_with(|| AbortOnDropHandle::new(tokio::spawn(sending.clone().hash_unsent(map.clone()))));
+        match drive(&live, plan, &map, sending, &mut gauge).await {
+            Ok(Driven::Finished) => {}
+            Ok(Driven::Lost) => continue,
+            Err(error) => return Err(sending.fail(&live, error).await),
         }
         (&mut *catching_up).await.expect("hashing neither panics nor is aborted while awaited")?;
+        // Another program may have sent chunks of the same file meanwhile.
+        sending.clone().hash_unsent(ReceiveMap::full(plan.chunk_count())).await?;
         let root = sending.root();
         let checked = source.clone();
         let unchanged = blocking(move || checked.check_unchanged()).await;
         if let Err(error) = unchanged {
-            // Half of one version and half of another is of use to nobody. A failure leaves it to the server's broom.
-            let _ = ask(&live.connection, client.server(), &CancelUpload { file: sending.file }).await;
-            return Err(error.into());
+            return Err(sending.fail(&live, error.into()).await);
         }
         match ask(&live.connection, client.server(), &FinishUpload { file: sending.file, root }).await {
             Ok(file) => return Ok(file),
-            Err(attempt) => attempt.wait_out(&live).await?,
+            Err(attempt) => patience.wait_out(attempt, &live).await?,
         }
         // The hashing is done; a second round needs none.
         *catching_up = AbortOnDropHandle::new(tokio::spawn(async { Ok(()) }));
@@ -130,8 +139,21 @@ impl Sending {
         Arc::new(Self { client, source, file, plan, values })
     }
 
-    async fn hash_stored(self: Arc<Self>, stored: ReceiveMap) -> Result<(), UploadError> {
+    /// Drops what the server has of a file that has changed: half of one version and half of another is of use to
+    /// nobody. Should that fail, the server's broom does it.
+    async fn fail(&self, live: &Live, error: UploadError) -> UploadError {
+        if matches!(error, UploadError::Source(SourceError::Changed(_))) {
+            let _ = ask(&live.connection, self.client.server(), &CancelUpload { file: self.file }).await;
+        }
+        error
+    }
+
+    /// Hashes those stored chunks that this has not sent.
+    async fn hash_unsent(self: Arc<Self>, stored: ReceiveMap) -> Result<(), UploadError> {
         for chunk in self.plan.chunks().filter(|&chunk| stored.contains(chunk)) {
+            if self.values()[chunk.0 as usize].is_some() {
+                continue;
+            }
             let this = self.clone();
             let values: Result<Vec<ChunkValue>, SourceError> =
                 blocking(move || this.plan.ranges(chunk).map(|span| Ok(this.read(span)?.1)).collect()).await;
@@ -149,13 +171,16 @@ impl Sending {
 
     fn note(&self, chunk: ChunkIndex, ranges: &[ChunkValue]) {
         let value = tree::merge_ranges(&self.plan, chunk, ranges);
-        self.values.lock().unwrap_or_else(PoisonError::into_inner)[chunk.0 as usize] = Some(value);
+        self.values()[chunk.0 as usize] = Some(value);
+    }
+
+    fn values(&self) -> MutexGuard<'_, Vec<Option<ChunkValue>>> {
+        self.values.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The hash of the whole, when every chunk was sent or hashed.
     fn root(&self) -> RootHash {
-        let values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
-        let values: Option<Vec<ChunkValue>> = values.iter().copied().collect();
+        let values: Option<Vec<ChunkValue>> = self.values().iter().copied().collect();
         tree::root(&self.plan, &values.expect("what is stored was sent by this or hashed"))
     }
 

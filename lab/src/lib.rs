@@ -1,1 +1,31 @@
-//! .
+//! What tests and benchmarks need around the product: real server processes, users, files, broken paths. Never shipped:
+//! a dev-dependency, and a dependency of the benchmarks.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`server`] | a real `hypersend-server` process, killed, stopped and started again at will |
+//! | [`user`] | accounts on such a server, each with a client |
+//! | [`fixtures`] | files of any size whose content is known by its hash |
+//! | [`proxy`] | the path between client and server: cut, slowed, lossy, behind a NAT that forgets |
+//! | [`peer`] | a client that speaks raw frames, well or badly |
+//! | [`wait`] | waiting for a state, never for a time |
+//! | [`dice`] | chance with a seed that is printed and taken back |
+//! | [`program`] | where the programs of this workspace are |
+//!
+//! Everything here panics when it cannot do what it says, with a message that says why: that is what a test wants.
+
+pub mod dice;
+pub mod fixtures;
+pub mod peer;
+pub mod program;
+pub mod proxy;
+pub mod server;
+pub mod user;
+pub mod wait;
+
+pub use dice::Dice;
+pub use peer::RawPeer;
+pub use proxy::Proxy;
+pub use server::TestServer;
+pub use user::{TestUser, users};
+pub use wait::{eventually, within};

@@ -28,7 +28,7 @@ pub enum NameError {
         limit: usize,
     },
     /// A character that this kind of text cannot have.
-    #[error("{what} contains {character:?}; remove it")]
+    #[error("{what} contains {character:?}{}; remove it", named(*character))]
     Forbidden {
         /// The kind of text.
         what: &'static str,
@@ -41,6 +41,15 @@ pub enum NameError {
     /// Not of the form `name@domain`.
     #[error("email address {0:?} is not of the form name@domain")]
     NotAnEmail(String),
+}
+
+/// What people call a character that they may not recognise by itself.
+fn named(character: char) -> &'static str {
+    match character {
+        '/' => " (a slash)",
+        '\\' => " (a backslash)",
+        _ => "",
+    }
 }
 
 macro_rules! texts {
@@ -196,7 +205,7 @@ mod tests {
             assert_eq!(FileName::parse(good).unwrap().as_str(), good);
         }
         let error = FileName::parse("a/b").unwrap_err().to_string();
-        assert_eq!(error, "file name contains '/'; remove it");
+        assert_eq!(error, "file name contains '/' (a slash); remove it");
     }
 
     #[test]

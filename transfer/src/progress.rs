@@ -9,7 +9,9 @@ pub struct Progress {
     pub total_bytes: u64,
     /// Bytes that are stored, those of earlier sessions included.
     pub stored_bytes: u64,
-    /// Smoothed rate of this session, in bytes per second.
+    /// Those of them that earlier sessions had stored.
+    pub resumed_bytes: u64,
+    /// Smoothed rate since the start or the last interruption, in bytes per second.
     pub bytes_per_second: u64,
     /// Time left at that rate; `None` while nothing moves.
     pub remaining: Option<Duration>,
@@ -26,6 +28,7 @@ const SHORTEST_STEP: Duration = Duration::from_millis(100);
 pub struct Meter {
     total_bytes: u64,
     stored_bytes: u64,
+    resumed_bytes: u64,
     start: Instant,
     last: Reading,
     smoothed: f64,
@@ -41,7 +44,19 @@ struct Reading {
 impl Meter {
     /// Starts measuring a file of which some bytes may be stored already; those do not count in the rate.
     pub fn new(now: Instant, total_bytes: u64, stored_bytes: u64) -> Self {
-        Self { total_bytes, stored_bytes, start: now, last: Reading { at: now, stored_bytes }, smoothed: 0.0 }
+        Self {
+            total_bytes,
+            stored_bytes,
+            resumed_bytes: stored_bytes,
+            start: now,
+            last: Reading { at: now, stored_bytes },
+            smoothed: 0.0,
+        }
+    }
+
+    /// Goes on after an interruption, which says nothing about how fast it will be from now on.
+    pub fn resume(&mut self, now: Instant, stored_bytes: u64) {
+        *self = Self { resumed_bytes: self.resumed_bytes, ..Self::new(now, self.total_bytes, stored_bytes) };
     }
 
     /// Says how many bytes are stored by now.
@@ -65,6 +80,7 @@ impl Meter {
         Progress {
             total_bytes: self.total_bytes,
             stored_bytes: self.stored_bytes,
+            resumed_bytes: self.resumed_bytes,
             bytes_per_second: whole(rate),
             remaining: if left == 0 {
                 Some(Duration::ZERO)
@@ -143,6 +159,19 @@ mod tests {
         assert_eq!(meter.progress(at(1_000_000)).bytes_per_second, 0);
         meter.update(at(31), 100 * MB);
         assert_eq!(meter.progress(at(31)).remaining, Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn an_interruption_counts_neither_as_slow_nor_as_an_earlier_session() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut meter = Meter::new(start, 1_000 * MB, 300 * MB);
+        meter.update(at(5), 350 * MB);
+        meter.resume(at(60), 350 * MB);
+        meter.update(at(61), 360 * MB);
+        let progress = meter.progress(at(61));
+        assert!(near(progress.bytes_per_second, 10 * MB), "{progress:?}");
+        assert_eq!((progress.stored_bytes, progress.resumed_bytes), (360 * MB, 300 * MB));
     }
 
     #[test]

@@ -139,6 +139,9 @@ impl Source {
         for number in [modified_seconds, modified_nanos] {
             hasher.update(&number.to_le_bytes());
         }
+        // The same file is sent anew under another name, as one has by a symbolic link.
+        hasher.update(&self.name.as_str().len().to_le_bytes());
+        hasher.update(self.name.as_str().as_bytes());
         // Last, because it is the only part without a fixed length.
         hasher.update(self.path.as_os_str().as_bytes());
         UploadKey(hasher.finalize().into())
@@ -205,6 +208,17 @@ mod tests {
         assert_eq!(source.read_range(Span { offset: 10, length: 0 }).unwrap(), "");
         let error = source.read_range(Span { offset: 8, length: 4 }).unwrap_err();
         assert_eq!(error.to_string(), "film.mkv changed while it was being sent; send it again");
+    }
+
+    #[test]
+    fn a_file_under_another_name_is_another_upload() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = file(dir.path(), b"0123456789");
+        let link = dir.path().join("link.mkv");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let (one, other) = (Source::open(&path).unwrap(), Source::open(&link).unwrap());
+        assert_eq!(other.name().as_str(), "link.mkv");
+        assert_ne!(one.key(), other.key());
     }
 
     #[test]

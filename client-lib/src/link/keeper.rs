@@ -75,6 +75,8 @@ impl Keeper {
 
     async fn keep(&self, mut credentials: Credentials) -> ClientError {
         let (mut failures, mut access_refused) = (0, false);
+        // An account whose making was not answered may have been made: then its password logs in.
+        let mut taken = None;
         loop {
             let reason = match self.connect(&credentials, access_refused).await {
                 Ok((live, greeted)) => {
@@ -89,6 +91,15 @@ impl Keeper {
                 Err(DialError::AccessRefused) => {
                     access_refused = true;
                     continue;
+                }
+                Err(DialError::Fatal(error)) if error.code() == Some(ErrorCode::EmailTaken) && failures > 0 => {
+                    let Some(login) = instead(&credentials) else { return error };
+                    (credentials, taken) = (login, Some(error));
+                    continue;
+                }
+                Err(DialError::Fatal(error)) if error.code() == Some(ErrorCode::WrongCredentials) => {
+                    // It is somebody else's after all.
+                    return taken.unwrap_or(error);
                 }
                 Err(DialError::Fatal(error)) => return error,
                 Err(DialError::Unreachable(reason)) => {
@@ -149,6 +160,14 @@ impl Keeper {
             }
         });
         End::Lost(format!("{} is stopping", self.config.server))
+    }
+}
+
+/// The login to an account that is about to be made.
+fn instead(credentials: &Credentials) -> Option<Credentials> {
+    match credentials.clone() {
+        Credentials::Register { email, password, .. } => Some(Credentials::Login { email, password }),
+        Credentials::Stored | Credentials::Login { .. } => None,
     }
 }
 

@@ -164,6 +164,8 @@ async fn wind_down(connection: &Connection, peer: &Arc<Peer>, session: &mut Send
             },
         }
     }
+    // Closing drops what was not delivered yet.
+    let _ = timeout(LAST_WORDS, session.stopped()).await;
 }
 
 async fn serve_stream(peer: Arc<Peer>, mut answer: SendStream, stream: RecvStream) {

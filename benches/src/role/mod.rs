@@ -1,0 +1,207 @@
+//! What a child process of this program does.
+//!
+//! A role prints one line of JSON when it is ready, then answers each line that it reads with one line. It ends when its
+//! standard input does, so no role outlives the measurement.
+
+mod chatter;
+mod flood;
+mod idlers;
+mod listen;
+mod raw;
+mod sender;
+
+pub(crate) use chatter::{Bulk, Talk, Talked};
+pub(crate) use flood::{Flood, Flooded};
+pub(crate) use listen::{Heard, Received};
+pub(crate) use raw::Sink;
+pub(crate) use sender::{Carried, Stored};
+
+use anyhow::{Context, Result};
+use hypersend_client::{Client, ClientError, Config, Credentials, MemoryTokens, Trust};
+use hypersend_protocol::{
+    id::FileId,
+    name::{Email, NameError},
+    refusal::ErrorCode,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::{
+    io::{Stdout, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
+
+/// What to do.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Task {
+    /// Takes raw streams in.
+    RawSink,
+    /// Sends raw streams.
+    RawSource {
+        /// Where to, and by which certificate.
+        sink: Sink,
+        /// How much.
+        bytes: u64,
+    },
+    /// Sends one file.
+    Upload {
+        /// As whom.
+        login: Login,
+        /// Which.
+        file: PathBuf,
+    },
+    /// Fetches one file.
+    Download {
+        /// As whom.
+        login: Login,
+        /// Which.
+        file: FileId,
+        /// Where to.
+        to: PathBuf,
+    },
+    /// Begins to send one file and says how far it is, until killed.
+    Begin {
+        /// As whom.
+        login: Login,
+        /// Which.
+        file: PathBuf,
+    },
+    /// Talks with one other, perhaps beside bulk.
+    Chatter {
+        /// As whom.
+        login: Login,
+    },
+    /// Posts as much as is taken.
+    Flood {
+        /// As whom.
+        logins: Vec<Login>,
+        /// With each of these.
+        peers: Vec<String>,
+    },
+    /// Counts what is posted.
+    Listen {
+        /// As whom.
+        logins: Vec<Login>,
+    },
+    /// Connects many times and does nothing.
+    Idlers {
+        /// As whom.
+        login: Login,
+        /// How often.
+        connections: u32,
+    },
+}
+
+/// How to log in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Login {
+    /// Where the server is.
+    pub(crate) server: SocketAddr,
+    /// Its certificate.
+    pub(crate) certificate: PathBuf,
+    /// The user's name.
+    pub(crate) user: String,
+}
+
+/// Plays a role to its end.
+pub(crate) fn run(task: Task) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    let done = runtime.block_on(async {
+        let lines = BufReader::new(tokio::io::stdin()).lines();
+        let stage = Stage { lines, out: std::io::stdout() };
+        match task {
+            Task::RawSink => raw::sink(stage).await,
+            Task::RawSource { sink, bytes } => raw::source(stage, sink, bytes).await,
+            Task::Upload { login, file } => sender::upload(stage, login, file).await,
+            Task::Download { login, file, to } => sender::download(stage, login, file, to).await,
+            Task::Begin { login, file } => sender::begin(stage, login, file).await,
+            Task::Chatter { login } => chatter::run(stage, login).await,
+            Task::Flood { logins, peers } => flood::run(stage, logins, peers).await,
+            Task::Listen { logins } => listen::run(stage, logins).await,
+            Task::Idlers { login, connections } => idlers::run(stage, login, connections).await,
+        }
+    });
+    // A thread may still wait for standard input.
+    runtime.shutdown_background();
+    done
+}
+
+/// The parent's end of the conversation.
+pub(crate) struct Stage {
+    lines: Lines<BufReader<Stdin>>,
+    out: Stdout,
+}
+
+impl Stage {
+    /// Says one line.
+    fn say(&self, said: &impl Serialize) -> Result<()> {
+        let mut out = self.out.lock();
+        serde_json::to_writer(&mut out, said)?;
+        out.write_all(b"\n")?;
+        Ok(out.flush()?)
+    }
+
+    /// The next line; `None` when the parent wants no more.
+    async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>> {
+        match self.lines.next_line().await? {
+            Some(line) => Ok(Some(serde_json::from_str(&line).with_context(|| format!("was told {line:?}"))?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Waits until the parent wants no more.
+    async fn over(&mut self) -> Result<()> {
+        while self.lines.next_line().await?.is_some() {}
+        Ok(())
+    }
+}
+
+impl Login {
+    /// A connected client; the account is made if there is none.
+    async fn connect(&self) -> Result<Client> {
+        self.connect_keeping(MemoryTokens::empty()).await
+    }
+
+    /// The same, with the tokens left where the caller finds them.
+    async fn connect_keeping(&self, tokens: Arc<MemoryTokens>) -> Result<Client> {
+        let password = "a password for a measurement".parse()?;
+        let register = Credentials::Register { email: email(&self.user)?, name: self.user.parse()?, password };
+        match self.start(register, tokens.clone()).await {
+            Err(error)
+                if error.downcast_ref::<ClientError>().and_then(ClientError::code) == Some(ErrorCode::EmailTaken) =>
+            {
+                let password = "a password for a measurement".parse()?;
+                self.start(Credentials::Login { email: email(&self.user)?, password }, tokens).await
+            }
+            started => started,
+        }
+    }
+
+    /// A client with these credentials, connected.
+    async fn start(&self, credentials: Credentials, tokens: Arc<MemoryTokens>) -> Result<Client> {
+        let pem = std::fs::read(&self.certificate).context("read the server's certificate")?;
+        // By address, as that is what is measured; the certificate names it.
+        let config = Config::new(self.server.to_string().parse()?, Trust::authorities(&pem)?);
+        let client = Client::start(config, credentials, tokens)?;
+        client.ready().await?;
+        Ok(client)
+    }
+}
+
+/// The address of a user of a measurement.
+fn email(user: &str) -> Result<Email, NameError> {
+    Email::parse(&format!("{user}@example.org"))
+}
+
+/// Nanoseconds since 1970: a clock that all processes of a measurement share.
+fn now_nanos() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// How long ago that was.
+fn since_nanos(then: u64) -> Duration {
+    Duration::from_nanos(now_nanos().saturating_sub(then))
+}

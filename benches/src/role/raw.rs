@@ -1,0 +1,130 @@
+//! Raw QUIC streams, memory to memory: what there is to lose. The same sockets, ciphers and transport settings as the
+//! product's, one connection, a stream for each MiB, each answered by one byte.
+
+use super::{Stage, sender::Carried};
+use crate::process::Usage;
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use data_encoding::BASE64;
+use hypersend_quic::{socket, tls, transport};
+use quinn::{
+    ClientConfig, Connection, Endpoint, EndpointConfig, RecvStream, SendStream, ServerConfig, TokioRuntime,
+    crypto::rustls::{QuicClientConfig, QuicServerConfig},
+};
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, PrivatePkcs8KeyDer},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    net::{Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Instant,
+};
+use tokio::task::JoinSet;
+
+/// Bytes of one stream.
+const STREAM: usize = 1 << 20;
+
+/// Bytes handed to quinn at once, as the product does.
+const PIECE: usize = 128 << 10;
+
+/// Streams at once: as many bytes in flight as the product's bulk may have.
+const AT_ONCE: u64 = transport::BULK_WINDOW / STREAM as u64;
+
+/// Where raw streams are taken in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Sink {
+    address: SocketAddr,
+    certificate: String,
+}
+
+/// Takes streams in until the parent has enough.
+pub(super) async fn sink(mut stage: Stage) -> Result<()> {
+    let key = rcgen::KeyPair::generate()?;
+    let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()])?.self_signed(&key)?;
+    let mut tls = rustls::ServerConfig::builder_with_provider(tls::provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())?;
+    tls.alpn_protocols = vec![b"raw".to_vec()];
+    let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
+    config.transport_config(Arc::new(transport::server_config()));
+    let (socket, _) = socket::bind(([127, 0, 0, 1], 0).into())?;
+    let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))?;
+    stage.say(&Sink { address: endpoint.local_addr()?, certificate: BASE64.encode(certificate.der()) })?;
+    tokio::select! {
+        over = stage.over() => over,
+        () = accept(&endpoint) => Ok(()),
+    }
+}
+
+async fn accept(endpoint: &Endpoint) {
+    while let Some(incoming) = endpoint.accept().await {
+        let Ok(connection) = incoming.await else { continue };
+        transport::welcome(&connection);
+        tokio::spawn(async move {
+            while let Ok((answer, stream)) = connection.accept_bi().await {
+                tokio::spawn(take(answer, stream));
+            }
+        });
+    }
+}
+
+async fn take(mut answer: SendStream, mut stream: RecvStream) -> Result<()> {
+    while stream.read_chunk(usize::MAX, true).await?.is_some() {}
+    answer.write_all(&[1]).await?;
+    Ok(answer.finish()?)
+}
+
+/// Sends that many bytes when told, and says how it went.
+pub(super) async fn source(mut stage: Stage, sink: Sink, bytes: u64) -> Result<()> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(BASE64.decode(sink.certificate.as_bytes())?))?;
+    let mut tls = rustls::ClientConfig::builder_with_provider(tls::provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![b"raw".to_vec()];
+    let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
+    config.transport_config(Arc::new(transport::client_config()));
+    // Of both families, as the product's is.
+    let (socket, _) = socket::bind((Ipv6Addr::UNSPECIFIED, 0).into())?;
+    let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))?;
+    let connection = endpoint.connect_with(config, sink.address, "localhost")?.await?;
+    stage.say(&())?;
+
+    let Some(()) = stage.next().await? else { return Ok(()) };
+    let (start, before) = (Instant::now(), Usage::own()?);
+    send(&connection, bytes).await?;
+    let elapsed = start.elapsed();
+    stage.say(&Carried::since(before, elapsed, elapsed, None)?)?;
+    stage.over().await
+}
+
+async fn send(connection: &Connection, bytes: u64) -> Result<()> {
+    let data = Bytes::from((0..=255).cycle().take(STREAM).collect::<Vec<u8>>());
+    let mut left = bytes.div_ceil(STREAM as u64);
+    let mut streams = JoinSet::new();
+    loop {
+        while left > 0 && (streams.len() as u64) < AT_ONCE {
+            left -= 1;
+            streams.spawn(send_one(connection.clone(), data.clone()));
+        }
+        match streams.join_next().await {
+            Some(sent) => sent??,
+            None => return Ok(()),
+        }
+    }
+}
+
+async fn send_one(connection: Connection, mut data: Bytes) -> Result<()> {
+    let (mut stream, mut answer) = connection.open_bi().await?;
+    while !data.is_empty() {
+        stream.write_chunk(data.split_to(data.len().min(PIECE))).await?;
+    }
+    stream.finish()?;
+    let answered = answer.read_to_end(1).await.context("read the answer")?;
+    ensure!(answered == [1], "the answer was {answered:?}");
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! The command line.
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand, ValueEnum};
+use std::{fmt, path::PathBuf};
+use tempfile::TempDir;
+
+/// Measures HyperSend's figures on this machine, with the release server that lies beside this program.
+#[derive(Debug, Parser)]
+#[command(name = "hypersend-bench", version)]
+pub(crate) struct Settings {
+    /// What to measure; everything when not given
+    #[arg(value_enum)]
+    only: Vec<Bench>,
+    /// MiB of the file that is sent and fetched
+    #[arg(long, default_value_t = 1_024)]
+    pub(crate) size: u64,
+    /// Rounds of the throughput measurement; medians are quoted
+    #[arg(long, default_value_t = 2)]
+    pub(crate) rounds: u32,
+    /// Seconds of each chat and message phase
+    #[arg(long, default_value_t = 5)]
+    pub(crate) seconds: u32,
+    /// Idle connections
+    #[arg(long, default_value_t = 500)]
+    pub(crate) connections: u32,
+    /// Folder on the disk to measure [default: beside this program]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Folder in memory, which takes the disk out of the measurement
+    #[arg(long, default_value = "/dev/shm")]
+    memory: PathBuf,
+    /// The server program [default: hypersend-server beside this program]
+    #[arg(long)]
+    server: Option<PathBuf>,
+    /// The date to write into the results
+    #[arg(long, default_value = "undated")]
+    pub(crate) date: String,
+    /// Where to write the results, as Markdown
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+    /// What a child process of this program does
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// For this program's own use.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Plays one role of a measurement
+    #[command(hide = true)]
+    Role {
+        /// As JSON
+        task: String,
+    },
+}
+
+/// One measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Bench {
+    /// Upload and download against raw QUIC
+    Throughput,
+    /// Message latency, idle and beside bulk
+    Chat,
+    /// Messages per second
+    Messages,
+    /// Resume decisions and first chunks
+    Resume,
+    /// Memory of idle connections
+    Idle,
+}
+
+impl fmt::Display for Bench {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.to_possible_value().expect("none is skipped").get_name())
+    }
+}
+
+/// Where the files of a measurement lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On a disk.
+    Disk,
+    /// In memory.
+    Memory,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Disk => "disk",
+            Self::Memory => "memory",
+        })
+    }
+}
+
+impl Settings {
+    /// What to measure, in order.
+    pub(crate) fn benches(&self) -> Vec<Bench> {
+        let all = [Bench::Throughput, Bench::Chat, Bench::Messages, Bench::Resume, Bench::Idle];
+        if self.only.is_empty() { all.to_vec() } else { self.only.clone() }
+    }
+
+    /// Bytes of the file that is sent and fetched.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.size << 20
+    }
+
+    /// A folder of its own for one measurement, removed when dropped.
+    pub(crate) fn scratch(&self, place: Place) -> Result<TempDir> {
+        let parent = match (place, &self.dir) {
+            (Place::Memory, _) => self.memory.clone(),
+            (Place::Disk, Some(dir)) => dir.clone(),
+            (Place::Disk, None) => beside_this_program()?,
+        };
+        tempfile::Builder::new()
+            .prefix("hypersend-bench-")
+            .tempdir_in(&parent)
+            .with_context(|| format!("make a folder in {}", parent.display()))
+    }
+
+    /// The server's program.
+    pub(crate) fn server(&self) -> Result<PathBuf> {
+        let path = match &self.server {
+            Some(path) => path.clone(),
+            None => beside_this_program()?.join("hypersend-server"),
+        };
+        anyhow::ensure!(path.exists(), "{} is not there; cargo build --release -p hypersend-server", path.display());
+        Ok(path)
+    }
+}
+
+fn beside_this_program() -> Result<PathBuf> {
+    let program = std::env::current_exe().context("find this program")?;
+    Ok(program.parent().context("find this program's folder")?.to_owned())
+}

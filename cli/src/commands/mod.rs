@@ -1,0 +1,32 @@
+//! The commands: each connects, asks, and prints what came of it.
+
+mod account;
+mod chat;
+mod chats;
+mod files;
+mod group;
+mod reference;
+mod send;
+mod status;
+
+use crate::{args::Command, context::Context, failure::Failure};
+
+pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
+    match command {
+        Command::Register { server, email, name } => account::register(context, server, email, name).await,
+        Command::Login { server, email } => account::login(context, server, email).await,
+        Command::Logout => account::logout(context).await,
+        Command::Whoami => account::whoami(context).await,
+        Command::Status => status::status(context).await,
+        Command::Chats => chats::list(context).await,
+        Command::Group(command) => group::run(context, command).await,
+        Command::History { chat, limit, before } => chats::history(context, &chat, limit, before).await,
+        Command::Chat { chat } => chat::chat(context, &chat).await,
+        Command::Send { chat, text, file } => send::send(context, &chat, text.as_deref(), &file).await,
+        Command::Delete { chat, number } => chats::delete(context, &chat, number).await,
+        Command::Read { chat } => chats::mark_read(context, &chat).await,
+        Command::Upload { path } => files::store(context, &path).await,
+        Command::Files => files::list(context).await,
+        Command::Download { id, output } => files::fetch(context, id, output).await,
+    }
+}

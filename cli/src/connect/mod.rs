@@ -1,0 +1,64 @@
+//! From a folder to a connected client: which server, whether to trust it, how long to wait for it, and what is said
+//! meanwhile.
+
+mod session;
+mod trust;
+
+pub(crate) use session::Session;
+pub(crate) use trust::TrustPolicy;
+
+use crate::{
+    config::{CredentialStore, Login},
+    context::Context,
+    failure::Failure,
+};
+use hypersend_client::{CertificateProblem, Client, ClientError, Config, Credentials};
+use std::{sync::Arc, time::Duration};
+
+/// Connects with the login of the folder.
+pub(crate) async fn connect(context: &Context) -> Result<Session, Failure> {
+    connect_within(context, context.options.wait()).await
+}
+
+/// The same, with another patience.
+pub(crate) async fn connect_within(context: &Context, wait: Duration) -> Result<Session, Failure> {
+    let login = context.login()?;
+    let store = Arc::new(CredentialStore::stored(context.folder.clone(), login.clone()));
+    let (session, _) = start(context, &login, Credentials::Stored, store, wait).await?;
+    Ok(session)
+}
+
+/// Connects with a new login, which takes the place of the folder's.
+pub(crate) async fn log_in(context: &Context, login: &Login, credentials: Credentials) -> Result<Session, Failure> {
+    let store = Arc::new(CredentialStore::fresh(context.folder.clone(), login.clone()));
+    let (session, trust) = start(context, login, credentials, store.clone(), context.options.wait()).await?;
+    store.greeted(session.me(), trust.is_by_authority())?;
+    Ok(session)
+}
+
+async fn start(
+    context: &Context,
+    login: &Login,
+    credentials: Credentials,
+    store: Arc<CredentialStore>,
+    wait: Duration,
+) -> Result<(Session, TrustPolicy), Failure> {
+    let mut policy = TrustPolicy::new(context, login)?;
+    loop {
+        let agent = concat!("hypersend/", env!("CARGO_PKG_VERSION")).to_owned();
+        let config = Config { server: login.server.clone(), trust: policy.trust(), agent };
+        let client = Client::start(config, credentials.clone(), store.clone())?;
+        context.close_later(client.clone());
+        let mut session = Session::watch(client, context.talk.clone(), wait);
+        match session.within(session.client.ready()).await? {
+            Ok(welcome) => {
+                session.greeted(&welcome);
+                return Ok((session, policy));
+            }
+            Err(ClientError::Certificate(CertificateProblem::Unknown { fingerprint, .. })) => {
+                policy.meet(fingerprint).await?;
+            }
+            Err(error) => return Err(context.explain(error.into(), &login.server)),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Standard error: everything that is said while a command works. Nothing is said when that is not wanted.
+
+use crate::{failure::Failure, view::words};
+use hypersend_client::{Progress, ServerAddress, Status};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use std::{
+    fmt,
+    io::{self, IsTerminal, Write},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// Prints above a line that somebody is typing.
+pub(crate) type Printer = Box<dyn FnMut(String) + Send>;
+
+/// Shared by everything that has something to say.
+#[derive(Clone)]
+pub(crate) struct Talk(Arc<Inner>);
+
+struct Inner {
+    json: bool,
+    quiet: bool,
+    state: Mutex<State>,
+}
+
+struct State {
+    place: Place,
+    /// What is wrong with the connection, while something is.
+    trouble: Option<String>,
+}
+
+/// Where lines go.
+enum Place {
+    Stderr,
+    /// Above a bar.
+    Bar(ProgressBar),
+    /// Above a prompt.
+    Prompt(Printer),
+}
+
+impl fmt::Debug for Talk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Talk").field("json", &self.0.json).field("quiet", &self.0.quiet).finish_non_exhaustive()
+    }
+}
+
+impl Talk {
+    pub(crate) fn new(json: bool, quiet: bool) -> Self {
+        Self(Arc::new(Inner { json, quiet, state: Mutex::new(State { place: Place::Stderr, trouble: None }) }))
+    }
+
+    /// Says something in passing.
+    pub(crate) fn say(&self, text: &str) {
+        self.tell(text, || json!({ "note": text }));
+    }
+
+    /// Says that one thing among several failed, while the command goes on. Even when quiet.
+    pub(crate) fn warn(&self, failure: &Failure) {
+        self.put(failure.as_words(self.0.json));
+    }
+
+    /// Says what became of the connection; `was_up` when there was one before.
+    pub(crate) fn connection(&self, server: &ServerAddress, status: &Status, was_up: bool) {
+        match status {
+            Status::Connecting { failures, reason: Some(reason), next } => {
+                let wait = words::duration(*next);
+                self.state().trouble = Some(format!("reconnecting in {wait}: {reason}"));
+                let text = if *failures == 0 {
+                    format!("the connection to {server} is lost ({reason}); connecting again")
+                } else {
+                    format!("server {server} does not answer ({reason}); trying again in {wait}")
+                };
+                let retry_in_ms = u64::try_from(next.as_millis()).unwrap_or(u64::MAX);
+                self.tell(&text, || {
+                    json!({ "connection": { "state": "lost", "server": server.to_string(), "reason": reason, "retry_in_ms": retry_in_ms } })
+                });
+            }
+            Status::Connected => {
+                let had_trouble = self.state().trouble.take().is_some();
+                if was_up || had_trouble {
+                    let state = if was_up { "connected again" } else { "connected" };
+                    self.tell(
+                        state,
+                        || json!({ "connection": { "state": "connected", "server": server.to_string() } }),
+                    );
+                }
+            }
+            Status::Connecting { reason: None, .. } | Status::Ended(_) => {}
+        }
+    }
+
+    /// Sends lines above a prompt from now on.
+    pub(crate) fn above_prompt(&self, printer: Printer) {
+        self.state().place = Place::Prompt(printer);
+    }
+
+    /// Whether a bar can be drawn.
+    pub(crate) fn wants_bar(&self) -> bool {
+        let free = matches!(self.state().place, Place::Stderr);
+        free && !self.0.json && !self.0.quiet && io::stderr().is_terminal()
+    }
+
+    /// Draws a bar, until [`Talk::end_bar`].
+    pub(crate) fn begin_bar(&self, name: &str, total_bytes: u64) {
+        let style = ProgressStyle::with_template("{prefix}  {wide_bar}  {msg}").expect("the template is sound");
+        let bar = ProgressBar::new(total_bytes).with_style(style).with_prefix(words::short(name, 30));
+        bar.enable_steady_tick(Duration::from_millis(200));
+        self.state().place = Place::Bar(bar);
+    }
+
+    pub(crate) fn has_bar(&self) -> bool {
+        matches!(self.state().place, Place::Bar(_))
+    }
+
+    pub(crate) fn end_bar(&self) {
+        let mut state = self.state();
+        if let Place::Bar(bar) = &state.place {
+            bar.finish_and_clear();
+            state.place = Place::Stderr;
+        }
+    }
+
+    /// Shows how far a transfer is, on the bar if there is one.
+    pub(crate) fn progress(&self, name: &str, progress: &Progress) {
+        let state = self.state();
+        if let Place::Bar(bar) = &state.place {
+            bar.set_position(progress.stored_bytes);
+            bar.set_message(match &state.trouble {
+                Some(trouble) => format!("{}  {trouble}", words::fraction(progress)),
+                None => format!("{}  {}", words::fraction(progress), words::pace(progress)),
+            });
+            return;
+        }
+        // The trouble has been said, and nothing moves.
+        if state.trouble.is_some() {
+            return;
+        }
+        drop(state);
+        self.tell(&format!("{name} {}, {}", words::fraction(progress), words::pace(progress)), || {
+            json!({ "progress": {
+                "name": name,
+                "stored_bytes": progress.stored_bytes,
+                "total_bytes": progress.total_bytes,
+                "bytes_per_second": progress.bytes_per_second,
+                "remaining_seconds": progress.remaining.map(|left| left.as_secs()),
+            } })
+        });
+    }
+
+    fn tell(&self, text: &str, json: impl FnOnce() -> Value) {
+        if self.0.quiet {
+            return;
+        }
+        let text = if self.0.json { json().to_string() } else { words::printable(text) };
+        self.put(text);
+    }
+
+    fn put(&self, text: String) {
+        match &mut self.state().place {
+            Place::Prompt(print) => print(text + "\n"),
+            Place::Bar(bar) => bar.println(text),
+            // A reader that has gone away is no reason to stop.
+            Place::Stderr => drop(writeln!(io::stderr().lock(), "{text}")),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,12 @@
+//! How things look, to people (`Display`) and to programs (`Serialize`; field names are stable).
+
+mod chat;
+mod file;
+mod message;
+mod person;
+pub(crate) mod words;
+
+pub(crate) use chat::{ChatList, ChatView, MemberList};
+pub(crate) use file::{FileList, FileView, Received, Stored};
+pub(crate) use message::{History, MessageView, Style};
+pub(crate) use person::{People, Person};

@@ -1,0 +1,157 @@
+//! Sizes, times and texts, as people read them.
+
+use hypersend_client::{Progress, protocol::time::UnixMillis};
+use std::time::Duration;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// `5.0 GiB`.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    // Tenths, rounded down: a file that is not whole must not look so.
+    let (mut tenths, mut unit) = (u128::from(bytes) * 10 / 1024, 0);
+    while tenths >= 10_240 && unit + 1 < UNITS.len() {
+        (tenths, unit) = (tenths / 1024, unit + 1);
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+/// `0.5 s`, `9 s`, `2 min 5 s`, `3 h 20 min`.
+pub(crate) fn duration(duration: Duration) -> String {
+    match duration.as_secs() {
+        0 if duration.is_zero() => "0 s".to_owned(),
+        0 => format!("0.{} s", duration.subsec_millis().div_ceil(100).clamp(1, 9)),
+        seconds @ 1..60 => format!("{seconds} s"),
+        seconds @ 60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        seconds => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+    }
+}
+
+/// `2.1 GiB of 5.0 GiB`.
+pub(crate) fn fraction(progress: &Progress) -> String {
+    format!("{} of {}", size(progress.stored_bytes), size(progress.total_bytes))
+}
+
+/// `312.0 MiB/s, 9 s left`.
+pub(crate) fn pace(progress: &Progress) -> String {
+    let rate = format!("{}/s", size(progress.bytes_per_second));
+    match progress.remaining {
+        Some(left) if !left.is_zero() => format!("{rate}, {} left", duration(left)),
+        _ => rate,
+    }
+}
+
+/// `2026-11-23 09:40`, UTC.
+pub(crate) fn minute(at: UnixMillis) -> String {
+    let (year, month, day) = date(at.0 / 86_400_000);
+    format!("{year:04}-{month:02}-{day:02} {}", clock(at))
+}
+
+/// `09:40`, UTC.
+pub(crate) fn clock(at: UnixMillis) -> String {
+    let minutes = at.0 / 60_000 % 1_440;
+    format!("{:02}:{:02}", minutes / 60, minutes % 60)
+}
+
+/// `2026-11-23T09:40:12.345Z` (RFC 3339).
+pub(crate) fn instant(at: UnixMillis) -> String {
+    let (year, month, day) = date(at.0 / 86_400_000);
+    let (seconds, millis) = (at.0 / 1_000 % 60, at.0 % 1_000);
+    format!("{year:04}-{month:02}-{day:02}T{}:{seconds:02}.{millis:03}Z", clock(at))
+}
+
+/// Year, month and day of a day counted from 1970. The method is Howard Hinnant's `civil_from_days`: years that begin in
+/// March, in eras of 400 years.
+fn date(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let march = (5 * day + 2) / 153;
+    let month = if march < 10 { march + 3 } else { march - 9 };
+    (era * 400 + year + u64::from(month <= 2), month, day - (153 * march + 2) / 5 + 1)
+}
+
+/// Without what could command a terminal, or make a text seem another: control characters other than line breaks and
+/// tabs, and the marks that turn the direction of writing.
+pub(crate) fn printable(text: &str) -> String {
+    let harmful = |c: char| {
+        (c.is_control() && !matches!(c, '\n' | '\t')) || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().filter(|&c| !harmful(c)).collect()
+}
+
+/// One line of it, at most so many columns wide.
+pub(crate) fn short(text: &str, columns: usize) -> String {
+    let line: String = printable(text).split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.width() <= columns {
+        return line;
+    }
+    let mut width = 1;
+    let fits = line.chars().take_while(|c| {
+        width += c.width().unwrap_or(0);
+        width <= columns
+    });
+    fits.collect::<String>() + "…"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_one_decimal_and_never_flatter() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (5 << 30, "5.0 GiB"),
+            ((5 << 30) - 1, "4.9 GiB"),
+            (u64::MAX, "16383.9 PiB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn durations_read_like_speech() {
+        for (millis, text) in [
+            (0, "0 s"),
+            (1, "0.1 s"),
+            (500, "0.5 s"),
+            (999, "0.9 s"),
+            (9_700, "9 s"),
+            (125_000, "2 min 5 s"),
+            (12_000_000, "3 h 20 min"),
+        ] {
+            assert_eq!(duration(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn moments_are_those_of_the_calendar() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_709_164_799_999, "2024-02-28T23:59:59.999Z"),
+            (1_795_340_412_345, "2026-11-22T09:40:12.345Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(instant(UnixMillis(millis)), text);
+        }
+        assert_eq!(minute(UnixMillis(1_795_340_412_345)), "2026-11-22 09:40");
+        // A peer may send any number.
+        assert!(!instant(UnixMillis(u64::MAX)).is_empty());
+    }
+
+    #[test]
+    fn texts_are_harmless_and_fit() {
+        assert_eq!(printable("a\x1b[2Jb\r\nc\u{202e}"), "a[2Jb\nc");
+        assert_eq!(short("one\ntwo  three", 20), "one two three");
+        assert_eq!(short("abcdef", 6), "abcdef");
+        assert_eq!(short("abcdefg", 6), "abcde…");
+        assert_eq!(short("日本語日本語", 6), "日本…");
+    }
+}

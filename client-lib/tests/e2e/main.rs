@@ -1,0 +1,18 @@
+//! The library against a real server process, on good and bad paths.
+
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod access;
+mod accounts;
+mod chats;
+mod events;
+mod faults;
+mod groups;
+mod hostile;
+mod kills;
+mod members;
+mod ranges;
+mod resume;
+mod sessions;
+mod support;
+mod transfers;
