@@ -15,8 +15,9 @@ use std::{fs::File, time::Duration};
 /// What bulk may add to the round trip on loopback.
 const BAR: Duration = Duration::from_millis(5);
 
-/// From one message of one user to the next; both talk, so 200 messages a second.
-const EVERY: Duration = Duration::from_millis(10);
+/// From one message of one user to the next; both talk, so 100 messages a second: as many as a busy group writes, and few
+/// enough that a message does not wait for the one before it.
+const EVERY: Duration = Duration::from_millis(20);
 
 /// What the bulk is, in sizes of the file of the other measurement: long enough to talk beside.
 const BULK_SIZES: u64 = 2;

@@ -45,6 +45,7 @@ pub(crate) fn measure(settings: &Settings, report: &mut Report) -> Result<()> {
         return Ok(());
     }
     journal(dir.path(), report).context("open a large journal")?;
+    drop(dir);
     first_chunk(settings, report).context("begin a large upload")
 }
 

@@ -10,7 +10,12 @@ use crate::{
 };
 use anyhow::{Context, Result, ensure};
 use hypersend_protocol::hash::RootHash;
-use std::{fs::File, io::Write, path::Path, time::Duration};
+use std::{
+    fs::File,
+    io::Write,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 /// The part of raw QUIC's rate that is promised.
 const BAR: f64 = 0.8;
@@ -24,6 +29,8 @@ struct Run {
     server_cpu: Duration,
     server_peak_kib: u64,
     bytes: u64,
+    /// Writing as many bytes to the same place just before, if they were written.
+    plain: Option<Duration>,
 }
 
 /// Raw, upload, raw, download, raw.
@@ -58,13 +65,13 @@ fn run_round(settings: &Settings, place: Place) -> Result<Round> {
 
     let first = raw()?;
     let upload = Task::Upload { login: server.login("ann"), file: source.clone() };
-    let upload = carry(&server, "upload", &upload, settings.bytes())?;
+    let upload = carry(&server, dir.path(), "upload", &upload, settings.bytes())?;
     let file = upload.client.file.clone().context("an upload gives a file")?;
     ensure!(file.root == root, "the server has {}, and the file is {root}", file.root);
     let second = raw()?;
     let to = dir.path().join("fetched");
     let download = Task::Download { login: server.login("ann"), file: file.id, to: to.clone() };
-    let download = carry(&server, "download", &download, settings.bytes())?;
+    let download = carry(&server, dir.path(), "download", &download, settings.bytes())?;
     ensure!(hash_file(&to)? == root, "what was fetched is not what was sent");
     let third = raw()?;
     Ok(Round { raw: [first, second, third], upload, download })
@@ -76,18 +83,41 @@ fn raw(sink_process: &Process, sink: &Sink, bytes: u64) -> Result<Run> {
     let before = sink_process.usage()?;
     let client: Carried = source.ask(&())?;
     let after = sink_process.usage()?;
-    Ok(Run { client, server_cpu: after.cpu.saturating_sub(before.cpu), server_peak_kib: after.peak_kib, bytes })
+    Ok(Run {
+        client,
+        server_cpu: after.cpu.saturating_sub(before.cpu),
+        server_peak_kib: after.peak_kib,
+        bytes,
+        plain: None,
+    })
 }
 
-fn carry(server: &Server, name: &str, task: &Task, bytes: u64) -> Result<Run> {
+fn carry(server: &Server, dir: &Path, name: &str, task: &Task, bytes: u64) -> Result<Run> {
     let mut client = Process::role(name, task)?;
     client.hear::<()>()?;
     server.reset_peak()?;
+    let plain = Some(write_plainly(dir, bytes)?);
     let before = server.usage()?;
     let carried: Carried = client.ask(&())?;
     let after = server.usage()?;
     let server_cpu = after.cpu.saturating_sub(before.cpu);
-    Ok(Run { client: carried, server_cpu, server_peak_kib: after.peak_kib, bytes })
+    Ok(Run { client: carried, server_cpu, server_peak_kib: after.peak_kib, bytes, plain })
+}
+
+/// Writes as many bytes to the same place with nothing else to do. A virtual machine gives freed memory back and gets it
+/// again page by page at the first touch, which can cost more than everything else that is measured here; this says so.
+fn write_plainly(dir: &Path, bytes: u64) -> Result<Duration> {
+    let path = dir.join("plain");
+    let mut file = File::create(&path).context("write a file")?;
+    let piece = vec![0; 1 << 20];
+    let start = Instant::now();
+    for _ in 0..bytes >> 20 {
+        file.write_all(&piece)?;
+    }
+    let elapsed = start.elapsed();
+    drop(file);
+    std::fs::remove_file(path)?;
+    Ok(elapsed)
 }
 
 /// Bytes that nothing can compress or guess, on the platter; gives their hash.
@@ -128,6 +158,11 @@ impl Run {
         float(self.bytes) / self.client.stored.as_secs_f64()
     }
 
+    /// Bytes per second of a plain write just before.
+    fn plain_rate(&self) -> f64 {
+        self.plain.map_or(f64::NAN, |plain| float(self.bytes) / plain.as_secs_f64())
+    }
+
     /// Processor seconds of the client and of the server for each 10^9 bytes.
     fn cpu_per_gb(&self) -> (f64, f64) {
         let per_gb = |cpu: Duration| cpu.as_secs_f64() / float(self.bytes) * 1e9;
@@ -159,7 +194,13 @@ fn conclude(
     let bound = if place == Place::Disk && rate > 0.8 * machine.disk_rate {
         format!("the disk ({:.0} MB/s)", machine.disk_rate / 1e6)
     } else {
-        format!("{cores:.1} of {} cores busy: {client:.2} s/GB at the client, {server:.2} at the server", machine.cores)
+        let plain = over(&|round| pick(round).0.plain_rate());
+        format!(
+            "{cores:.1} of {} cores busy: {client:.2} s/GB at the client, {server:.2} at the server; \
+             a plain write of as much just before made {:.0} MB/s",
+            machine.cores,
+            plain / 1e6
+        )
     };
     report.figure(Figure {
         what: format!("{what}, file to file, in {place}, against raw QUIC"),

@@ -67,6 +67,7 @@ impl TransferFolder {
             plan,
             content,
             journal,
+            writing: Mutex::default(),
             landing,
             changed: Condvar::new(),
             expected: OnceLock::new(),

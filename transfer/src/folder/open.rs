@@ -73,6 +73,7 @@ impl TransferFolder {
             plan,
             content,
             journal,
+            writing: Mutex::default(),
             landing: Mutex::new(Landing::new(map)),
             changed: Condvar::new(),
             expected: OnceLock::new(),

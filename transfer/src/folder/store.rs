@@ -15,10 +15,14 @@ use hypersend_protocol::{
     hash::{ChunkValue, RootHash},
     id::ChunkIndex,
 };
-use rustix::io::{pwritev, retry_on_intr};
+use rustix::{
+    fs::{Advice, fadvise},
+    io::{pwritev, retry_on_intr},
+};
 use std::{
     fs::File,
     io::{self, IoSlice},
+    num::NonZeroU64,
     sync::PoisonError,
 };
 
@@ -136,11 +140,22 @@ impl TransferFolder {
             Claimed::Already(landed) => return Ok(landed),
             Claimed::Mine(claimed) => claimed,
         };
-        write_parts(&self.content, span.offset, parts).map_err(|source| self.write_error(span, source))?;
+        self.write(span, parts).map_err(|source| self.write_error(span, source))?;
         match claimed.landed(value) {
             None => Ok(Landed::Range),
             Some(ranges) => self.record(place.chunk, &ranges).inspect(|_| claimed.stored()),
         }
+    }
+
+    /// Writes the bytes of one range, and has the kernel begin to put them on the platter: left to itself it would gather
+    /// them by the hundred MiB, and whoever flushes anything on that disk would then wait for all of it.
+    fn write(&self, span: Span, parts: &[Bytes]) -> io::Result<()> {
+        let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        write_parts(&self.content, span.offset, parts)?;
+        drop(writing);
+        // It is advice. To Linux it says to begin writing back what is dirty there, and to forget what is not.
+        let _ = fadvise(&self.content, span.offset, NonZeroU64::new(span.length.into()), Advice::DontNeed);
+        Ok(())
     }
 
     /// Waits until the range is nobody else's.
