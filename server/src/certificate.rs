@@ -4,11 +4,15 @@
 //! keys, so replacing it is an event that they are loudly told of.
 
 use crate::settings::{Settings, TlsFiles};
+use arc_swap::ArcSwap;
+use data_encoding::HEXLOWER;
 use hypersend_quic::tls;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, date_time_ymd};
 use rustls::{
-    ServerConfig,
+    ServerConfig, SupportedProtocolVersion,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -16,7 +20,10 @@ use std::{
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
 };
+use tokio_util::sync::CancellationToken;
 
 /// The server has no usable certificate.
 #[derive(Debug, thiserror::Error)]
@@ -58,16 +65,29 @@ pub enum CertificateError {
     },
 }
 
-/// A certificate ready for use.
-#[derive(Debug)]
+/// A certificate ready for use by every listener, and replaced under them when its files change.
+#[derive(Clone, Debug)]
 pub struct Certificate {
-    /// TLS 1.3 with this certificate; no protocols set.
-    pub tls: ServerConfig,
     /// SHA-256 of the leaf certificate: what clients that pin it show.
     pub fingerprint: [u8; 32],
     /// Whether it is a development certificate.
     pub development: bool,
+    files: TlsFiles,
+    current: Arc<Current>,
 }
+
+/// What handshakes are answered with from now on.
+#[derive(Debug)]
+struct Current(ArcSwap<CertifiedKey>);
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+}
+
+/// How often the files are looked at. A renewed certificate is valid for weeks beside the one it replaces.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 impl Certificate {
     /// Loads the certificate that the settings name, or makes one.
@@ -84,9 +104,54 @@ impl Certificate {
             }
         }
     }
+
+    /// TLS as a listener wants it; it sets the protocols.
+    pub fn tls(&self, versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
+        ServerConfig::builder_with_provider(tls::provider())
+            .with_protocol_versions(versions)
+            .expect("the provider has these versions")
+            .with_no_client_auth()
+            .with_cert_resolver(self.current.clone())
+    }
+
+    /// Takes up new files until `stopping` is cancelled. Open connections go on with the certificate that they began with;
+    /// files that cannot be used change nothing.
+    pub async fn follow_files(self, stopping: CancellationToken) {
+        let mut seen = modified(&self.files);
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = stopping.cancelled() => return,
+            }
+            let now = modified(&self.files);
+            if now == seen {
+                continue;
+            }
+            match load(&self.files) {
+                Ok((key, fingerprint)) => {
+                    seen = now;
+                    self.current.0.store(Arc::new(key));
+                    tracing::info!(sha256 = HEXLOWER.encode(&fingerprint), "certificate replaced");
+                }
+                // The other of the two may still be on its way.
+                Err(error) => tracing::warn!(error = %crate::report(&error), "new certificate not taken up"),
+            }
+        }
+    }
+}
+
+fn modified(files: &TlsFiles) -> [Option<SystemTime>; 2] {
+    [&files.cert, &files.key].map(|path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok())
 }
 
 fn read(files: &TlsFiles, development: bool) -> Result<Certificate, CertificateError> {
+    let (key, fingerprint) = load(files)?;
+    let current = Arc::new(Current(ArcSwap::from_pointee(key)));
+    Ok(Certificate { fingerprint, development, files: files.clone(), current })
+}
+
+/// The chain with its key, and the fingerprint of its leaf.
+fn load(files: &TlsFiles) -> Result<(CertifiedKey, [u8; 32]), CertificateError> {
     let pem = |path: &Path| {
         let path = path.to_owned();
         move |source| CertificateError::Pem { path, source }
@@ -96,11 +161,9 @@ fn read(files: &TlsFiles, development: bool) -> Result<Certificate, CertificateE
     let Some(leaf) = chain.first() else { return Err(CertificateError::Empty(files.cert.clone())) };
     let fingerprint = Sha256::digest(leaf).into();
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(pem(&files.key))?;
-    let tls = ServerConfig::builder_with_provider(tls::provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+    let key = CertifiedKey::from_der(chain, key, &tls::provider())
         .map_err(|source| CertificateError::Unusable { cert: files.cert.clone(), source })?;
-    Ok(Certificate { tls, fingerprint, development })
+    Ok((key, fingerprint))
 }
 
 fn make(files: &TlsFiles, names: &[String]) -> Result<(), CertificateError> {

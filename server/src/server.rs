@@ -3,9 +3,10 @@
 use crate::{
     certificate::{Certificate, CertificateError, write_private},
     disk::Disk,
+    http::{self, HttpState, Limits, TcpListener},
     hub::Hub,
     janitor::Janitor,
-    quic::{ListenError, Listener},
+    quic::{self, ListenError, Listener},
     services::{Accounts, Chats, Files, Passwords, Policy, Rates, Services, Throttle, TokenKey, UploadPolicy, Uploads},
     settings::{SecretKey, Settings},
     store::{self, Store, StoreError},
@@ -52,12 +53,17 @@ pub enum StartError {
     Store(#[from] StoreError),
 }
 
+/// How many ports are tried where any will do.
+const PORTS_TRIED: usize = 20;
+
 /// A server that is bound and ready to run.
 pub struct Server {
     listener: Listener,
+    tcp: TcpListener,
+    http: HttpState,
     services: Services,
     janitor: Janitor,
-    certificate: CertificateSummary,
+    certificate: Certificate,
 }
 
 impl std::fmt::Debug for Server {
@@ -82,7 +88,6 @@ impl Server {
             fs::create_dir_all(&path).map_err(|source| StartError::Folder { path, source })?;
         }
         let certificate = Certificate::load(settings)?;
-        let summary = CertificateSummary { fingerprint: certificate.fingerprint, development: certificate.development };
         let hub = Hub::default();
         let sink = hub.clone();
         let store = store::open(&settings.database(), Arc::new(move |fanout| sink.committed(fanout))).await?;
@@ -94,8 +99,10 @@ impl Server {
         let secret = secret_key(settings)?;
         let services = services(settings, &secret, &store, hub, throttle.clone());
         let janitor = Janitor::new(store, services.uploads.clone(), throttle, settings);
-        let listener = Listener::bind(settings.listen, certificate.tls, secret.as_bytes(), settings.max_connections)?;
-        Ok(Self { listener, services, janitor, certificate: summary })
+        let (listener, tcp) = bind(settings, &certificate, &secret).await?;
+        let limits = Limits { max_file_size: settings.max_file_size, registration_open: settings.registration_open };
+        let http = HttpState::new(services.clone(), limits);
+        Ok(Self { listener, tcp, http, services, janitor, certificate })
     }
 
     /// Where it listens.
@@ -105,16 +112,47 @@ impl Server {
 
     /// What clients will see of the certificate.
     pub fn certificate(&self) -> CertificateSummary {
-        self.certificate
+        CertificateSummary { fingerprint: self.certificate.fingerprint, development: self.certificate.development }
     }
 
     /// Serves until `stopping` is cancelled, then stops in good order: clients are told, what is in flight finishes or
     /// is checkpointed. Returns within 10 s of the cancellation.
     pub async fn run(self, stopping: CancellationToken) {
         let uploads = self.services.uploads.clone();
-        tokio::join!(self.listener.run(self.services, stopping.clone()), self.janitor.run(stopping));
+        let router = http::router(self.http.clone());
+        tokio::join!(
+            self.listener.run(self.services, stopping.clone()),
+            self.tcp.run(router, stopping.clone(), quic::GRACE),
+            self.http.tidy(stopping.clone()),
+            self.certificate.follow_files(stopping.clone()),
+            self.janitor.run(stopping),
+        );
         uploads.settled().await;
     }
+}
+
+/// Binds both ports. Where any port will do, one has to be found that is free for both protocols.
+async fn bind(
+    settings: &Settings,
+    certificate: &Certificate,
+    secret: &SecretKey,
+) -> Result<(Listener, TcpListener), StartError> {
+    let (quic_tls, tcp_tls) = (
+        certificate.tls(&[&rustls::version::TLS13]),
+        certificate.tls(&[&rustls::version::TLS13, &rustls::version::TLS12]),
+    );
+    let any_port = settings.listen.port() == 0;
+    for attempt in 1.. {
+        let reset_key = secret.as_bytes();
+        let listener = Listener::bind(settings.listen, quic_tls.clone(), reset_key, settings.max_connections)?;
+        let address = listener.local_addr().map_err(|source| ListenError::Bind { address: settings.listen, source })?;
+        match TcpListener::bind(address, tcp_tls.clone(), settings.max_connections).await {
+            Ok(tcp) => return Ok((listener, tcp)),
+            Err(_) if any_port && attempt < PORTS_TRIED => {}
+            Err(source) => return Err(ListenError::Bind { address, source }.into()),
+        }
+    }
+    unreachable!("the last attempt returns")
 }
 
 fn services(settings: &Settings, secret: &SecretKey, store: &Arc<dyn Store>, hub: Hub, throttle: Throttle) -> Services {

@@ -4,7 +4,7 @@ use super::{
     files::{expect_file, upload},
     reference,
 };
-use crate::{connect::connect, context::Context, failure::Failure, view::words};
+use crate::{connect::connect, context::Context, failure::Failure};
 use hypersend_client::protocol::{
     chat::{Post, Posted},
     id::{ChatId, FileId},
@@ -25,7 +25,7 @@ struct Sent {
 impl Sent {
     fn new(chat: ChatId, posted: Posted, files: &[FileId]) -> Self {
         let files = files.iter().map(ToString::to_string).collect();
-        Self { chat: chat.to_string(), seq: posted.seq.0, at: words::instant(posted.at), files }
+        Self { chat: chat.to_string(), seq: posted.seq.0, at: posted.at.to_string(), files }
     }
 }
 

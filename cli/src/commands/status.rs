@@ -4,7 +4,7 @@ use crate::{
     connect::{TrustPolicy, connect_within},
     context::Context,
     failure::Failure,
-    view::{Person, words},
+    view::Person,
 };
 use hypersend_client::protocol::session::VERSION;
 use serde::Serialize;
@@ -65,11 +65,11 @@ async fn look(context: &Context, report: &mut Report) -> Result<(), Failure> {
     let account = context.account()?;
     report.logged_in = true;
     report.email = Some(account.email.to_string());
-    report.login_ends = Some(words::instant(account.ends));
+    report.login_ends = Some(account.ends.to_string());
     report.server = Some(account.server.to_string());
     let session = connect_within(context, context.options.short_wait()).await?;
     // A connection may move the end of the login, and may have taught us the certificate.
-    report.login_ends = Some(words::instant(context.account()?.ends));
+    report.login_ends = Some(context.account()?.ends.to_string());
     report.certificate = Some(TrustPolicy::new(context, &context.login()?)?.describe());
     report.answers = true;
     let welcome = session.ask(session.client.ready()).await?;

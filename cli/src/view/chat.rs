@@ -121,7 +121,7 @@ impl From<&ChatSummary> for SummaryView {
             title: chat.title.clone(),
             peer: chat.peer.as_ref().map(Person::from),
             unread: chat.unread,
-            active: words::instant(chat.active),
+            active: chat.active.to_string(),
             last_seq: last.map(|message| message.seq.0),
             last_text: text,
             shown_active: words::minute(chat.active),

@@ -44,7 +44,7 @@ impl From<&FileInfo> for FileView {
             name: info.name.to_string(),
             size: info.size,
             blake3: info.root.to_string(),
-            at: words::instant(info.at),
+            at: info.at.to_string(),
             shown_at: words::minute(info.at),
         }
     }

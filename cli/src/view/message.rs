@@ -44,7 +44,7 @@ impl MessageView {
         Self {
             chat: message.chat.to_string(),
             seq: message.seq.0,
-            at: words::instant(message.at),
+            at: message.at.to_string(),
             sender: message.sender.to_string(),
             sender_email: sender.map(|sender| sender.email.to_string()),
             sender_name: sender.map(|sender| sender.name.to_string()),

@@ -45,33 +45,15 @@ pub(crate) fn pace(progress: &Progress) -> String {
 
 /// `2026-11-23 09:40`, UTC.
 pub(crate) fn minute(at: UnixMillis) -> String {
-    let (year, month, day) = date(at.0 / 86_400_000);
-    format!("{year:04}-{month:02}-{day:02} {}", clock(at))
+    let text = at.to_string();
+    let (day, _) = text.split_once('T').expect("RFC 3339 has a T");
+    format!("{day} {}", clock(at))
 }
 
 /// `09:40`, UTC.
 pub(crate) fn clock(at: UnixMillis) -> String {
     let minutes = at.0 / 60_000 % 1_440;
     format!("{:02}:{:02}", minutes / 60, minutes % 60)
-}
-
-/// `2026-11-23T09:40:12.345Z` (RFC 3339).
-pub(crate) fn instant(at: UnixMillis) -> String {
-    let (year, month, day) = date(at.0 / 86_400_000);
-    let (seconds, millis) = (at.0 / 1_000 % 60, at.0 % 1_000);
-    format!("{year:04}-{month:02}-{day:02}T{}:{seconds:02}.{millis:03}Z", clock(at))
-}
-
-/// Year, month and day of a day counted from 1970. The method is Howard Hinnant's `civil_from_days`: years that begin in
-/// March, in eras of 400 years.
-fn date(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let march = (5 * day + 2) / 153;
-    let month = if march < 10 { march + 3 } else { march - 9 };
-    (era * 400 + year + u64::from(month <= 2), month, day - (153 * march + 2) / 5 + 1)
 }
 
 /// Without what could command a terminal, or make a text seem another: control characters other than line breaks and
@@ -131,19 +113,9 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_those_of_the_calendar() {
-        for (millis, text) in [
-            (0, "1970-01-01T00:00:00.000Z"),
-            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
-            (1_709_164_799_999, "2024-02-28T23:59:59.999Z"),
-            (1_795_340_412_345, "2026-11-22T09:40:12.345Z"),
-            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
-        ] {
-            assert_eq!(instant(UnixMillis(millis)), text);
-        }
+    fn moments_are_shown_to_the_minute() {
         assert_eq!(minute(UnixMillis(1_795_340_412_345)), "2026-11-22 09:40");
-        // A peer may send any number.
-        assert!(!instant(UnixMillis(u64::MAX)).is_empty());
+        assert_eq!(clock(UnixMillis(1_795_340_412_345)), "09:40");
     }
 
     #[test]

@@ -113,7 +113,7 @@ pub(super) async fn put(
     debug_assert!(span.length <= MAX_RANGE_LENGTH, "ranges of a plan are at most that long");
     let _range = peer.bulk.range().await;
     let parts = reader.raw(span.length as usize).await.map_err(gone)?;
-    let landed = upload.put(span, put.value, parts).await?;
+    let landed = upload.put(span, Some(put.value), parts).await?;
     send(out, &RangeStored { chunk_complete: matches!(landed, Landed::Chunk(_)) }).await.map_err(gone)
 }
 

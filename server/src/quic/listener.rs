@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long connections may take to finish what is in flight when the server stops.
-pub(super) const GRACE: Duration = Duration::from_secs(7);
+pub const GRACE: Duration = Duration::from_secs(7);
 
 /// How long to wait after that for the peers to hear of it.
 const FAREWELL: Duration = Duration::from_secs(1);

@@ -72,7 +72,7 @@ pub(super) async fn serve(peer: &Peer, request: Opening, out: &mut SendStream) -
         }
         Opening::FinishUpload(finish) => {
             let file = match peer.bulk.held(finish.file) {
-                Some(handle) => handle.finish(finish.root).await?,
+                Some(handle) => handle.finish(Some(finish.root)).await?,
                 // Finished already, by an attempt whose answer was lost.
                 None => files.file(me, finish.file).await?,
             };

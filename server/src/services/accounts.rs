@@ -25,6 +25,7 @@ use hypersend_protocol::{
     time::UnixMillis,
 };
 use std::{net::IpAddr, sync::Arc, time::Duration};
+use uuid::Uuid;
 
 /// The account service.
 #[derive(Clone, Debug)]
@@ -237,6 +238,11 @@ impl Accounts {
         self.0.store.end_session(session, clock::now()).await?;
         self.0.hub.session_ended(session);
         Ok(())
+    }
+
+    /// Whether the store answers.
+    pub async fn can_ask_the_store(&self) -> bool {
+        self.0.store.session(SessionId(Uuid::nil())).await.is_ok()
     }
 
     /// Hears of the session's end.

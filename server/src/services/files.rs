@@ -120,7 +120,11 @@ pub struct OpenFile {
 impl OpenFile {
     /// The bytes of one range.
     pub async fn range(&self, offset: u64, length: u32) -> Result<Bytes> {
-        let span: Span = self.stored.plan().range_at(offset, length.into())?.span;
+        self.bytes(self.stored.plan().range_at(offset, length.into())?.span).await
+    }
+
+    /// Any run of bytes of the file, into one buffer.
+    pub async fn bytes(&self, span: Span) -> Result<Bytes> {
         let stored = self.stored.clone();
         let bytes = self.disk.run(move || stored.read_range(span)).await;
         bytes.map_err(|source| FileError::Read { file: self.id, source })

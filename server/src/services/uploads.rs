@@ -247,6 +247,16 @@ impl Uploads {
         }
     }
 
+    /// Goes on with one of the caller's uploads, by its id.
+    pub async fn resume(&self, me: &Caller, file: FileId) -> Result<Begun> {
+        if let Some(upload) = self.0.store.upload(file).await?.filter(|upload| upload.owner == me.id()) {
+            return self.hold(upload).await;
+        }
+        // Finished, perhaps by an attempt whose answer was lost.
+        let finished = self.0.store.file(file, me.id()).await?.filter(|file| file.owner == me.id());
+        finished.map(Begun::Finished).ok_or(UploadError::NoUpload(file))
+    }
+
     /// Drops one of the caller's uploads and what was stored of it.
     pub async fn cancel(&self, me: &Caller, file: FileId) -> Result<()> {
         let upload = self.0.store.upload(file).await?.filter(|upload| upload.owner == me.id());
@@ -423,6 +433,16 @@ impl UploadHandle {
         self.id
     }
 
+    /// Whose it is.
+    pub fn owner(&self) -> UserId {
+        self.owner
+    }
+
+    /// What the file will be called.
+    pub fn name(&self) -> &FileName {
+        &self.active.folder.manifest().name
+    }
+
     /// How the file is cut.
     pub fn plan(&self) -> ChunkPlan {
         self.active.folder.plan()
@@ -433,10 +453,11 @@ impl UploadHandle {
         self.active.folder.map()
     }
 
-    /// Stores one range. Whoever goes away meanwhile does not undo it.
-    pub async fn put(&self, span: Span, value: ChunkValue, parts: Vec<Bytes>) -> Result<Landed> {
+    /// Stores one range, checked against its value if the sender has said that. Whoever goes away meanwhile does not undo
+    /// it.
+    pub async fn put(&self, span: Span, value: Option<ChunkValue>, parts: Vec<Bytes>) -> Result<Landed> {
         let active = self.active.clone();
-        let landed = self.hold.uploads.0.disk.run(move || active.folder.store_range(span, Some(value), &parts)).await?;
+        let landed = self.hold.uploads.0.disk.run(move || active.folder.store_range(span, value, &parts)).await?;
         if self.active.folder.checkpoint_is_due() {
             // Ranges go on being stored meanwhile.
             let active = self.active.clone();
@@ -445,8 +466,8 @@ impl UploadHandle {
         Ok(landed)
     }
 
-    /// Turns the upload into a file.
-    pub async fn finish(&self, root: RootHash) -> Result<File> {
+    /// Turns the upload into a file, if it has the hash that its sender has computed; a sender that has not is believed.
+    pub async fn finish(&self, expected: Option<RootHash>) -> Result<File> {
         let inner = &self.hold.uploads.0;
         let _turn = self.active.finishing.lock().await;
         if let Some(file) = inner.store.file(self.id, self.owner).await? {
@@ -455,20 +476,22 @@ impl UploadHandle {
         let (active, destination) = (self.active.clone(), inner.files.join(self.id.to_string()));
         let sealed = inner
             .disk
-            .run(move || -> Result<()> {
-                active.folder.seal(Some(root))?.publish(&destination)?;
-                Ok(())
+            .run(move || -> Result<RootHash> {
+                let sealed = active.folder.seal(expected)?;
+                let root = sealed.root;
+                sealed.publish(&destination)?;
+                Ok(root)
             })
             .await;
-        match sealed {
-            Ok(()) => {}
+        let root = match sealed {
+            Ok(root) => root,
             Err(UploadError::Seal(SealError::Missing(chunks))) => return Err(UploadError::Incomplete(chunks)),
             Err(UploadError::Seal(SealError::Root { .. })) => {
                 self.hold.uploads.drop_upload(self.id).await?;
                 return Err(UploadError::Changed);
             }
             Err(error) => return Err(error),
-        }
+        };
         let commit = CommitUpload { id: self.id, root, now: clock::now() };
         let file = inner.store.commit_upload(commit).await?.ok_or(UploadError::NoUpload(self.id))?;
         tracing::info!(file = %self.id, user = %self.owner, bytes = file.size, "upload stored");

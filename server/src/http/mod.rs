@@ -1,0 +1,35 @@
+//! The HTTP door: one axum router for HTTP/3, HTTP/2 and HTTP/1.1.
+//!
+//! A handler extracts, calls one service, answers. Services know no status; [`problem`] turns their refusals into Problem
+//! Details by the catalogue that the native door uses too.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `router` | all routes and what wraps them |
+//! | `routes/` | one file for each resource: paths, bodies, handlers |
+//! | `state` | what handlers share |
+//! | `extract` | bodies, paths and queries whose failures are Problem Details |
+//! | `caller` | who is calling, by the Bearer token |
+//! | `once` | `Idempotency-Key` |
+//! | `page` | opaque cursors |
+//! | `content` | a stored file as a response: conditions, ranges, a body read as it is sent |
+//! | `intake`, `held` | request bodies on their way into uploads; the uploads that they go to |
+//! | `problem` | refusals as Problem Details |
+//! | `tcp` | the TCP port: TLS, HTTP/2 and HTTP/1.1 |
+
+mod caller;
+mod content;
+mod extract;
+mod held;
+mod intake;
+mod once;
+mod page;
+mod problem;
+mod router;
+mod routes;
+mod state;
+mod tcp;
+
+pub use router::{openapi, router};
+pub use state::{HttpState, Limits};
+pub use tcp::TcpListener;

@@ -1,0 +1,10 @@
+//! One file for each resource: its paths, what goes in and out as JSON, and its handlers.
+
+pub(super) mod auth;
+pub(super) mod capabilities;
+pub(super) mod chats;
+pub(super) mod files;
+pub(super) mod health;
+pub(super) mod messages;
+pub(super) mod uploads;
+pub(super) mod users;

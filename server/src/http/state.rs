@@ -1,0 +1,69 @@
+//! What handlers share.
+
+use super::{
+    held::{HeldUploads, IDLE},
+    intake::RANGES_AT_ONCE,
+};
+use crate::services::Services;
+use std::{sync::Arc, time::Instant};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// Shared by all requests; cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct HttpState(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    services: Services,
+    limits: Limits,
+    uploads: HeldUploads,
+    ranges: Semaphore,
+}
+
+/// What an operator has set and clients may know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest file, in bytes.
+    pub max_file_size: u64,
+    /// Whether anybody may make an account.
+    pub registration_open: bool,
+}
+
+impl HttpState {
+    /// Handlers call these services.
+    pub fn new(services: Services, limits: Limits) -> Self {
+        let (uploads, ranges) = (HeldUploads::default(), Semaphore::new(RANGES_AT_ONCE));
+        Self(Arc::new(Inner { services, limits, uploads, ranges }))
+    }
+
+    /// Lets go of what is idle, until `stopping` is cancelled; then of everything.
+    pub async fn tidy(&self, stopping: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(IDLE) => {
+                    self.0.uploads.release_idle(Instant::now().checked_sub(IDLE).unwrap_or_else(Instant::now));
+                }
+                () = stopping.cancelled() => return self.0.uploads.release_idle(Instant::now()),
+            }
+        }
+    }
+
+    /// Uploads that requests go to.
+    pub(super) fn uploads(&self) -> &HeldUploads {
+        &self.0.uploads
+    }
+
+    /// Places for ranges of request bodies in memory.
+    pub(super) fn ranges(&self) -> &Semaphore {
+        &self.0.ranges
+    }
+
+    pub(super) fn services(&self) -> &Services {
+        &self.0.services
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        self.0.limits
+    }
+}
