@@ -1,6 +1,6 @@
 //! Who is calling, by the Bearer token (RFC 6750), which comes in the header and nowhere else: URLs end up in logs.
 
-use super::{problem::Problem, state::HttpState};
+use super::{extract::Query, problem::Problem, state::HttpState};
 use crate::services::Caller;
 use axum::extract::{ConnectInfo, FromRequestParts};
 use http::{HeaderMap, header::AUTHORIZATION, header::USER_AGENT, request::Parts};
@@ -8,7 +8,11 @@ use hypersend_protocol::{
     name::Token,
     refusal::{ErrorCode, Refusal},
 };
-use std::net::{IpAddr, SocketAddr};
+use serde::Deserialize;
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Instant,
+};
 
 /// Somebody who has proved who they are.
 pub(super) struct Auth(pub(super) Caller);
@@ -19,6 +23,30 @@ impl FromRequestParts<HttpState> for Auth {
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
         let token = bearer(&parts.headers)?;
         Ok(Self(state.services().accounts.authenticate(&token).await?))
+    }
+}
+
+/// The same, where a ticket will do: browsers cannot set headers on an `EventSource` or a `WebSocket`.
+pub(super) struct TicketAuth(pub(super) Caller);
+
+#[derive(Deserialize)]
+struct Ticket {
+    ticket: Option<String>,
+}
+
+impl FromRequestParts<HttpState> for TicketAuth {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
+        let Query(Ticket { ticket }) = Query::from_request_parts(parts, state).await?;
+        let Some(ticket) = ticket else {
+            let Auth(me) = Auth::from_request_parts(parts, state).await?;
+            return Ok(Self(me));
+        };
+        let session = state.tickets().take(&ticket, Instant::now()).ok_or_else(|| {
+            Problem::from(Refusal::new(ErrorCode::BadToken, "the ticket was used or is too old; ask for another"))
+        })?;
+        Ok(Self(state.services().accounts.resume(session).await?))
     }
 }
 

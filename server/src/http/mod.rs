@@ -14,6 +14,7 @@
 //! | `page` | opaque cursors |
 //! | `content` | a stored file as a response: conditions, ranges, a body read as it is sent |
 //! | `intake`, `held` | request bodies on their way into uploads; the uploads that they go to |
+//! | `tickets` | what browsers show where they cannot send a header |
 //! | `problem` | refusals as Problem Details |
 //! | `tcp` | the TCP port: TLS, HTTP/2 and HTTP/1.1 |
 
@@ -29,6 +30,7 @@ mod router;
 mod routes;
 mod state;
 mod tcp;
+mod tickets;
 
 pub use router::{openapi, router};
 pub use state::{HttpState, Limits};

@@ -3,6 +3,7 @@
 use super::{
     held::{HeldUploads, IDLE},
     intake::RANGES_AT_ONCE,
+    tickets::Tickets,
 };
 use crate::services::Services;
 use std::{sync::Arc, time::Instant};
@@ -19,6 +20,8 @@ struct Inner {
     limits: Limits,
     uploads: HeldUploads,
     ranges: Semaphore,
+    tickets: Tickets,
+    stopping: CancellationToken,
 }
 
 /// What an operator has set and clients may know.
@@ -33,8 +36,24 @@ pub struct Limits {
 impl HttpState {
     /// Handlers call these services.
     pub fn new(services: Services, limits: Limits) -> Self {
-        let (uploads, ranges) = (HeldUploads::default(), Semaphore::new(RANGES_AT_ONCE));
-        Self(Arc::new(Inner { services, limits, uploads, ranges }))
+        Self(Arc::new(Inner {
+            services,
+            limits,
+            uploads: HeldUploads::default(),
+            ranges: Semaphore::new(RANGES_AT_ONCE),
+            tickets: Tickets::default(),
+            stopping: CancellationToken::new(),
+        }))
+    }
+
+    /// Tickets that wait to be shown.
+    pub(super) fn tickets(&self) -> &Tickets {
+        &self.0.tickets
+    }
+
+    /// Cancelled when answers that have no end of their own are to end.
+    pub(super) fn stopping(&self) -> &CancellationToken {
+        &self.0.stopping
     }
 
     /// Lets go of what is idle, until `stopping` is cancelled; then of everything.
@@ -44,7 +63,10 @@ impl HttpState {
                 () = tokio::time::sleep(IDLE) => {
                     self.0.uploads.release_idle(Instant::now().checked_sub(IDLE).unwrap_or_else(Instant::now));
                 }
-                () = stopping.cancelled() => return self.0.uploads.release_idle(Instant::now()),
+                () = stopping.cancelled() => {
+                    self.0.stopping.cancel();
+                    return self.0.uploads.release_idle(Instant::now());
+                }
             }
         }
     }

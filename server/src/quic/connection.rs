@@ -1,10 +1,7 @@
 //! One connection: greeted once, then a task for each stream, until either side has enough.
 
 use super::{chat_stream, chunks, event_stream, greeting::greet, listener::GRACE, requests};
-use crate::{
-    clock,
-    services::{AccountError, Caller, Services},
-};
+use crate::services::{Caller, Services};
 use hypersend_protocol::{
     limit::HELLO_TIMEOUT,
     refusal::{ErrorCode, Refusal},
@@ -99,7 +96,7 @@ async fn streams(
     mut session: SendStream,
     stopping: &CancellationToken,
 ) -> ErrorCode {
-    let over = session_over(&peer);
+    let over = peer.services.accounts.until_over(peer.me.session);
     tokio::pin!(over);
     let mut tasks = JoinSet::new();
     let code = loop {
@@ -126,23 +123,6 @@ async fn streams(
     // What a stream has begun on the disk or in the store runs to its end all the same; only the answers are dropped.
     tasks.shutdown().await;
     code
-}
-
-/// Returns when the session no longer speaks for its user: it was ended, or ran out. A refresh on another connection
-/// prolongs it, so at its known end the store is asked.
-async fn session_over(peer: &Peer) {
-    let accounts = &peer.services.accounts;
-    let mut ended = accounts.listen_for_end(peer.me.session);
-    loop {
-        // Asked once at the beginning too: the session may have ended just before this began to listen.
-        let left = match accounts.resume(peer.me.session).await {
-            Ok(caller) => caller.session_expires.since(clock::now()),
-            Err(AccountError::Store(_)) => Duration::from_secs(1),
-            Err(_) => return,
-        };
-        // Having missed a notice says the same as the notice: look.
-        let _ = timeout(left.max(Duration::from_secs(1)), ended.next()).await;
-    }
 }
 
 /// Tells the client, and lets what is in flight finish.

@@ -2,11 +2,11 @@
 
 use crate::store::{
     chats::{Chat, ChatLine},
-    events::{Entry, Event, Happening},
+    events::{Entry, Event},
     files::File,
     messages::Message,
 };
-use hypersend_protocol::{chat, event, file, id::Cursor, limit::MAX_PAGE};
+use hypersend_protocol::{chat, event, file, limit::MAX_PAGE};
 
 pub(super) fn chat(chat: Chat) -> chat::Chat {
     let members = chat.members.into_iter().map(|member| chat::Member {
@@ -75,8 +75,8 @@ pub(super) fn file(file: File) -> file::FileInfo {
     }
 }
 
-/// An event read back from the store.
-pub(super) fn stored_event(event: Event) -> event::Event {
+/// An entry of a feed.
+pub(super) fn event(event: Event) -> event::Event {
     let chat = event.chat;
     let what = match event.what {
         Entry::Posted(posted) => event::Happening::Posted { message: message(posted) },
@@ -86,17 +86,4 @@ pub(super) fn stored_event(event: Event) -> event::Event {
         Entry::Read(seq) => event::Happening::Read { chat, seq },
     };
     event::Event { cursor: event.cursor, at: event.at, what }
-}
-
-/// An event that has just been committed.
-pub(super) fn live_event(cursor: Cursor, fanout: &crate::store::events::Fanout) -> event::Event {
-    let chat = fanout.chat;
-    let what = match &fanout.what {
-        Happening::Posted(posted) => event::Happening::Posted { message: message(Message::clone(posted)) },
-        Happening::Changed(changed) => event::Happening::Changed { chat, seq: changed.seq, revision: changed.revision },
-        Happening::Joined(user) => event::Happening::Joined { chat, user: *user },
-        Happening::Left(user) => event::Happening::Left { chat, user: *user },
-        Happening::Read(_, seq) => event::Happening::Read { chat, seq: *seq },
-    };
-    event::Event { cursor, at: fanout.at, what }
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     clock,
-    hub::{Hub, Listener},
+    hub::Hub,
     store::{
         Store, StoreError,
         sessions::{Rotated, Rotation, Session},
@@ -25,7 +25,11 @@ use hypersend_protocol::{
     time::UnixMillis,
 };
 use std::{net::IpAddr, sync::Arc, time::Duration};
+use tokio::time::timeout;
 use uuid::Uuid;
+
+/// How long to wait before a store that failed is asked again whether a session lives.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The account service.
 #[derive(Clone, Debug)]
@@ -245,9 +249,20 @@ impl Accounts {
         self.0.store.session(SessionId(Uuid::nil())).await.is_ok()
     }
 
-    /// Hears of the session's end.
-    pub fn listen_for_end(&self, session: SessionId) -> Listener<SessionId, ()> {
-        self.0.hub.session(session)
+    /// Returns when a session no longer speaks for its user: it was ended, or ran out. A refresh elsewhere prolongs it, so
+    /// at its known end the store is asked.
+    pub async fn until_over(&self, session: SessionId) {
+        let mut ended = self.0.hub.session(session);
+        loop {
+            // Asked once at the beginning too: the session may have ended just before this began to listen.
+            let left = match self.resume(session).await {
+                Ok(caller) => caller.session_expires.since(clock::now()),
+                Err(AccountError::Store(_)) => ASK_AGAIN,
+                Err(_) => return,
+            };
+            // Having missed a notice says the same as the notice: look.
+            let _ = timeout(left.max(ASK_AGAIN), ended.next()).await;
+        }
     }
 
     /// Who has this email address.

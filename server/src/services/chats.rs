@@ -1,6 +1,6 @@
 //! Conversations: making them, talking in them, looking back.
 
-use super::{accounts::Caller, store_refusal};
+use super::{accounts::Caller, feed::Feed as Follow, store_refusal};
 use crate::{
     clock,
     hub::Hub,
@@ -236,6 +236,11 @@ impl Chats {
     /// The caller's newest event.
     pub async fn feed_head(&self, me: &Caller) -> Result<Cursor> {
         Ok(self.store.feed_head(me.id()).await?)
+    }
+
+    /// What happens to the caller, after a cursor or from now on.
+    pub fn follow(&self, me: &Caller, after: Option<Cursor>) -> Follow {
+        Follow::new(self.clone(), me.clone(), after)
     }
 
     async fn users(&self, emails: &[Email]) -> Result<Vec<User>> {

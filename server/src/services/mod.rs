@@ -7,6 +7,7 @@
 
 mod accounts;
 mod chats;
+mod feed;
 mod files;
 mod passwords;
 mod throttle;
@@ -15,6 +16,7 @@ mod uploads;
 
 pub use accounts::{AccountError, Accounts, Caller, Login, Policy};
 pub use chats::{ChatError, Chats};
+pub use feed::{Feed, FeedItem};
 pub use files::{FileError, Files, OpenFile};
 pub use passwords::Passwords;
 pub use throttle::{Rates, Throttle, TooOften};

@@ -37,6 +37,20 @@ pub struct Fanout {
     pub to: Vec<(UserId, Cursor)>,
 }
 
+impl Fanout {
+    /// The act as an entry of the feed in which it has this place, as it would be read back now.
+    pub fn event(&self, cursor: Cursor) -> Event {
+        let what = match &self.what {
+            Happening::Posted(message) => Entry::Posted(Message::clone(message)),
+            Happening::Changed(message) => Entry::Changed(message.seq, message.revision),
+            Happening::Joined(user) => Entry::Joined(*user),
+            Happening::Left(user) => Entry::Left(*user),
+            Happening::Read(_, seq) => Entry::Read(*seq),
+        };
+        Event { cursor, at: self.at, chat: self.chat, what }
+    }
+}
+
 /// Is told of every committed act, in the order of the commits, from whatever thread committed it. It must not block.
 pub type FanoutSink = Arc<dyn Fn(Fanout) + Send + Sync>;
 

@@ -3,6 +3,7 @@
 pub(super) mod auth;
 pub(super) mod capabilities;
 pub(super) mod chats;
+pub(super) mod events;
 pub(super) mod files;
 pub(super) mod health;
 pub(super) mod messages;
