@@ -17,12 +17,14 @@
 //! | `tickets` | what browsers show where they cannot send a header |
 //! | `problem` | refusals as Problem Details |
 //! | `tcp` | the TCP port: TLS, HTTP/2 and HTTP/1.1 |
+//! | `linger` | bodies that nobody wants, over HTTP/1.1 |
 
 mod caller;
 mod content;
 mod extract;
 mod held;
 mod intake;
+mod linger;
 mod once;
 mod page;
 mod problem;

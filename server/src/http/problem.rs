@@ -76,7 +76,16 @@ macro_rules! refused {
     )+};
 }
 
-refused!(AccountError ChatError FileError UploadError);
+refused!(AccountError ChatError FileError);
+
+impl From<UploadError> for Problem {
+    fn from(error: UploadError) -> Self {
+        let too_large = matches!(error, UploadError::TooLarge { .. });
+        let refusal = Refusal::from(error);
+        // The one limit that HTTP has a word of its own for.
+        if too_large { Self::with_status(StatusCode::PAYLOAD_TOO_LARGE, refusal) } else { refusal.into() }
+    }
+}
 
 /// The status that says the same as a code.
 fn status(code: ErrorCode) -> StatusCode {

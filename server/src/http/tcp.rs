@@ -1,7 +1,8 @@
 //! The TCP port of the same number: TLS, then HTTP/2 or HTTP/1.1, as the client likes.
 
+use super::linger::lingering;
 use axum::{Router, body::Body, extract::ConnectInfo};
-use http::{HeaderValue, Request, header::ALT_SVC};
+use http::{HeaderValue, Request, Version, header::ALT_SVC};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -132,7 +133,9 @@ impl Connection {
             let (mut router, alt_svc) = (router.clone(), alt_svc.clone());
             async move {
                 let ready = ServiceExt::<Request<Body>>::ready(&mut router).await?;
-                let mut response = ready.call(request.map(Body::new)).await?;
+                let is_http1 = request.version() <= Version::HTTP_11;
+                let request = request.map(|body| if is_http1 { lingering(Body::new(body)) } else { Body::new(body) });
+                let mut response = ready.call(request).await?;
                 response.headers_mut().insert(ALT_SVC, alt_svc);
                 Ok::<_, std::convert::Infallible>(response)
             }

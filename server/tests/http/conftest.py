@@ -1,0 +1,144 @@
+"""A real server process, and clients that are not ours: curl (by curl_cffi) over HTTP/1.1, HTTP/2 and HTTP/3."""
+
+import base64
+import hashlib
+import os
+import pathlib
+import subprocess
+import uuid
+
+import pytest
+from curl_cffi import Curl, CurlHttpVersion, CurlOpt, requests
+
+VERSIONS = {"h1": CurlHttpVersion.V1_1, "h2": CurlHttpVersion.V2TLS, "h3": CurlHttpVersion.V3ONLY}
+PASSWORD = "correct horse battery"
+MAX_FILE_SIZE = 64 << 20
+
+
+class Server:
+    def __init__(self, home: pathlib.Path):
+        self.home = home
+        self.log = open(home / "log", "ab")
+        self.address = "127.0.0.1:0"
+        self.start()
+
+    def start(self):
+        usual = {
+            "LISTEN": self.address,
+            "BCRYPT_COST": "10",
+            "MAX_FILE_SIZE": str(MAX_FILE_SIZE),
+            "LOGINS_PER_ACCOUNT_PER_MINUTE": "100000",
+            "LOGINS_PER_ADDRESS_PER_MINUTE": "100000",
+            "REGISTRATIONS_PER_ADDRESS_PER_MINUTE": "100000",
+        }
+        self.process = subprocess.Popen(
+            [os.environ["HYPERSEND_SERVER"]], cwd=self.home, env=usual, stdout=subprocess.PIPE, stderr=self.log
+        )
+        line = self.process.stdout.readline().decode()
+        assert line.startswith("listening on "), (line, (self.home / "log").read_text())
+        self.address = line.split()[-1]
+        self.port = int(self.address.rsplit(":", 1)[1])
+        self.base = f"https://localhost:{self.port}"
+
+    @property
+    def certificate(self) -> str:
+        return str(self.home / "certs" / "dev-cert.pem")
+
+    def stop(self):
+        self.process.terminate()
+        assert self.process.wait(timeout=10) == 0
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("server"))
+    yield server
+    server.stop()
+
+
+class Client:
+    """One HTTP version, one account."""
+
+    def __init__(self, server: Server, version: str, token: str | None = None):
+        self.server, self.version, self.token = server, version, token
+        self.session = requests.Session(http_version=VERSIONS[version], verify=server.certificate)
+
+    def send(self, method: str, path: str, headers=None, **more):
+        headers = dict(headers or {})
+        if self.token and "authorization" not in {name.lower() for name in headers}:
+            headers["Authorization"] = f"Bearer {self.token}"
+        response = self.session.request(method, self.server.base + path, headers=headers, timeout=60, **more)
+        expected = {"h1": 1, "h2": 2, "h3": 3}[self.version]
+        assert curl_version(response.http_version) == expected, response.http_version
+        return response
+
+    def get(self, path, **more):
+        return self.send("GET", path, **more)
+
+    def post(self, path, **more):
+        return self.send("POST", path, **more)
+
+    def put(self, path, **more):
+        return self.send("PUT", path, **more)
+
+    def delete(self, path, **more):
+        return self.send("DELETE", path, **more)
+
+
+def curl_version(number: int) -> int:
+    """1, 2 or 3, as curl counts them (CURLINFO_HTTP_VERSION)."""
+    return {1: 1, 2: 1, 3: 2, 30: 3, 31: 3}[number]
+
+
+@pytest.fixture(params=list(VERSIONS))
+def version(request):
+    return request.param
+
+
+@pytest.fixture
+def stranger(server, version):
+    return Client(server, version)
+
+
+def register(server, version, name="Ann"):
+    client = Client(server, version)
+    email = f"{name.lower()}-{uuid.uuid4()}@example.org"
+    answer = client.post("/api/v1/auth/register", json={"email": email, "name": name, "password": PASSWORD})
+    assert answer.status_code == 201, answer.text
+    client.token, client.email, client.login = answer.json()["access_token"], email, answer.json()
+    return client
+
+
+@pytest.fixture
+def ann(server, version):
+    return register(server, version, "Ann")
+
+
+@pytest.fixture
+def bob(server, version):
+    return register(server, version, "Bob")
+
+
+def problem(response, status: int, code: str) -> dict:
+    """The Problem Details of a refusal."""
+    assert response.status_code == status, (response.status_code, response.text)
+    assert response.headers["content-type"] == "application/problem+json"
+    details = response.json()
+    assert (details["status"], details["code"]) == (status, code)
+    assert details["type"] == f"urn:hypersend:problem:{code}" and details["title"] and details["detail"]
+    return details
+
+
+def digest(data: bytes) -> str:
+    return f"sha-256=:{base64.b64encode(hashlib.sha256(data).digest()).decode()}:"
+
+
+def raw_curl(server: Server) -> Curl:
+    """For what the friendlier interface hides."""
+    curl = Curl()
+    curl.setopt(CurlOpt.CAINFO, server.certificate.encode())
+    return curl

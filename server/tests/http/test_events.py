@@ -1,0 +1,83 @@
+"""What happens, as it happens."""
+
+import json
+import ssl
+import uuid
+
+from conftest import problem, register
+from websockets.sync.client import connect
+
+
+def direct(ann, bob):
+    return ann.post("/api/v1/chats", json={"kind": "direct", "email": bob.email}).json()["id"]
+
+
+def events(client, path, count, headers=None):
+    """The first events of a stream."""
+    headers = {"Authorization": f"Bearer {client.token}", **(headers or {})}
+    seen, answer = [], client.session.get(client.server.base + path, headers=headers, stream=True, timeout=30)
+    assert answer.status_code == 200 and answer.headers["content-type"] == "text/event-stream"
+    event = {}
+    for line in answer.iter_lines():
+        if line:
+            name, value = line.decode().split(": ", 1)
+            event[name] = value
+        elif event:
+            seen.append((event["id"], json.loads(event["data"])))
+            event = {}
+            if len(seen) == count:
+                break
+    answer.close()
+    return seen
+
+
+def test_events_are_resumed_where_they_broke(ann, bob):
+    chat = direct(ann, bob)
+    for n in range(3):
+        ann.post(f"/api/v1/chats/{chat}/messages", json={"text": str(n)})
+    seen = events(bob, "/api/v1/events?after=0", 4)
+    assert [event["type"] for _, event in seen] == ["joined", "posted", "posted", "posted"]
+    assert [event["message"]["text"] for _, event in seen[1:]] == ["0", "1", "2"]
+    rest = events(bob, "/api/v1/events", 1, {"Last-Event-ID": seen[2][0]})
+    assert rest == seen[3:]
+    reset = events(bob, "/api/v1/events", 1)
+    assert reset == [("4", {"type": "reset", "cursor": 4})]
+
+
+def test_a_ticket_opens_one_stream(ann, stranger):
+    ticket = ann.post("/api/v1/events/tickets").json()["ticket"]
+    path = f"/api/v1/events?after=0&ticket={ticket}"
+    answer = stranger.session.get(stranger.server.base + path, stream=True, timeout=30)
+    assert answer.status_code == 200
+    answer.close()
+    problem(stranger.get(path), 401, "bad-token")
+    problem(stranger.get("/api/v1/events?ticket=made-up"), 401, "bad-token")
+
+
+def test_a_websocket_says_and_hears(server):
+    ann, bob = register(server, "h1", "Ann"), register(server, "h1", "Bob")
+    chat = direct(ann, bob)
+    tls = ssl.create_default_context(cafile=server.certificate)
+    ticket = bob.post("/api/v1/events/tickets").json()["ticket"]
+    with connect(f"wss://localhost:{server.port}/api/v1/ws?after=0&ticket={ticket}", ssl=tls) as socket:
+        assert json.loads(socket.recv(10))["type"] == "joined"
+        post = {"type": "post", "id": str(uuid.uuid4()), "chat": chat, "text": "from a socket"}
+        heard = []
+        for _ in range(2):
+            socket.send(json.dumps(post))
+            heard.append(json.loads(socket.recv(10)))
+        heard.append(json.loads(socket.recv(10)))
+        sent = [answer for answer in heard if answer["type"] == "sent"]
+        posted = [event for event in heard if event["type"] == "posted"]
+        assert [answer["seq"] for answer in sent] == [1, 1] and posted[0]["message"]["text"] == "from a socket"
+        socket.send("nonsense")
+        assert json.loads(socket.recv(10))["type"] == "refused"
+        socket.send(json.dumps({"type": "read", "chat": str(uuid.uuid4()), "seq": 1}))
+        assert json.loads(socket.recv(10))["code"] == "not-found"
+        assert bob.post("/api/v1/auth/logout").status_code == 204
+        try:
+            while True:
+                socket.recv(10)
+        except Exception as closed:  # noqa: BLE001
+            assert "1001" in str(closed), closed
+    assert ann.get(f"/api/v1/chats/{chat}/messages").json()["items"][0]["text"] == "from a socket"
