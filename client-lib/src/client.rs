@@ -6,16 +6,16 @@ use crate::{
     link::{Link, Live, StatusCursor},
 };
 use hypersend_protocol::{
-    account::{FindUser, Logout, Profile},
+    account::{EndSession, FindUser, GetMe, ListSessions, Logout, Profile, Rename, SessionPage},
     chat::{
         AddMembers, Chat, ChatPage, ChatPosition, CreateGroup, DeleteMessage, GetChat, GetHistory, ListChats, MarkRead,
         MessagePage, OpenDirect, Post, PostMessage, Posted, RemoveMember,
     },
-    file::{CancelUpload, FileInfo, FilePage, GetFile, ListFiles},
+    file::{CancelUpload, DeleteFile, FileInfo, FilePage, GetFile, ListFiles},
     frame::Operation,
-    id::{ChatId, ClientId, Cursor, FileId, Revision, Seq, UserId},
+    id::{ChatId, ClientId, Cursor, FileId, Revision, Seq, SessionId, UserId},
     limit::MAX_PAGE,
-    name::{ChatTitle, Email, MessageText},
+    name::{ChatTitle, DisplayName, Email, MessageText},
     refusal::{ErrorCode, Refusal},
     session::Welcome,
     stream::priority,
@@ -88,9 +88,27 @@ impl Client {
         }
     }
 
-    /// Whom this client speaks for.
+    /// A page of this user's logins that have not ended, newest first, older than `before`.
+    pub async fn sessions(&self, before: Option<SessionId>) -> Result<SessionPage, ClientError> {
+        self.ask(ListSessions { before, limit: MAX_PAGE }).await
+    }
+
+    /// Ends one of this user's logins; the client's own as [`Client::logout`] does.
+    pub async fn end_session(&self, session: SessionId) -> Result<(), ClientError> {
+        if self.ready().await?.session == session {
+            return self.logout().await;
+        }
+        self.ask(EndSession { session }).await.map(drop)
+    }
+
+    /// Whom this client speaks for, as others see them now.
     pub async fn me(&self) -> Result<Profile, ClientError> {
-        Ok(self.ready().await?.me.clone())
+        self.ask(GetMe {}).await
+    }
+
+    /// Changes what others see of this user.
+    pub async fn rename(&self, name: DisplayName) -> Result<Profile, ClientError> {
+        self.ask(Rename { name }).await
     }
 
     /// Who has this email address.
@@ -193,6 +211,11 @@ impl Client {
     /// Drops an upload that is under way, and what was stored of it.
     pub async fn cancel_upload(&self, file: FileId) -> Result<(), ClientError> {
         self.ask(CancelUpload { file }).await.map(drop)
+    }
+
+    /// Deletes a file that this user uploaded: nobody can fetch it any more. Messages keep its card.
+    pub async fn delete_file(&self, file: FileId) -> Result<(), ClientError> {
+        self.ask(DeleteFile { file }).await.map(drop)
     }
 
     pub(crate) async fn live(&self) -> Result<Live, ClientError> {

@@ -14,8 +14,8 @@ use hypersend_protocol::{
     },
     event::{Event, EventsReset, Happening, OpenEvents},
     file::{
-        BeginUpload, CancelUpload, DeleteFile, FileCard, FileInfo, FilePage, FinishUpload, GetFile, GetRange, GetValues, ListFiles,
-        PutRange, RangeFollows, RangeStored, UploadState, Values,
+        BeginUpload, CancelUpload, DeleteFile, FileCard, FileInfo, FilePage, FinishUpload, GetFile, GetRange,
+        GetValues, ListFiles, PutRange, RangeFollows, RangeStored, UploadState, Values,
     },
     frame::{Frame, Header, encode},
     hash::{ChunkValue, RootHash, UploadKey},

@@ -93,7 +93,7 @@ impl Server {
         });
         let secret = secret_key(settings)?;
         let services = services(settings, &secret, &store, hub, throttle.clone());
-        let janitor = Janitor::new(store, services.uploads.clone(), throttle, settings);
+        let janitor = Janitor::new(store, &services, throttle, settings);
         let listener = Listener::bind(settings.listen, certificate.tls, secret.as_bytes(), settings.max_connections)?;
         Ok(Self { listener, services, janitor, certificate: summary })
     }

@@ -361,7 +361,8 @@ fn open_or_create(dir: &Path, published: &Path, manifest: Manifest) -> std::resu
     Ok(TransferFolder::create(dir, manifest)?)
 }
 
-fn remove_folder(dir: &Path) -> io::Result<()> {
+/// Removes a folder that may be gone already.
+pub(super) fn remove_folder(dir: &Path) -> io::Result<()> {
     match std::fs::remove_dir_all(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
