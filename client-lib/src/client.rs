@@ -6,7 +6,7 @@ use crate::{
     link::{Link, Live, StatusCursor},
 };
 use hypersend_protocol::{
-    account::{EndSession, FindUser, GetMe, ListSessions, Logout, Profile, Rename, SessionPage},
+    account::{Done, EndSession, FindUser, GetMe, ListSessions, Logout, Profile, Rename, SessionPage},
     chat::{
         AddMembers, Chat, ChatPage, ChatPosition, CreateGroup, DeleteMessage, GetChat, GetHistory, ListChats, MarkRead,
         MessagePage, OpenDirect, Post, PostMessage, Posted, RemoveMember,
@@ -210,12 +210,12 @@ impl Client {
 
     /// Drops an upload that is under way, and what was stored of it.
     pub async fn cancel_upload(&self, file: FileId) -> Result<(), ClientError> {
-        self.ask(CancelUpload { file }).await.map(drop)
+        self.ask_to_remove(CancelUpload { file }).await
     }
 
     /// Deletes a file that this user uploaded: nobody can fetch it any more. Messages keep its card.
     pub async fn delete_file(&self, file: FileId) -> Result<(), ClientError> {
-        self.ask(DeleteFile { file }).await.map(drop)
+        self.ask_to_remove(DeleteFile { file }).await
     }
 
     pub(crate) async fn live(&self) -> Result<Live, ClientError> {
@@ -225,12 +225,30 @@ impl Client {
     /// Asks on whatever connection there is, again after a lost one. Every operation may be repeated: those that make
     /// something carry the client's own id for it.
     async fn ask<O: Operation>(&self, operation: O) -> Result<O::Answer, ClientError> {
+        self.ask_noting(operation, &mut false).await
+    }
+
+    /// Has something removed that cannot be found a second time.
+    async fn ask_to_remove<O: Operation<Answer = Done>>(&self, operation: O) -> Result<(), ClientError> {
+        let mut lost = false;
+        match self.ask_noting(operation, &mut lost).await {
+            // An attempt whose answer was lost has removed it.
+            Err(error) if lost && error.code() == Some(ErrorCode::NotFound) => Ok(()),
+            answer => answer.map(drop),
+        }
+    }
+
+    /// Asks, and notes whether an attempt was lost on the way to the answer.
+    async fn ask_noting<O: Operation>(&self, operation: O, lost: &mut bool) -> Result<O::Answer, ClientError> {
         let mut retries = 0;
         loop {
             let live = self.link.live().await?;
             match ask(&live.connection, self.server(), &operation).await {
                 Ok(answer) => return Ok(answer),
-                Err(Attempt::Lost) => live.gone().await,
+                Err(Attempt::Lost) => {
+                    *lost = true;
+                    live.gone().await;
+                }
                 Err(Attempt::Failed(ClientError::Refused(refusal))) if refusal.code.is_transient() => {
                     if retries == RETRIES {
                         return Err(refusal.into());

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 /// More bytes than the acknowledgements that an idle client may still owe: when so many have passed, a request was among
 /// them. A client repeats it while the server is silent.
-const SAID: u64 = 256;
+const SAID: u64 = 128;
 
 /// Where the server keeps a file.
 fn folder(server: &TestServer, file: &FileInfo) -> PathBuf {

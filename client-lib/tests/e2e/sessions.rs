@@ -184,7 +184,7 @@ async fn logins_are_listed_and_one_s_own_is_marked() {
     assert_eq!((before.id, before.created), (after.id, after.created));
     assert!(before.renewed < after.renewed && before.expires < after.expires, "{before:?}, renewed {after:?}");
     let older = ann.client.sessions(Some(ids[0])).await.unwrap();
-    assert_eq!(older.sessions, [after.clone()]);
+    assert_eq!(older.sessions, std::slice::from_ref(after));
 }
 
 #[tokio::test]

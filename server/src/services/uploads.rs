@@ -453,6 +453,8 @@ impl UploadHandle {
         if let Some(file) = inner.store.file(self.id, self.owner).await? {
             return Ok(file);
         }
+        // Cancelled, or finished and deleted, by way of another connection: its folder is gone.
+        inner.store.upload(self.id).await?.ok_or(UploadError::NoUpload(self.id))?;
         let (active, destination) = (self.active.clone(), inner.files.join(self.id.to_string()));
         let sealed = inner
             .disk
