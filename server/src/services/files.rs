@@ -25,7 +25,7 @@ use hypersend_transfer::{
     plan::{PlanError, Span},
     stored::{StoredError, StoredFile},
 };
-use std::{io, path::PathBuf, sync::Arc};
+use std::{fs, io, path::PathBuf, sync::Arc};
 
 /// How many notes of folders to be removed are read at once.
 const REMOVALS_AT_ONCE: u32 = 1_000;
@@ -167,12 +167,15 @@ impl Files {
     /// Removes the folder of a deleted file, then the note of it; whether that worked. To the caller the file is gone in
     /// either case.
     async fn clear(&self, file: FileId) -> bool {
-        let dir = self.root.join(file.to_string());
-        let removed =
-            self.disk.run(move || remove_folder(&dir)).await.map_err(|source| FileError::Remove { file, source });
-        let cleared = match removed {
+        let root = self.root.clone();
+        let remove = move || {
+            remove_folder(&root.join(file.to_string()))?;
+            // The note must not go before the folder, whenever the power does.
+            fs::File::open(root)?.sync_all()
+        };
+        let cleared = match self.disk.run(remove).await {
             Ok(()) => self.store.forget_removal(file).await.map_err(FileError::from),
-            failed => failed,
+            Err(source) => Err(FileError::Remove { file, source }),
         };
         if let Err(error) = &cleared {
             tracing::warn!(error = %crate::report(error), "folder of a deleted file not removed; will be tried again");
@@ -223,7 +226,6 @@ mod tests {
         id::{SessionId, UserId},
         time::UnixMillis,
     };
-    use std::fs;
     use tempfile::TempDir;
 
     struct Scene {
@@ -236,13 +238,19 @@ mod tests {
         async fn set() -> Self {
             let root = tempfile::tempdir().unwrap();
             let store = store::open(&root.path().join("test.db"), Arc::new(|_| ())).await.unwrap();
-            let (id, email, name) =
-                (UserId(clock::new_id()), "ann@example.org".parse().unwrap(), "Ann".parse().unwrap());
-            let profile = Profile { id, email, name };
-            let ann = Caller { profile, session: SessionId(clock::new_id()), session_expires: UnixMillis(u64::MAX) };
-            let Profile { id, email, name } = ann.profile.clone();
-            let (password_hash, now) = (PasswordHash(String::new()), clock::now());
-            assert!(store.create_user(NewUser { id, email, name, password_hash, now }).await.unwrap());
+            let ann = NewUser {
+                id: UserId(clock::new_id()),
+                email: "ann@example.org".parse().unwrap(),
+                name: "Ann".parse().unwrap(),
+                password_hash: PasswordHash(String::new()),
+                now: clock::now(),
+            };
+            store.create_user(ann.clone()).await.unwrap();
+            let ann = Caller {
+                profile: Profile { id: ann.id, email: ann.email, name: ann.name },
+                session: SessionId(clock::new_id()),
+                session_expires: UnixMillis(u64::MAX),
+            };
             Self { files: Files::new(store, Disk::default(), root.path().to_owned()), ann, root }
         }
 
