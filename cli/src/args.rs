@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, error::ErrorKind};
 use hypersend_client::{
     ServerAddress,
     protocol::{
-        id::{FileId, Seq},
+        id::{FileId, Seq, SessionId},
         name::{ChatTitle, DisplayName, Email},
     },
 };
@@ -103,8 +103,15 @@ pub(crate) enum Command {
         /// The account's email address
         email: Email,
     },
-    /// End the login
-    Logout,
+    /// End the login, or another one of yours
+    Logout {
+        /// The login's id, as shown by logins [default: the login of this folder]
+        id: Option<SessionId>,
+    },
+    /// List your logins that have not ended, the newest first
+    Logins,
+    /// Change what others see of you
+    Rename { name: DisplayName },
     /// Print whom this folder is logged in as
     Whoami,
     /// Print what is known about the server, its certificate, the connection and the login
@@ -157,6 +164,11 @@ pub(crate) enum Command {
         /// Where to: a folder, or the file itself [default: the file's own name, here]
         #[arg(short, long, value_name = "PATH")]
         output: Option<PathBuf>,
+    },
+    /// Remove a file that you uploaded from the server, without asking; messages keep its name
+    Remove {
+        /// The file's id, as shown by files
+        id: FileId,
     },
 }
 

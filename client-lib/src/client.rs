@@ -6,16 +6,16 @@ use crate::{
     link::{Link, Live, StatusCursor},
 };
 use hypersend_protocol::{
-    account::{FindUser, Logout, Profile},
+    account::{Done, EndSession, FindUser, GetMe, ListSessions, Logout, Profile, Rename, SessionPage},
     chat::{
         AddMembers, Chat, ChatPage, ChatPosition, CreateGroup, DeleteMessage, GetChat, GetHistory, ListChats, MarkRead,
         MessagePage, OpenDirect, Post, PostMessage, Posted, RemoveMember,
     },
-    file::{CancelUpload, FileInfo, FilePage, GetFile, ListFiles},
+    file::{CancelUpload, DeleteFile, FileInfo, FilePage, GetFile, ListFiles},
     frame::Operation,
-    id::{ChatId, ClientId, Cursor, FileId, Revision, Seq, UserId},
+    id::{ChatId, ClientId, Cursor, FileId, Revision, Seq, SessionId, UserId},
     limit::MAX_PAGE,
-    name::{ChatTitle, Email, MessageText},
+    name::{ChatTitle, DisplayName, Email, MessageText},
     refusal::{ErrorCode, Refusal},
     session::Welcome,
     stream::priority,
@@ -88,9 +88,27 @@ impl Client {
         }
     }
 
-    /// Whom this client speaks for.
+    /// A page of this user's logins that have not ended, newest first, older than `before`.
+    pub async fn sessions(&self, before: Option<SessionId>) -> Result<SessionPage, ClientError> {
+        self.ask(ListSessions { before, limit: MAX_PAGE }).await
+    }
+
+    /// Ends one of this user's logins; the client's own as [`Client::logout`] does.
+    pub async fn end_session(&self, session: SessionId) -> Result<(), ClientError> {
+        if self.ready().await?.session == session {
+            return self.logout().await;
+        }
+        self.ask(EndSession { session }).await.map(drop)
+    }
+
+    /// Whom this client speaks for, as others see them now.
     pub async fn me(&self) -> Result<Profile, ClientError> {
-        Ok(self.ready().await?.me.clone())
+        self.ask(GetMe {}).await
+    }
+
+    /// Changes what others see of this user.
+    pub async fn rename(&self, name: DisplayName) -> Result<Profile, ClientError> {
+        self.ask(Rename { name }).await
     }
 
     /// Who has this email address.
@@ -192,7 +210,12 @@ impl Client {
 
     /// Drops an upload that is under way, and what was stored of it.
     pub async fn cancel_upload(&self, file: FileId) -> Result<(), ClientError> {
-        self.ask(CancelUpload { file }).await.map(drop)
+        self.ask_to_remove(CancelUpload { file }).await
+    }
+
+    /// Deletes a file that this user uploaded: nobody can fetch it any more. Messages keep its card.
+    pub async fn delete_file(&self, file: FileId) -> Result<(), ClientError> {
+        self.ask_to_remove(DeleteFile { file }).await
     }
 
     pub(crate) async fn live(&self) -> Result<Live, ClientError> {
@@ -202,12 +225,30 @@ impl Client {
     /// Asks on whatever connection there is, again after a lost one. Every operation may be repeated: those that make
     /// something carry the client's own id for it.
     async fn ask<O: Operation>(&self, operation: O) -> Result<O::Answer, ClientError> {
+        self.ask_noting(operation, &mut false).await
+    }
+
+    /// Has something removed that cannot be found a second time.
+    async fn ask_to_remove<O: Operation<Answer = Done>>(&self, operation: O) -> Result<(), ClientError> {
+        let mut lost = false;
+        match self.ask_noting(operation, &mut lost).await {
+            // An attempt whose answer was lost has removed it.
+            Err(error) if lost && error.code() == Some(ErrorCode::NotFound) => Ok(()),
+            answer => answer.map(drop),
+        }
+    }
+
+    /// Asks, and notes whether an attempt was lost on the way to the answer.
+    async fn ask_noting<O: Operation>(&self, operation: O, lost: &mut bool) -> Result<O::Answer, ClientError> {
         let mut retries = 0;
         loop {
             let live = self.link.live().await?;
             match ask(&live.connection, self.server(), &operation).await {
                 Ok(answer) => return Ok(answer),
-                Err(Attempt::Lost) => live.gone().await,
+                Err(Attempt::Lost) => {
+                    *lost = true;
+                    live.gone().await;
+                }
                 Err(Attempt::Failed(ClientError::Refused(refusal))) if refusal.code.is_transient() => {
                     if retries == RETRIES {
                         return Err(refusal.into());

@@ -152,8 +152,22 @@ impl TestServer {
 
     /// SIGTERM, without waiting for the end.
     pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// SIGSTOP: what is said to it waits in the kernel until [`TestServer::resume`].
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
         let process = self.process.as_ref().expect("the server runs");
-        kill_process(Pid::from_child(process), Signal::TERM).expect("a child may be signalled");
+        kill_process(Pid::from_child(process), signal).expect("a child may be signalled");
     }
 
     /// SIGTERM; says how long it took to end.

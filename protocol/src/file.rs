@@ -160,6 +160,14 @@ pub struct ListFiles {
 }
 frame!(ListFiles, Kind(0x14a), 64 => FilePage);
 
+/// Deletes a file that the caller uploaded: nobody can fetch it any more. Messages keep its card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteFile {
+    /// The file.
+    pub file: FileId,
+}
+frame!(DeleteFile, Kind(0x14c), 64 => Done);
+
 /// Opens a chunk stream that brings one range; its raw bytes follow at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PutRange {

@@ -4,13 +4,13 @@
 //! ([`session`](crate::session)); each later one begins with an [`Opening`].
 
 use crate::{
-    account::{FindUser, GetMe, Logout, RenewTokens},
+    account::{EndSession, FindUser, GetMe, ListSessions, Logout, Rename, RenewTokens},
     chat::{
         AddMembers, CreateGroup, DeleteMessage, GetChat, GetHistory, ListChats, MarkRead, OpenChat, OpenDirect,
         PostMessage, RemoveMember,
     },
     event::OpenEvents,
-    file::{BeginUpload, CancelUpload, FinishUpload, GetFile, GetRange, GetValues, ListFiles, PutRange},
+    file::{BeginUpload, CancelUpload, DeleteFile, FinishUpload, GetFile, GetRange, GetValues, ListFiles, PutRange},
     frame::frame_set,
 };
 
@@ -26,6 +26,12 @@ frame_set! {
         RenewTokens,
         /// Request.
         FindUser,
+        /// Request.
+        ListSessions,
+        /// Request.
+        EndSession,
+        /// Request.
+        Rename,
         /// Request.
         ListChats,
         /// Request.
@@ -58,6 +64,8 @@ frame_set! {
         GetValues,
         /// Request.
         ListFiles,
+        /// Request.
+        DeleteFile,
         /// Opens a chat stream.
         OpenChat,
         /// Opens the event stream.

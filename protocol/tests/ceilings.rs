@@ -3,7 +3,9 @@
 
 use crate::examples::{self, name_of};
 use hypersend_protocol::{
-    account::{Done, FindUser, GetMe, Logout, Profile, RenewTokens},
+    account::{
+        Done, EndSession, FindUser, GetMe, ListSessions, Logout, Profile, Rename, RenewTokens, SessionInfo, SessionPage,
+    },
     chat::{
         AddMembers, Chat, ChatKind, ChatOpened, ChatPage, ChatPosition, ChatSummary, CreateGroup, DeleteMessage,
         GetChat, GetHistory, ListChats, MarkRead, Member, MembersChanged, Message, MessageChanged, MessagePage,
@@ -12,8 +14,8 @@ use hypersend_protocol::{
     },
     event::{Event, EventsReset, Happening, OpenEvents},
     file::{
-        BeginUpload, CancelUpload, FileCard, FileInfo, FilePage, FinishUpload, GetFile, GetRange, GetValues, ListFiles,
-        PutRange, RangeFollows, RangeStored, UploadState, Values,
+        BeginUpload, CancelUpload, DeleteFile, FileCard, FileInfo, FilePage, FinishUpload, GetFile, GetRange,
+        GetValues, ListFiles, PutRange, RangeFollows, RangeStored, UploadState, Values,
     },
     frame::{Frame, Header, encode},
     hash::{ChunkValue, RootHash, UploadKey},
@@ -70,7 +72,7 @@ fn connection() -> Vec<Largest> {
         version: u32::MAX,
         features: vec![],
         me: profile(),
-        session: SessionId(Uuid::max()),
+        session: SESSION,
         tokens: Some(tokens()),
         now: END,
     };
@@ -94,6 +96,14 @@ fn records() -> Vec<Largest> {
         unread: u64::MAX,
         active: END,
     };
+    let login = SessionInfo {
+        id: SESSION,
+        agent: "a".repeat(AGENT_BYTES),
+        created: END,
+        renewed: END,
+        expires: END,
+        current: true,
+    };
     let page = MAX_PAGE as usize;
     let value = ChunkValue([0xff; 32]);
     let stored = vec![0xff; MAX_CHUNKS as usize / 8];
@@ -108,6 +118,7 @@ fn records() -> Vec<Largest> {
         largest(&UploadState { file: FILE, chunk_size: u64::MAX, stored, finished: Some(file()) }),
         largest(&FilePage { files: vec![file(); page], more: true }),
         largest(&Values::pack(&vec![value; MAX_VALUES_PER_PAGE as usize])),
+        largest(&SessionPage { sessions: vec![login; page], more: true }),
     ]
 }
 
@@ -119,6 +130,9 @@ fn calls() -> Vec<Largest> {
         largest(&Logout {}),
         largest(&RenewTokens { refresh: token() }),
         largest(&FindUser { email: email() }),
+        largest(&ListSessions { before: Some(SESSION), limit: u32::MAX }),
+        largest(&EndSession { session: SESSION }),
+        largest(&Rename { name: profile().name }),
         largest(&ListChats { after, limit: u32::MAX }),
         largest(&OpenDirect { email: email() }),
         largest(&CreateGroup { client_id: CLIENT, title: title(), members: members.clone() }),
@@ -135,6 +149,7 @@ fn calls() -> Vec<Largest> {
         largest(&GetFile { file: FILE }),
         largest(&GetValues { file: FILE, first: ChunkIndex(u32::MAX), count: u32::MAX }),
         largest(&ListFiles { before: Some(FILE), limit: u32::MAX }),
+        largest(&DeleteFile { file: FILE }),
     ]
 }
 
@@ -166,6 +181,7 @@ fn streams() -> Vec<Largest> {
 const USER: UserId = UserId(Uuid::max());
 const CHAT: ChatId = ChatId(Uuid::max());
 const FILE: FileId = FileId(Uuid::max());
+const SESSION: SessionId = SessionId(Uuid::max());
 const CLIENT: ClientId = ClientId(Uuid::max());
 const SEQ: Seq = Seq(u64::MAX);
 const END: UnixMillis = UnixMillis(u64::MAX);

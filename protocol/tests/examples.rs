@@ -2,7 +2,9 @@
 //! test says so when it has none.
 
 use hypersend_protocol::{
-    account::{Done, FindUser, GetMe, Logout, Profile, RenewTokens},
+    account::{
+        Done, EndSession, FindUser, GetMe, ListSessions, Logout, Profile, Rename, RenewTokens, SessionInfo, SessionPage,
+    },
     chat::{
         AddMembers, Chat, ChatKind, ChatOpened, ChatPage, ChatPosition, ChatSummary, CreateGroup, DeleteMessage,
         GetChat, GetHistory, ListChats, MarkRead, Member, MembersChanged, Message, MessageChanged, MessagePage,
@@ -11,8 +13,8 @@ use hypersend_protocol::{
     },
     event::{Event, EventsReset, Happening, OpenEvents},
     file::{
-        BeginUpload, CancelUpload, FileCard, FileInfo, FilePage, FinishUpload, GetFile, GetRange, GetValues, ListFiles,
-        PutRange, RangeFollows, RangeStored, UploadState, Values,
+        BeginUpload, CancelUpload, DeleteFile, FileCard, FileInfo, FilePage, FinishUpload, GetFile, GetRange,
+        GetValues, ListFiles, PutRange, RangeFollows, RangeStored, UploadState, Values,
     },
     frame::{Frame, FrameError, FrameSet, Header, Kind, Operation, encode},
     hash::{ChunkValue, RootHash, UploadKey},
@@ -130,6 +132,14 @@ fn answers() -> Vec<Example> {
         unread: 3,
         active: position.active,
     };
+    let login = SessionInfo {
+        id: SessionId(uuid(9)),
+        agent: "hypersend/0.1.0".to_owned(),
+        created: UnixMillis(1_800_000_000_000),
+        renewed: UnixMillis(1_800_000_000_007),
+        expires: UnixMillis(1_802_592_000_007),
+        current: true,
+    };
     let empty = ChatSummary { kind: ChatKind::Group, peer: None, last_message: None, ..summary.clone() };
     vec![
         plain(profile()),
@@ -145,6 +155,7 @@ fn answers() -> Vec<Example> {
         example(".finished", upload(Some(file()))),
         plain(FilePage { files: vec![file()], more: false }),
         plain(Values::pack(&[ChunkValue([0xc1; 32]), ChunkValue([0xc2; 32])])),
+        plain(SessionPage { sessions: vec![login], more: true }),
     ]
 }
 
@@ -156,6 +167,9 @@ fn calls() -> Vec<Example> {
         call(Logout {}),
         call(RenewTokens { refresh: tokens().refresh }),
         call(FindUser { email: email() }),
+        call(ListSessions { before: Some(SessionId(uuid(9))), limit: 200 }),
+        call(EndSession { session: SessionId(uuid(9)) }),
+        call(Rename { name: profile().name }),
         call(ListChats { after, limit: 50 }),
         call(OpenDirect { email: email() }),
         call(CreateGroup { client_id: ClientId(uuid(4)), title: title(), members: vec![email()] }),
@@ -172,6 +186,7 @@ fn calls() -> Vec<Example> {
         call(GetFile { file }),
         call(GetValues { file, first: ChunkIndex(8_192), count: 8_192 }),
         call(ListFiles { before: Some(file), limit: 200 }),
+        call(DeleteFile { file }),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! Whatever the limits allow to be written is read back the same.
 
 use hypersend_protocol::{
-    account::{FindUser, Profile},
+    account::{FindUser, Profile, Rename, SessionInfo, SessionPage},
     chat::{
         AddMembers, Chat, ChatIntent, ChatKind, ChatPage, ChatPosition, ChatSummary, ChatUpdate, CreateGroup,
         ListChats, Member, Message, MessagePage, Post, PostMessage, Role,
@@ -44,11 +44,17 @@ proptest! {
     }
 
     #[test]
+    fn logins(sessions in vec(login(), 0..5), more: bool) {
+        there_and_back::<SessionPage, _>(SessionPage { sessions, more })?;
+    }
+
+    #[test]
     fn openings(
         email in email(), chat in id(ChatId), client_id in id(ClientId), title in title(), members in vec(email(), 0..20),
         post in post(), after in option::of(position()), limit: u32, key: [u8; 32], name in file_name(), size: u64,
-        cursor in option::of(any::<u64>().prop_map(Cursor)),
+        cursor in option::of(any::<u64>().prop_map(Cursor)), new_name in name(),
     ) {
+        there_and_back::<Opening, _>(Rename { name: new_name })?;
         there_and_back::<Opening, _>(FindUser { email })?;
         there_and_back::<Opening, _>(CreateGroup { client_id, title, members: members.clone() })?;
         there_and_back::<Opening, _>(AddMembers { chat, members })?;
@@ -137,6 +143,12 @@ fn tokens() -> impl Strategy<Value = Tokens> {
 
 fn profile() -> impl Strategy<Value = Profile> {
     (id(UserId), email(), name()).prop_map(|(id, email, name)| Profile { id, email, name })
+}
+
+fn login() -> impl Strategy<Value = SessionInfo> {
+    (id(SessionId), "\\PC{0,25}", at(), at(), at(), any::<bool>()).prop_map(
+        |(id, agent, created, renewed, expires, current)| SessionInfo { id, agent, created, renewed, expires, current },
+    )
 }
 
 fn hello() -> impl Strategy<Value = Hello> {

@@ -1,8 +1,8 @@
-//! Forgets what nobody needs any more: abandoned uploads, old events, sessions long over.
+//! Forgets what nobody needs any more: abandoned uploads, what is left of deleted files, old events, sessions long over.
 
 use crate::{
     clock,
-    services::{Throttle, Uploads},
+    services::{Files, Services, Throttle, Uploads},
     settings::Settings,
     store::Store,
 };
@@ -20,8 +20,10 @@ const ENDED_SESSIONS_KEPT: Duration = Duration::from_hours(30 * 24);
 pub struct Janitor {
     /// Records.
     pub store: Arc<dyn Store>,
-    /// Folders.
+    /// Folders of files on their way in.
     pub uploads: Uploads,
+    /// Folders of files that are whole, or were.
+    pub files: Files,
     /// Counters.
     pub throttle: Throttle,
     /// How long an upload is kept that nobody resumes.
@@ -32,9 +34,10 @@ pub struct Janitor {
 
 impl Janitor {
     /// With the lifetimes of the settings.
-    pub fn new(store: Arc<dyn Store>, uploads: Uploads, throttle: Throttle, settings: &Settings) -> Self {
+    pub fn new(store: Arc<dyn Store>, services: &Services, throttle: Throttle, settings: &Settings) -> Self {
         let Settings { upload_lifetime, event_lifetime, .. } = *settings;
-        Self { store, uploads, throttle, upload_lifetime, event_lifetime }
+        let (uploads, files) = (services.uploads.clone(), services.files.clone());
+        Self { store, uploads, files, throttle, upload_lifetime, event_lifetime }
     }
 
     /// Makes its rounds until `stopping` is cancelled, the first at once.
@@ -55,6 +58,11 @@ impl Janitor {
             Ok(0) => {}
             Ok(uploads) => tracing::info!(uploads, "abandoned uploads dropped"),
             Err(error) => tracing::warn!(error = %crate::report(&error), "abandoned uploads not dropped"),
+        }
+        match self.files.clear_deleted().await {
+            Ok(0) => {}
+            Ok(folders) => tracing::info!(folders, "folders of deleted files removed"),
+            Err(error) => tracing::warn!(error = %crate::report(&error), "folders of deleted files not looked for"),
         }
         for pruned in [
             self.store.prune_events(before(self.event_lifetime)).await,

@@ -98,7 +98,7 @@ impl Server {
         });
         let secret = secret_key(settings)?;
         let services = services(settings, &secret, &store, hub, throttle.clone());
-        let janitor = Janitor::new(store, services.uploads.clone(), throttle, settings);
+        let janitor = Janitor::new(store, &services, throttle, settings);
         let (listener, tcp) = bind(settings, &certificate, &secret).await?;
         let limits = Limits { max_file_size: settings.max_file_size, registration_open: settings.registration_open };
         let http = HttpState::new(services.clone(), limits);

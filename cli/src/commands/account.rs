@@ -6,11 +6,15 @@ use crate::{
     context::Context,
     failure::{Exit, Failure},
     terminal,
-    view::Person,
+    view::{LoginList, LoginView, Person},
 };
 use hypersend_client::{
     Credentials, ServerAddress,
-    protocol::name::{DisplayName, Email},
+    protocol::{
+        account::Profile,
+        id::SessionId,
+        name::{DisplayName, Email},
+    },
 };
 use serde::Serialize;
 use std::fmt;
@@ -25,7 +29,11 @@ struct Whom {
 
 impl Whom {
     fn of(session: &Session) -> Self {
-        Self { person: session.me().into(), server: session.client.server().to_string() }
+        Self::new(session, session.me())
+    }
+
+    fn new(session: &Session, me: &Profile) -> Self {
+        Self { person: me.into(), server: session.client.server().to_string() }
     }
 }
 
@@ -84,7 +92,7 @@ impl fmt::Display for LoggedOut {
 }
 
 pub(super) async fn logout(context: &Context) -> Result<(), Failure> {
-    match end_login(context).await {
+    match end_own_login(context).await {
         // It has ended already.
         Err(failure) if failure.exit == Exit::Login && context.folder.account()?.is_some() => {}
         Err(failure) if failure.exit == Exit::NoAnswer => {
@@ -94,14 +102,51 @@ pub(super) async fn logout(context: &Context) -> Result<(), Failure> {
         }
         ended => ended?,
     }
-    context.folder.forget_account()?;
-    context.talk.say("logged out");
+    forget_login(context)?;
     context.out.print(&LoggedOut { logged_out: true })
 }
 
-async fn end_login(context: &Context) -> Result<(), Failure> {
+fn forget_login(context: &Context) -> Result<(), Failure> {
+    context.folder.forget_account()?;
+    context.talk.say("logged out");
+    Ok(())
+}
+
+async fn end_own_login(context: &Context) -> Result<(), Failure> {
     let session = connect(context).await?;
     session.ask(session.client.logout()).await
+}
+
+pub(super) async fn end_login(context: &Context, id: SessionId) -> Result<(), Failure> {
+    let session = connect(context).await?;
+    let own = session.ask(session.client.ready()).await?.session == id;
+    session.ask(session.client.end_session(id)).await?;
+    if own {
+        forget_login(context)?;
+    } else {
+        context.talk.say("that login has ended");
+    }
+    context.out.print(&LoggedOut { logged_out: true })
+}
+
+pub(super) async fn logins(context: &Context) -> Result<(), Failure> {
+    let session = connect(context).await?;
+    let (mut logins, mut before) = (Vec::new(), None);
+    loop {
+        let page = session.ask(session.client.sessions(before)).await?;
+        logins.extend(page.sessions.iter().map(LoginView::from));
+        before = page.sessions.last().map(|login| login.id);
+        if !page.more || before.is_none() {
+            break;
+        }
+    }
+    context.out.print(&LoginList { logins })
+}
+
+pub(super) async fn rename(context: &Context, name: DisplayName) -> Result<(), Failure> {
+    let session = connect(context).await?;
+    let me = session.ask(session.client.rename(name)).await?;
+    context.out.print(&Whom::new(&session, &me))
 }
 
 pub(super) async fn whoami(context: &Context) -> Result<(), Failure> {

@@ -1,4 +1,4 @@
-//! Files: to the server and from it.
+//! Files: to the server, from it, and away.
 
 use crate::{
     connect::connect,
@@ -6,7 +6,7 @@ use crate::{
     failure::{Exit, Failure},
     progress::follow,
     talk::Talk,
-    view::{FileList, FileView, Received, Stored, words},
+    view::{FileList, FileView, Received, Removed, Stored, words},
 };
 use hypersend_client::{
     Client, Upload,
@@ -68,6 +68,13 @@ pub(super) async fn fetch(context: &Context, id: FileId, output: Option<PathBuf>
     let info = session.ask(session.client.file(id)).await?;
     let received = download(&session.client, &context.talk, &info, output).await?;
     context.out.print(&received)
+}
+
+pub(super) async fn remove(context: &Context, id: FileId) -> Result<(), Failure> {
+    let session = connect(context).await?;
+    session.ask(session.client.delete_file(id)).await?;
+    context.talk.say("removed");
+    context.out.print(&Removed { id: id.to_string() })
 }
 
 /// Downloads a file, however often the connection is lost.

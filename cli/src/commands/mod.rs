@@ -15,7 +15,10 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
     match command {
         Command::Register { server, email, name } => account::register(context, server, email, name).await,
         Command::Login { server, email } => account::login(context, server, email).await,
-        Command::Logout => account::logout(context).await,
+        Command::Logout { id: None } => account::logout(context).await,
+        Command::Logout { id: Some(id) } => account::end_login(context, id).await,
+        Command::Logins => account::logins(context).await,
+        Command::Rename { name } => account::rename(context, name).await,
         Command::Whoami => account::whoami(context).await,
         Command::Status => status::status(context).await,
         Command::Chats => chats::list(context).await,
@@ -28,5 +31,6 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         Command::Upload { path } => files::store(context, &path).await,
         Command::Files => files::list(context).await,
         Command::Download { id, output } => files::fetch(context, id, output).await,
+        Command::Remove { id } => files::remove(context, id).await,
     }
 }

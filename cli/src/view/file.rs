@@ -100,3 +100,16 @@ impl fmt::Display for Received {
         f.write_str(&self.path)
     }
 }
+
+/// The result of a removal.
+#[derive(Debug, Serialize)]
+pub(crate) struct Removed {
+    pub(crate) id: String,
+}
+
+/// Nothing: whoever removed it knows its id.
+impl fmt::Display for Removed {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ok(())
+    }
+}

@@ -2,11 +2,13 @@
 
 mod chat;
 mod file;
+mod login;
 mod message;
 mod person;
 pub(crate) mod words;
 
 pub(crate) use chat::{ChatList, ChatView, MemberList};
-pub(crate) use file::{FileList, FileView, Received, Stored};
+pub(crate) use file::{FileList, FileView, Received, Removed, Stored};
+pub(crate) use login::{LoginList, LoginView};
 pub(crate) use message::{History, MessageView, Style};
 pub(crate) use person::{People, Person};

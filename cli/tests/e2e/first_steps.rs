@@ -107,6 +107,48 @@ async fn scripts_get_json() {
 }
 
 #[tokio::test]
+async fn logins_are_listed_and_ended_by_their_ids() {
+    let server = TestServer::start().await;
+    let ann = Person::registered("ann", server.socket_address()).await;
+    let phone = Person::new("ann");
+    phone.run(["--accept-new-key", "login", &server.address().to_string(), &phone.email]).await.ok();
+    let listed = ann.run(["logins"]).await.ok();
+    let [newest, first] = listed.lines().collect::<Vec<_>>()[..] else { panic!("{listed}") };
+    let agent = format!("  hypersend/{}", env!("CARGO_PKG_VERSION"));
+    assert!(newest.ends_with(&agent) && first.ends_with(&format!("{agent}  (this one)")), "{listed}");
+    let json = phone.run(["--json", "logins"]).await.json();
+    let own = |n: usize| {
+        (json["logins"][n]["current"].clone(), newest.starts_with(json["logins"][n]["id"].as_str().unwrap()))
+    };
+    assert_eq!((own(0), own(1)), ((true.into(), true), (false.into(), false)));
+    assert!(json["logins"][0]["expires"].as_str() > json["logins"][0]["created"].as_str(), "{json}");
+
+    let (phones, anns) = (&newest[..36], &first[..36]);
+    let stranger = Person::registered("bob", server.socket_address()).await;
+    stranger.run(["logout", phones]).await.fails(6);
+    assert_eq!(ann.run(["logout", phones]).await.ok(), "");
+    phone.run(["whoami"]).await.fails(3);
+    assert_eq!(ann.run(["logins"]).await.ok(), first);
+    assert_eq!(ann.run(["--json", "logout", anns]).await.json(), serde_json::json!({ "logged_out": true }));
+    let err = ann.run(["whoami"]).await.fails(3);
+    assert!(err.contains("not logged in"), "its own login is forgotten: {err}");
+}
+
+#[tokio::test]
+async fn a_new_name_is_what_others_see() {
+    let server = TestServer::start().await;
+    let ann = Person::registered("ann", server.socket_address()).await;
+    let bob = Person::registered("bob", server.socket_address()).await;
+    ann.run(["send", &bob.email, "hello"]).await.ok();
+    assert!(ann.run(["rename", "Ann B."]).await.ok().starts_with("Ann B. <ann@example.org> "));
+    assert!(ann.run(["whoami"]).await.ok().starts_with("Ann B. <ann@example.org> "));
+    assert_eq!(ann.run(["--json", "rename", "Ann C."]).await.json()["name"], "Ann C.");
+    assert!(bob.run(["history", &ann.email]).await.ok().ends_with("#1 Ann C.: hello"));
+    let err = ann.run(["rename", "two\nlines"]).await.fails(2);
+    assert!(err.contains("two"), "{err}");
+}
+
+#[tokio::test]
 async fn status_tells_what_is_known() {
     let server = TestServer::start().await;
     let stranger = Person::new("nobody").run(["status"]).await;

@@ -29,6 +29,27 @@ async fn the_id_is_printed_last_and_fetches_the_file() {
 }
 
 #[tokio::test]
+async fn a_removed_file_is_gone_and_its_message_stays() {
+    let server = TestServer::start().await;
+    let ann = Person::registered("ann", server.socket_address()).await;
+    let bob = Person::registered("bob", server.socket_address()).await;
+    ann.file("film.mkv", 1_000);
+    ann.run(["send", &bob.email, "--file", "film.mkv"]).await.ok();
+    let id = ann.run(["--json", "files"]).await.json()["files"][0]["id"].as_str().unwrap().to_owned();
+    let err = bob.run(["remove", &id]).await.fails(6);
+    assert!(err.contains("only who uploaded"), "{err}");
+    assert_eq!(ann.run(["--json", "remove", &id]).await.json(), serde_json::json!({ "id": id }));
+    bob.run(["download", &id]).await.fails(6);
+    ann.run(["remove", &id]).await.fails(6);
+    assert_eq!(ann.run(["files"]).await.ok(), "");
+    assert!(bob.run(["history", &ann.email]).await.ok().ends_with("film.mkv (1000 B)"));
+
+    let again = ann.run(["upload", "film.mkv"]).await.ok();
+    assert_ne!(again, id);
+    assert_eq!(ann.run(["remove", &again]).await.ok(), "");
+}
+
+#[tokio::test]
 async fn progress_is_told_in_lines_where_there_is_no_terminal() {
     let server = TestServer::start().await;
     let proxy = Proxy::start(server.socket_address());

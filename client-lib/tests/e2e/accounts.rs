@@ -4,6 +4,7 @@ use crate::support::{code, connect, refusal};
 use hypersend_client::{
     Client, Credentials, MemoryTokens, Status,
     protocol::{
+        account::Profile,
         frame::{Frame, Kind},
         limit::{MAX_PASSWORD_BYTES, MIN_PASSWORD_BYTES},
         name::Password,
@@ -38,6 +39,22 @@ async fn who_registers_can_log_in_and_is_known_by_name() {
     assert_eq!(ann.client.me().await.unwrap(), ann.profile);
     assert_eq!(ann.client.find_user(email("ANN")).await.unwrap(), ann.profile);
     assert_eq!(code(ann.client.find_user(email("nobody")).await), ErrorCode::NotFound);
+}
+
+#[tokio::test]
+async fn a_new_name_is_shown_to_everybody() {
+    let server = TestServer::start().await;
+    let [ann, bob] = users(&server).await;
+    let chat = bob.client.open_direct(ann.email()).await.unwrap();
+    let renamed = Profile { name: "Ann B.".parse().unwrap(), ..ann.profile.clone() };
+    assert_eq!(ann.client.rename(renamed.name.clone()).await.unwrap(), renamed);
+    assert_eq!(ann.client.me().await.unwrap(), renamed, "also on a connection from before");
+    assert_eq!(connect(server.config(), ann.login()).await.unwrap().me, renamed);
+    assert_eq!(bob.client.find_user(ann.email()).await.unwrap(), renamed);
+    let members = bob.client.chat(chat.id).await.unwrap().members;
+    assert!(members.iter().any(|member| member.profile == renamed), "{members:?}");
+    assert_eq!(bob.client.chats(None).await.unwrap().chats[0].title, "Ann B.");
+    assert_eq!(bob.client.me().await.unwrap(), bob.profile);
 }
 
 #[tokio::test]

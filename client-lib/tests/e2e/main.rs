@@ -5,6 +5,7 @@
 mod access;
 mod accounts;
 mod chats;
+mod deletions;
 mod events;
 mod faults;
 mod groups;

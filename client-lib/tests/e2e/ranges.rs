@@ -3,7 +3,9 @@
 use crate::support::{Desk, text, upload};
 use bytes::Bytes;
 use hypersend_client::protocol::{
-    file::{BeginUpload, FinishUpload, GetRange, PutRange, RangeFollows, RangeStored, UploadState},
+    file::{
+        BeginUpload, CancelUpload, DeleteFile, FinishUpload, GetRange, PutRange, RangeFollows, RangeStored, UploadState,
+    },
     frame::encode,
     hash::{ChunkValue, RootHash, UploadKey},
     id::{ChunkIndex, FileId},
@@ -157,6 +159,36 @@ async fn an_upload_is_for_its_owner_on_a_connection_that_began_it() {
     assert_eq!(refusal(hand.peer.ask(&other).await), ErrorCode::Conflict);
     hand.put(0).await;
     assert_eq!(hand.stored().await, [0]);
+}
+
+#[tokio::test]
+async fn what_was_removed_on_another_connection_is_not_found() {
+    let server = TestServer::start().await;
+    let [ann] = users(&server).await;
+    let desk = Desk::new();
+    let source = desk.file("film.mkv", 2 * MIB);
+    let root = b3_of(&source);
+
+    let (deletes, late) = (ByHand::begin(&server, &ann, &source).await, ByHand::begin(&server, &ann, &source).await);
+    assert_eq!(deletes.file, late.file);
+    for chunk in 0..2 {
+        deletes.put(chunk).await;
+    }
+    let finish = FinishUpload { file: late.file, root };
+    deletes.peer.ask(&finish).await.unwrap();
+    deletes.peer.ask(&DeleteFile { file: late.file }).await.unwrap();
+    assert_eq!(refusal(late.peer.ask(&finish).await), ErrorCode::NotFound, "finished and deleted");
+
+    let (cancels, late) = (ByHand::begin(&server, &ann, &source).await, ByHand::begin(&server, &ann, &source).await);
+    for chunk in 0..2 {
+        late.put(chunk).await;
+    }
+    cancels.peer.ask(&CancelUpload { file: late.file }).await.unwrap();
+    let finish = FinishUpload { file: late.file, root };
+    assert_eq!(refusal(late.peer.ask(&finish).await), ErrorCode::NotFound, "cancelled");
+    for folder in ["files", "uploads"] {
+        assert_eq!(std::fs::read_dir(server.data_root().join(folder)).unwrap().count(), 0, "{folder}");
+    }
 }
 
 #[tokio::test]

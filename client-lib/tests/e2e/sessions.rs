@@ -1,10 +1,11 @@
 //! Tokens: used up, renewed, shared, worthless.
 
-use crate::support::{disconnected, ended, tokens_in};
+use crate::support::{code, disconnected, ended, tokens_in};
 use hypersend_client::{
-    Client, Credentials, MemoryTokens, Status, TokenGuard, TokenStore,
+    Client, Config, Credentials, MemoryTokens, Status, TokenGuard, TokenStore,
     protocol::{
-        account::{GetMe, Logout},
+        account::{EndSession, GetMe, Logout, SessionInfo},
+        id::SessionId,
         refusal::ErrorCode,
         session::{Auth, Tokens},
         time::UnixMillis,
@@ -19,6 +20,7 @@ use std::{
     },
 };
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+use uuid::Uuid;
 
 /// A store that several clients share, whose access tokens seem to have expired: every connection renews.
 struct SharedTokens {
@@ -147,6 +149,65 @@ async fn the_answer_to_a_logout_comes_before_the_end() {
     peer.ask(&GetMe {}).await.unwrap();
     peer.ask(&Logout {}).await.unwrap();
     assert_eq!(peer.closed().await, ErrorCode::SessionEnded);
+
+    let mut peer = RawPeer::connect(&server).await;
+    let login = Auth::Login { email: ann.email(), password: hypersend_lab::user::password() };
+    let session = peer.hello(login).await.unwrap().session;
+    peer.ask(&EndSession { session }).await.unwrap();
+    assert_eq!(peer.closed().await, ErrorCode::SessionEnded);
+}
+
+async fn logins(client: &Client) -> Vec<SessionInfo> {
+    let page = client.sessions(None).await.unwrap();
+    assert!(!page.more);
+    page.sessions
+}
+
+async fn session_of(client: &Client) -> SessionId {
+    client.ready().await.unwrap().session
+}
+
+#[tokio::test]
+async fn logins_are_listed_and_one_s_own_is_marked() {
+    let server = TestServer::start().await;
+    let [ann, _bob] = users(&server).await;
+    let phone = ann.device(Config { agent: "phone/1".to_owned(), ..server.config() }).await;
+    let seen = logins(&ann.client).await;
+    let ids: Vec<_> = seen.iter().map(|login| login.id).collect();
+    assert_eq!(ids, [session_of(&phone).await, session_of(&ann.client).await], "newest first, and nobody else's");
+    let own = |seen: &[SessionInfo]| seen.iter().map(|login| login.current).collect::<Vec<_>>();
+    assert_eq!((own(&seen), own(&logins(&phone).await)), (vec![false, true], vec![true, false]));
+    assert_eq!(seen[0].agent, "phone/1");
+
+    let (_peer, _tokens) = renewed(&server, &tokens_in(&ann.tokens)).await;
+    let (before, after) = (&seen[1], &logins(&ann.client).await[1]);
+    assert_eq!((before.id, before.created), (after.id, after.created));
+    assert!(before.renewed < after.renewed && before.expires < after.expires, "{before:?}, renewed {after:?}");
+    let older = ann.client.sessions(Some(ids[0])).await.unwrap();
+    assert_eq!(older.sessions, std::slice::from_ref(after));
+}
+
+#[tokio::test]
+async fn ending_a_login_closes_its_connections_and_no_other() {
+    let server = TestServer::start().await;
+    let [ann, bob] = users(&server).await;
+    let (phone, tokens) = (ann.device(server.config()).await, tokens_in(&ann.tokens));
+    let first = session_of(&ann.client).await;
+    assert_eq!(code(bob.client.end_session(first).await), ErrorCode::NotFound);
+    assert_eq!(code(phone.end_session(SessionId(Uuid::from_u128(1))).await), ErrorCode::NotFound);
+    assert_eq!(logins(&phone).await.len(), 2);
+
+    phone.end_session(first).await.unwrap();
+    assert_eq!(ended(&ann.client).await.code(), Some(ErrorCode::SessionEnded));
+    for proof in [refresh(&tokens), Auth::Access { token: tokens.access.clone() }] {
+        assert_eq!(refusal(RawPeer::connect(&server).await.hello(proof).await), ErrorCode::SessionEnded);
+    }
+    phone.end_session(first).await.expect("it may be asked for again");
+    let left: Vec<_> = logins(&phone).await.iter().map(|login| (login.id, login.current)).collect();
+    assert_eq!(left, [(session_of(&phone).await, true)]);
+
+    within("ends itself", phone.end_session(left[0].0)).await.unwrap();
+    assert_eq!(ended(&phone).await.code(), Some(ErrorCode::SessionEnded));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

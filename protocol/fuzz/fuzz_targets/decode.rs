@@ -4,7 +4,7 @@
 #![no_main]
 
 use hypersend_protocol::{
-    account::{Done, Profile},
+    account::{Done, Profile, SessionPage},
     chat::{Chat, ChatIntent, ChatOpened, ChatPage, ChatUpdate, MessagePage, Posted},
     event::EventUpdate,
     file::{FileInfo, FilePage, RangeFollows, RangeStored, UploadState, Values},
@@ -46,6 +46,7 @@ fuzz_target!(|bytes: &[u8]| {
     read_and_write::<Tokens>(header, rest);
     read_and_write::<Profile>(header, rest);
     read_and_write::<Done>(header, rest);
+    read_and_write::<SessionPage>(header, rest);
     read_and_write::<Chat>(header, rest);
     read_and_write::<ChatPage>(header, rest);
     read_and_write::<MessagePage>(header, rest);

@@ -31,7 +31,8 @@ const UPLOADS_PER_CONNECTION: usize = 64;
 /// Files that one connection keeps open for reading.
 const FILES_PER_CONNECTION: usize = 16;
 
-/// How long a connection reads on before the caller's right to the file is checked again.
+/// How long a connection reads on before the caller's right to the file is checked again: so long may somebody still
+/// read who left the chat, and anybody what has been deleted.
 const RIGHTS_CHECKED_EVERY: Duration = Duration::from_secs(30);
 
 /// What one connection has open.

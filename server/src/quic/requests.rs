@@ -6,7 +6,7 @@ use super::{
 };
 use crate::services::{Begun, Caller, ChatError, UploadHandle};
 use hypersend_protocol::{
-    account::Done,
+    account::{Done, SessionPage},
     chat::{ChatPage, MessagePage},
     file::{FilePage, UploadState, Values},
     frame::Frame,
@@ -20,15 +20,25 @@ pub(super) async fn serve(peer: &Peer, request: Opening, out: &mut SendStream) -
     let (me, services) = (&peer.me, &peer.services);
     let (accounts, chats, uploads, files) = (&services.accounts, &services.chats, &services.uploads, &services.files);
     match request {
-        Opening::GetMe(_) => answer(out, &me.profile).await,
+        Opening::GetMe(_) => answer(out, &accounts.me(me).await?).await,
         Opening::Logout(_) => {
-            accounts.logout(me.session).await?;
+            accounts.logout(me).await?;
             answer(out, &Done {}).await
         }
         Opening::RenewTokens(renew) => {
             answer(out, &accounts.refresh(&renew.refresh, Some(me.session)).await?.tokens).await
         }
         Opening::FindUser(find) => answer(out, &accounts.find(&find.email).await?).await,
+        Opening::ListSessions(list) => {
+            let (sessions, more) = accounts.sessions(me, list.before, list.limit).await?;
+            let sessions = sessions.into_iter().map(|session| wire::session(session, me.session)).collect();
+            answer(out, &SessionPage { sessions, more }).await
+        }
+        Opening::EndSession(end) => {
+            accounts.end(me, end.session).await?;
+            answer(out, &Done {}).await
+        }
+        Opening::Rename(rename) => answer(out, &accounts.rename(me, rename.name).await?).await,
 
         Opening::ListChats(list) => answer(out, &list_chats(peer, list.after, list.limit).await?).await,
         Opening::OpenDirect(open) => answer(out, &wire::chat(chats.open_direct(me, &open.email).await?)).await,
@@ -92,6 +102,10 @@ pub(super) async fn serve(peer: &Peer, request: Opening, out: &mut SendStream) -
         Opening::ListFiles(list) => {
             let (files, more) = files.list(me, list.before, list.limit).await?;
             answer(out, &FilePage { files: files.into_iter().map(wire::file).collect(), more }).await
+        }
+        Opening::DeleteFile(delete) => {
+            files.delete(me, delete.file).await?;
+            answer(out, &Done {}).await
         }
         Opening::OpenChat(_) | Opening::OpenEvents(_) | Opening::PutRange(_) | Opening::GetRange(_) => {
             Err(Refusal::new(ErrorCode::UnexpectedFrame, "that frame opens no request stream").into())

@@ -5,8 +5,21 @@ use crate::store::{
     events::{Entry, Event},
     files::File,
     messages::Message,
+    sessions::Session,
 };
-use hypersend_protocol::{chat, event, file, limit::MAX_PAGE};
+use hypersend_protocol::{account, chat, event, file, id::SessionId, limit::MAX_PAGE};
+
+/// A session, to a caller who comes by `current`.
+pub(super) fn session(session: Session, current: SessionId) -> account::SessionInfo {
+    account::SessionInfo {
+        id: session.id,
+        agent: session.agent,
+        created: session.created,
+        renewed: session.rotated,
+        expires: session.expires,
+        current: session.id == current,
+    }
+}
 
 pub(super) fn chat(chat: Chat) -> chat::Chat {
     let members = chat.members.into_iter().map(|member| chat::Member {

@@ -12,13 +12,13 @@ use crate::{
     store::{
         Store, StoreError,
         sessions::{Rotated, Rotation, Session},
-        users::{NewUser, User},
+        users::NewUser,
     },
 };
 use hypersend_protocol::{
     account::Profile,
     id::{SessionId, UserId},
-    limit::MIN_PASSWORD_BYTES,
+    limit::{MAX_PAGE, MIN_PASSWORD_BYTES},
     name::{DisplayName, Email, Password, Token},
     refusal::{ErrorCode, Refusal},
     session::{AGENT_BYTES, Tokens},
@@ -62,7 +62,7 @@ pub struct Policy {
 /// Somebody who has proved who they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// Who.
+    /// Who, as others saw them when they called.
     pub profile: Profile,
     /// By which session.
     pub session: SessionId,
@@ -113,6 +113,9 @@ pub enum AccountError {
     /// A refresh token or session that is over.
     #[error("this login has ended; log in again")]
     SessionEnded,
+    /// No such session, or another user's.
+    #[error("you have no login {0}")]
+    NoSession(SessionId),
     /// Nobody has this email address.
     #[error("nobody here has the email address {0}; check it, or ask them to register")]
     UnknownUser(Email),
@@ -136,7 +139,7 @@ impl From<AccountError> for Refusal {
             AccountError::Busy(_) => ErrorCode::Unavailable,
             AccountError::BadToken => ErrorCode::BadToken,
             AccountError::SessionEnded => ErrorCode::SessionEnded,
-            AccountError::UnknownUser(_) => ErrorCode::NotFound,
+            AccountError::NoSession(_) | AccountError::UnknownUser(_) => ErrorCode::NotFound,
             AccountError::Store(error) => return store_refusal(error),
         };
         Self::new(code, error.to_string())
@@ -237,9 +240,16 @@ impl Accounts {
         }
     }
 
-    /// Ends a session and closes its connections.
-    pub async fn logout(&self, session: SessionId) -> Result<()> {
-        self.0.store.end_session(session, clock::now()).await?;
+    /// Ends the caller's session and closes its connections.
+    pub async fn logout(&self, me: &Caller) -> Result<()> {
+        self.end(me, me.session).await
+    }
+
+    /// Ends one of the caller's sessions and closes its connections.
+    pub async fn end(&self, me: &Caller, session: SessionId) -> Result<()> {
+        if !self.0.store.end_session(session, me.id(), clock::now()).await? {
+            return Err(AccountError::NoSession(session));
+        }
         self.0.hub.session_ended(session);
         Ok(())
     }
@@ -263,6 +273,26 @@ impl Accounts {
             // Having missed a notice says the same as the notice: look.
             let _ = timeout(left.max(ASK_AGAIN), ended.next()).await;
         }
+    }
+
+    /// The caller's living sessions, newest first, older than `before`, and whether there are older ones.
+    pub async fn sessions(&self, me: &Caller, before: Option<SessionId>, limit: u32) -> Result<(Vec<Session>, bool)> {
+        let limit = limit.clamp(1, MAX_PAGE);
+        let mut sessions = self.0.store.sessions_of(me.id(), before, limit + 1, clock::now()).await?;
+        let more = sessions.len() > limit as usize;
+        sessions.truncate(limit as usize);
+        Ok((sessions, more))
+    }
+
+    /// Who the caller is, as others see them now.
+    pub async fn me(&self, me: &Caller) -> Result<Profile> {
+        self.profile(me.id()).await
+    }
+
+    /// Changes what others see of the caller; says what they see now.
+    pub async fn rename(&self, me: &Caller, name: DisplayName) -> Result<Profile> {
+        self.0.store.set_name(me.id(), name).await?;
+        self.profile(me.id()).await
     }
 
     /// Who has this email address.
@@ -292,8 +322,12 @@ impl Accounts {
     }
 
     async fn caller(&self, session: &Session) -> Result<Caller> {
-        let user: User = self.0.store.user(session.user).await?.ok_or(AccountError::SessionEnded)?;
-        Ok(Caller { profile: user.into(), session: session.id, session_expires: session.expires })
+        let profile = self.profile(session.user).await?;
+        Ok(Caller { profile, session: session.id, session_expires: session.expires })
+    }
+
+    async fn profile(&self, user: UserId) -> Result<Profile> {
+        Ok(self.0.store.user(user).await?.ok_or(AccountError::SessionEnded)?.into())
     }
 
     fn tokens(&self, session: &Session, refresh: Token, now: UnixMillis) -> Tokens {

@@ -1,9 +1,18 @@
-//! Files that are whole: finding them, and reading them out.
+//! Files that are whole: finding them, reading them out, deleting them.
+//!
+//! Deleting is one act of the store, which takes the record and notes that the folder has to go. Then the folder goes,
+//! then the note. What a crash or a failing disk leaves is found by the note and removed later ([`Files::clear_deleted`]).
+//! Nothing but a deletion writes a note, and only for an id that was a file: its upload was published before, ids are not
+//! used again, so nothing else is or ever will be in the folder, whatever uploads are being finished meanwhile. Comparing
+//! folders with records would remove every file of a server that was started with an empty or an older database.
 
-use super::{accounts::Caller, internal, store_refusal};
+use super::{accounts::Caller, internal, store_refusal, uploads::remove_folder};
 use crate::{
     disk::Disk,
-    store::{Store, StoreError, files::File},
+    store::{
+        Store, StoreError,
+        files::{DeleteFile, File},
+    },
 };
 use bytes::Bytes;
 use hypersend_protocol::{
@@ -16,7 +25,10 @@ use hypersend_transfer::{
     plan::{PlanError, Span},
     stored::{StoredError, StoredFile},
 };
-use std::{io, path::PathBuf, sync::Arc};
+use std::{fs, io, path::PathBuf, sync::Arc};
+
+/// How many notes of folders to be removed are read at once.
+const REMOVALS_AT_ONCE: u32 = 1_000;
 
 /// The file service.
 #[derive(Clone)]
@@ -33,12 +45,15 @@ impl std::fmt::Debug for Files {
     }
 }
 
-/// Why a file is not read.
+/// Why a file is neither read nor deleted.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// No such file, or none that the caller may read.
     #[error("there is no file {0}, or you may not read it")]
     NoFile(FileId),
+    /// Something only its owner may do.
+    #[error("only who uploaded file {0} can delete it")]
+    NotOwner(FileId),
     /// Not a range of the file.
     #[error("there is no such range")]
     NoRange(#[from] PlanError),
@@ -58,6 +73,14 @@ pub enum FileError {
         /// Why.
         source: io::Error,
     },
+    /// The folder of a deleted file stays.
+    #[error("remove the folder of file {file}")]
+    Remove {
+        /// The file.
+        file: FileId,
+        /// Why.
+        source: io::Error,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -67,8 +90,9 @@ impl From<FileError> for Refusal {
     fn from(error: FileError) -> Self {
         match error {
             FileError::NoFile(_) => Self::new(ErrorCode::NotFound, error.to_string()),
+            FileError::NotOwner(_) => Self::new(ErrorCode::Forbidden, error.to_string()),
             FileError::NoRange(source) => Self::new(ErrorCode::Invalid, source.to_string()),
-            FileError::Open { .. } | FileError::Read { .. } => {
+            FileError::Open { .. } | FileError::Read { .. } | FileError::Remove { .. } => {
                 tracing::error!(error = %crate::report(&error), "stored file failed");
                 internal()
             }
@@ -103,9 +127,60 @@ impl Files {
     pub async fn open(&self, me: &Caller, file: FileId) -> Result<OpenFile> {
         self.file(me, file).await?;
         let dir = self.root.join(file.to_string());
-        let stored = self.disk.run(move || StoredFile::open(&dir)).await;
-        let stored = stored.map_err(|source| FileError::Open { file, source })?;
-        Ok(OpenFile { id: file, stored: Arc::new(stored), disk: self.disk.clone() })
+        match self.disk.run(move || StoredFile::open(&dir)).await {
+            Ok(stored) => Ok(OpenFile { id: file, stored: Arc::new(stored), disk: self.disk.clone() }),
+            Err(source) => {
+                // Its folder is no fault when it was deleted in between.
+                self.file(me, file).await?;
+                Err(FileError::Open { file, source })
+            }
+        }
+    }
+
+    /// Deletes a file that the caller uploaded. Who has it open reads on.
+    pub async fn delete(&self, me: &Caller, file: FileId) -> Result<()> {
+        match self.store.delete_file(file, me.id()).await? {
+            DeleteFile::Done => {}
+            DeleteFile::NotFound => return Err(FileError::NoFile(file)),
+            DeleteFile::Forbidden => return Err(FileError::NotOwner(file)),
+        }
+        tracing::info!(%file, user = %me.id(), "file deleted");
+        self.clear(file).await;
+        Ok(())
+    }
+
+    /// Removes the folders of deleted files that are still there; says how many.
+    pub async fn clear_deleted(&self) -> Result<usize> {
+        let (mut cleared, mut after) = (0, None);
+        loop {
+            let files = self.store.removals(after, REMOVALS_AT_ONCE).await?;
+            after = files.last().copied();
+            if after.is_none() {
+                return Ok(cleared);
+            }
+            for file in files {
+                cleared += usize::from(self.clear(file).await);
+            }
+        }
+    }
+
+    /// Removes the folder of a deleted file, then the note of it; whether that worked. To the caller the file is gone in
+    /// either case.
+    async fn clear(&self, file: FileId) -> bool {
+        let root = self.root.clone();
+        let remove = move || {
+            remove_folder(&root.join(file.to_string()))?;
+            // The note must not go before the folder, whenever the power does.
+            fs::File::open(root)?.sync_all()
+        };
+        let cleared = match self.disk.run(remove).await {
+            Ok(()) => self.store.forget_removal(file).await.map_err(FileError::from),
+            Err(source) => Err(FileError::Remove { file, source }),
+        };
+        if let Err(error) = &cleared {
+            tracing::warn!(error = %crate::report(error), "folder of a deleted file not removed; will be tried again");
+        }
+        cleared.is_ok()
     }
 }
 
@@ -135,5 +210,140 @@ impl OpenFile {
         let stored = self.stored.clone();
         let values = self.disk.run(move || stored.values(first, count.min(MAX_VALUES_PER_PAGE))).await;
         values.map_err(|source| FileError::Read { file: self.id, source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock,
+        store::{
+            self,
+            files::{BeginUpload, CommitUpload},
+            users::{NewUser, PasswordHash},
+        },
+    };
+    use hypersend_protocol::{
+        account::Profile,
+        hash::{RootHash, UploadKey},
+        id::{SessionId, UserId},
+        time::UnixMillis,
+    };
+    use tempfile::TempDir;
+
+    struct Scene {
+        files: Files,
+        ann: Caller,
+        root: TempDir,
+    }
+
+    impl Scene {
+        async fn set() -> Self {
+            let root = tempfile::tempdir().unwrap();
+            let store = store::open(&root.path().join("test.db"), Arc::new(|_| ())).await.unwrap();
+            let ann = NewUser {
+                id: UserId(clock::new_id()),
+                email: "ann@example.org".parse().unwrap(),
+                name: "Ann".parse().unwrap(),
+                password_hash: PasswordHash(String::new()),
+                now: clock::now(),
+            };
+            store.create_user(ann.clone()).await.unwrap();
+            let ann = Caller {
+                profile: Profile { id: ann.id, email: ann.email, name: ann.name },
+                session: SessionId(clock::new_id()),
+                session_expires: UnixMillis(u64::MAX),
+            };
+            Self { files: Files::new(store, Disk::default(), root.path().to_owned()), ann, root }
+        }
+
+        fn folder(&self, file: FileId) -> PathBuf {
+            self.root.path().join(file.to_string())
+        }
+
+        fn make_folder(&self, file: FileId) {
+            fs::create_dir(self.folder(file)).unwrap();
+            fs::write(self.folder(file).join("content"), "bytes").unwrap();
+        }
+
+        /// What finishing an upload leaves before its record is a file: a folder where files are.
+        async fn published(&self, key: u8) -> FileId {
+            let begin = BeginUpload {
+                id: FileId(clock::new_id()),
+                owner: self.ann.id(),
+                key: UploadKey([key; 32]),
+                name: "film.mkv".parse().unwrap(),
+                size: 5,
+                chunk_size: 1 << 20,
+                max_open: 10,
+                now: clock::now(),
+            };
+            let id = begin.id;
+            self.files.store.begin_upload(begin).await.unwrap();
+            self.make_folder(id);
+            id
+        }
+
+        async fn file(&self, key: u8) -> FileId {
+            let id = self.published(key).await;
+            let commit = CommitUpload { id, root: RootHash([key; 32]), now: clock::now() };
+            self.files.store.commit_upload(commit).await.unwrap().unwrap();
+            id
+        }
+
+        async fn notes(&self) -> Vec<FileId> {
+            self.files.store.removals(None, 10).await.unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_deleted_file_takes_its_folder_along() {
+        let scene = Scene::set().await;
+        let (gone, kept) = (scene.file(1).await, scene.file(2).await);
+        scene.files.delete(&scene.ann, gone).await.unwrap();
+        assert!(!scene.folder(gone).exists() && scene.folder(kept).exists());
+        assert!(scene.notes().await.is_empty());
+        let again = scene.files.delete(&scene.ann, gone).await;
+        assert!(matches!(again, Err(FileError::NoFile(file)) if file == gone), "{again:?}");
+    }
+
+    #[tokio::test]
+    async fn a_folder_left_by_a_crash_is_removed_later() {
+        let scene = Scene::set().await;
+        let (gone, kept) = (scene.file(1).await, scene.file(2).await);
+        // The record goes, and the program dies.
+        scene.files.store.delete_file(gone, scene.ann.id()).await.unwrap();
+        assert!(scene.folder(gone).exists());
+        assert_eq!(scene.files.clear_deleted().await.unwrap(), 1);
+        assert!(!scene.folder(gone).exists() && scene.folder(kept).exists());
+        assert_eq!(scene.files.clear_deleted().await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_stays_is_no_failure_and_is_tried_again() {
+        let scene = Scene::set().await;
+        let (stuck, other) = (scene.file(1).await, scene.file(2).await);
+        // What is no folder is not removed as one.
+        fs::remove_dir_all(scene.folder(stuck)).unwrap();
+        fs::write(scene.folder(stuck), "in the way").unwrap();
+        scene.files.delete(&scene.ann, stuck).await.unwrap();
+        assert_eq!(scene.notes().await, [stuck]);
+        scene.files.store.delete_file(other, scene.ann.id()).await.unwrap();
+        assert_eq!(scene.files.clear_deleted().await.unwrap(), 1, "one that stays does not keep the others");
+
+        fs::remove_file(scene.folder(stuck)).unwrap();
+        scene.make_folder(stuck);
+        assert_eq!(scene.files.clear_deleted().await.unwrap(), 1);
+        assert!(!scene.folder(stuck).exists() && scene.notes().await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_nobody_asked_to_remove_stays() {
+        let scene = Scene::set().await;
+        let (finishing, unknown) = (scene.published(1).await, FileId(clock::new_id()));
+        scene.make_folder(unknown);
+        assert_eq!(scene.files.clear_deleted().await.unwrap(), 0);
+        assert!(scene.folder(finishing).exists() && scene.folder(unknown).exists());
     }
 }

@@ -371,7 +371,8 @@ fn open_or_create(dir: &Path, published: &Path, manifest: Manifest) -> std::resu
     Ok(TransferFolder::create(dir, manifest)?)
 }
 
-fn remove_folder(dir: &Path) -> io::Result<()> {
+/// Removes a folder that may be gone already.
+pub(super) fn remove_folder(dir: &Path) -> io::Result<()> {
     match std::fs::remove_dir_all(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
@@ -473,6 +474,8 @@ impl UploadHandle {
         if let Some(file) = inner.store.file(self.id, self.owner).await? {
             return Ok(file);
         }
+        // Cancelled, or finished and deleted, by way of another connection: its folder is gone.
+        inner.store.upload(self.id).await?.ok_or(UploadError::NoUpload(self.id))?;
         let (active, destination) = (self.active.clone(), inner.files.join(self.id.to_string()));
         let sealed = inner
             .disk

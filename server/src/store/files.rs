@@ -89,6 +89,17 @@ pub struct File {
     pub at: UnixMillis,
 }
 
+/// What became of deleting a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeleteFile {
+    /// It is gone, but for its folder.
+    Done,
+    /// No such file, or none that this user may read.
+    NotFound,
+    /// Somebody else uploaded it.
+    Forbidden,
+}
+
 impl From<&File> for FileCard {
     fn from(file: &File) -> Self {
         Self { id: file.id, name: file.name.clone(), size: file.size }

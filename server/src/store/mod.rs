@@ -21,11 +21,11 @@ pub mod users;
 use async_trait::async_trait;
 use chats::{AddMembers, Chat, ChatLine, NewGroup, RemoveMember};
 use events::{Event, FanoutSink, Feed};
-use files::{BeginUpload, Begun, CommitUpload, File, Upload};
+use files::{BeginUpload, Begun, CommitUpload, DeleteFile, File, Upload};
 use hypersend_protocol::{
     chat::ChatPosition,
     id::{ChatId, Cursor, FileId, Revision, Seq, SessionId, UserId},
-    name::Email,
+    name::{DisplayName, Email},
     time::UnixMillis,
 };
 use messages::{Append, DeleteMessage, Message, NewMessage};
@@ -78,6 +78,8 @@ pub trait Store: Send + Sync + 'static {
     async fn users_by_email(&self, emails: &[Email]) -> Result<Vec<User>>;
     /// Replaces an account's password hash.
     async fn set_password_hash(&self, id: UserId, hash: PasswordHash) -> Result<()>;
+    /// Replaces what others see of an account.
+    async fn set_name(&self, id: UserId, name: DisplayName) -> Result<()>;
 
     /// Begins a session.
     async fn create_session(&self, session: Session) -> Result<()>;
@@ -85,8 +87,16 @@ pub trait Store: Send + Sync + 'static {
     async fn session(&self, id: SessionId) -> Result<Option<Session>>;
     /// Uses up a session's refresh token; ends the session when the token was used up before.
     async fn rotate_session(&self, rotation: Rotation) -> Result<Rotated>;
-    /// Ends a session; `false` when it has ended already or never was.
-    async fn end_session(&self, id: SessionId, now: UnixMillis) -> Result<bool>;
+    /// A user's living sessions, newest first, older than `before`.
+    async fn sessions_of(
+        &self,
+        user: UserId,
+        before: Option<SessionId>,
+        limit: u32,
+        now: UnixMillis,
+    ) -> Result<Vec<Session>>;
+    /// Ends a user's session, once; `false` when they have none with this id.
+    async fn end_session(&self, id: SessionId, user: UserId, now: UnixMillis) -> Result<bool>;
     /// Forgets sessions that ended or expired before this moment; says how many.
     async fn prune_sessions(&self, before: UnixMillis) -> Result<u64>;
 
@@ -131,6 +141,12 @@ pub trait Store: Send + Sync + 'static {
     async fn file(&self, id: FileId, viewer: UserId) -> Result<Option<File>>;
     /// The files that a user uploaded, newest first, older than `before`.
     async fn files_of(&self, owner: UserId, before: Option<FileId>, limit: u32) -> Result<Vec<File>>;
+    /// Deletes a file for its owner, with its postings, and notes that its folder has to go.
+    async fn delete_file(&self, id: FileId, by: UserId) -> Result<DeleteFile>;
+    /// Deleted files whose folders may still be there, in the order of their ids, behind `after`.
+    async fn removals(&self, after: Option<FileId>, limit: u32) -> Result<Vec<FileId>>;
+    /// Forgets that a deleted file's folder has to go.
+    async fn forget_removal(&self, id: FileId) -> Result<()>;
 
     /// A user's events after a cursor, oldest first.
     async fn events_after(&self, user: UserId, after: Cursor, limit: u32) -> Result<Feed<Vec<Event>>>;

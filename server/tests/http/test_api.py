@@ -28,6 +28,38 @@ def test_logging_out_ends_the_tokens(ann):
     problem(ann.get("/api/v1/users/me"), 401, "session-ended")
 
 
+def test_logins_are_listed_and_ended(ann, stranger):
+    other = stranger.post("/api/v1/auth/login", json={"email": ann.email, "password": PASSWORD}).json()
+    sessions = ann.get("/api/v1/auth/sessions").json()["items"]
+    assert [(session["id"], session["current"]) for session in sessions] == [
+        (other["session"], False),
+        (ann.login["session"], True),
+    ]
+    assert ann.delete(f"/api/v1/auth/sessions/{other['session']}").status_code == 204
+    problem(ann.delete(f"/api/v1/auth/sessions/{other['session']}"), 404, "not-found")
+    headers = {"Authorization": f"Bearer {other['access_token']}"}
+    problem(ann.get("/api/v1/users/me", headers=headers), 401, "session-ended")
+
+
+def test_people_change_their_names(ann, bob):
+    assert ann.send("PATCH", "/api/v1/users/me", json={"name": "Anna"}).json()["name"] == "Anna"
+    assert ann.get("/api/v1/users/me").json()["name"] == "Anna"
+    assert bob.get(f"/api/v1/users?email={ann.email}").json()["name"] == "Anna"
+
+
+def test_a_file_is_deleted_by_its_owner(ann, bob):
+    file = ann.put("/api/v1/files/named/film.mkv", data=b"film").json()
+    path = f"/api/v1/files/{file['id']}"
+    problem(bob.delete(path), 404, "not-found")
+    chat = ann.post("/api/v1/chats", json={"kind": "direct", "email": bob.email}).json()
+    ann.post(f"/api/v1/chats/{chat['id']}/messages", json={"files": [file["id"]]})
+    problem(bob.delete(path), 403, "forbidden")
+    assert ann.delete(path).status_code == 204
+    for client in (ann, bob):
+        problem(client.get(f"{path}/content"), 404, "not-found")
+    assert ann.get("/api/v1/files").json()["items"] == []
+
+
 def test_strangers_are_told_what_is_missing(stranger, ann):
     answer = stranger.get("/api/v1/users/me")
     problem(answer, 401, "bad-token")

@@ -4,15 +4,20 @@ use super::users::UserView;
 use crate::{
     http::{
         caller::{Auth, Origin},
-        extract::Json,
+        extract::{Json, Path, Query},
+        page::{Page, PageQuery, Position},
         problem::{Problem, ProblemDetails},
         state::HttpState,
     },
     services::Login,
+    store::sessions::Session,
 };
 use axum::extract::State;
 use http::StatusCode;
-use hypersend_protocol::name::{DisplayName, Email, Password, Token};
+use hypersend_protocol::{
+    id::SessionId,
+    name::{DisplayName, Email, Password, Token},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -24,6 +29,8 @@ pub(in crate::http) fn router() -> OpenApiRouter<HttpState> {
         .routes(routes!(login))
         .routes(routes!(refresh))
         .routes(routes!(logout))
+        .routes(routes!(sessions))
+        .routes(routes!(end_session))
 }
 
 /// Who somebody wants to be.
@@ -88,6 +95,37 @@ impl From<Login> for LoginView {
     }
 }
 
+/// A living login.
+#[derive(Debug, Serialize, ToSchema)]
+struct SessionView {
+    id: Uuid,
+    /// The program that began it, in its own words.
+    agent: String,
+    #[schema(format = DateTime)]
+    created: String,
+    /// When its tokens were last renewed.
+    #[schema(format = DateTime)]
+    renewed: String,
+    /// When it ends unless it is refreshed before.
+    #[schema(format = DateTime)]
+    expires: String,
+    /// Whether the request came by it.
+    current: bool,
+}
+
+impl SessionView {
+    fn new(session: Session, current: SessionId) -> Self {
+        Self {
+            id: session.id.0,
+            agent: session.agent,
+            created: session.created.to_string(),
+            renewed: session.rotated.to_string(),
+            expires: session.expires.to_string(),
+            current: session.id == current,
+        }
+    }
+}
+
 /// Makes an account and logs in to it.
 #[utoipa::path(post, path = "/auth/register", tag = "auth", security(()),
     responses((status = 201, body = LoginView), (status = "default", body = ProblemDetails)))]
@@ -125,6 +163,33 @@ async fn refresh(
 #[utoipa::path(post, path = "/auth/logout", tag = "auth",
     responses((status = 204), (status = "default", body = ProblemDetails)))]
 async fn logout(State(state): State<HttpState>, Auth(me): Auth) -> Result<StatusCode, Problem> {
-    state.services().accounts.logout(me.session).await?;
+    state.services().accounts.logout(&me).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The caller's living logins, newest first.
+#[utoipa::path(get, path = "/auth/sessions", tag = "auth", params(PageQuery),
+    responses((status = 200, body = Page<SessionView>), (status = "default", body = ProblemDetails)))]
+async fn sessions(
+    State(state): State<HttpState>,
+    Auth(me): Auth,
+    Query(page): Query<PageQuery>,
+) -> Result<axum::Json<Page<SessionView>>, Problem> {
+    let before = page.position::<Uuid>()?.map(SessionId);
+    let (sessions, more) = state.services().accounts.sessions(&me, before, page.limit()?).await?;
+    let next = sessions.last().filter(|_| more).map(|last| last.id.0.cursor());
+    let items = sessions.into_iter().map(|session| SessionView::new(session, me.session)).collect();
+    Ok(axum::Json(Page { items, next }))
+}
+
+/// Ends one of the caller's logins: its tokens are worthless and its connections closed.
+#[utoipa::path(delete, path = "/auth/sessions/{session}", tag = "auth", params(("session" = Uuid, Path)),
+    responses((status = 204), (status = "default", body = ProblemDetails)))]
+async fn end_session(
+    State(state): State<HttpState>,
+    Auth(me): Auth,
+    Path(session): Path<SessionId>,
+) -> Result<StatusCode, Problem> {
+    state.services().accounts.end(&me, session).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -28,7 +28,11 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 pub(in crate::http) fn router() -> OpenApiRouter<HttpState> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(file)).routes(routes!(download)).routes(routes!(send))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(file, delete))
+        .routes(routes!(download))
+        .routes(routes!(send))
 }
 
 /// A file on the server.
@@ -87,6 +91,18 @@ async fn file(
     Path(file): Path<FileId>,
 ) -> Result<axum::Json<FileView>, Problem> {
     Ok(axum::Json(state.services().files.file(&me, file).await?.into()))
+}
+
+/// Deletes a file of the caller's own. Messages that carry it keep its name and size.
+#[utoipa::path(delete, path = "/files/{file}", tag = "files", params(("file" = Uuid, Path)),
+    responses((status = 204), (status = "default", body = ProblemDetails)))]
+async fn delete(
+    State(state): State<HttpState>,
+    Auth(me): Auth,
+    Path(file): Path<FileId>,
+) -> Result<StatusCode, Problem> {
+    state.services().files.delete(&me, file).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// The file's bytes, or one range of them.

@@ -4,19 +4,22 @@
 
 use crate::http::{
     caller::Auth,
-    extract::Query,
+    extract::{Json, Query},
     problem::{Problem, ProblemDetails},
     state::HttpState,
 };
 use axum::extract::State;
-use hypersend_protocol::{account::Profile, name::Email};
+use hypersend_protocol::{
+    account::Profile,
+    name::{DisplayName, Email},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 pub(in crate::http) fn router() -> OpenApiRouter<HttpState> {
-    OpenApiRouter::new().routes(routes!(me)).routes(routes!(find))
+    OpenApiRouter::new().routes(routes!(me, rename)).routes(routes!(find))
 }
 
 /// Somebody with an account.
@@ -46,8 +49,27 @@ struct Wanted {
 /// Who the caller is.
 #[utoipa::path(get, path = "/users/me", tag = "users",
     responses((status = 200, body = UserView), (status = "default", body = ProblemDetails)))]
-async fn me(Auth(me): Auth) -> axum::Json<UserView> {
-    axum::Json(me.profile.into())
+async fn me(State(state): State<HttpState>, Auth(me): Auth) -> Result<axum::Json<UserView>, Problem> {
+    Ok(axum::Json(state.services().accounts.me(&me).await?.into()))
+}
+
+/// What to change of one's profile.
+#[derive(Debug, Deserialize, ToSchema)]
+struct ProfileChange {
+    /// What others see.
+    #[schema(value_type = String, min_length = 1, max_length = 100)]
+    name: DisplayName,
+}
+
+/// Changes what others see of the caller.
+#[utoipa::path(patch, path = "/users/me", tag = "users",
+    responses((status = 200, body = UserView), (status = "default", body = ProblemDetails)))]
+async fn rename(
+    State(state): State<HttpState>,
+    Auth(me): Auth,
+    Json(ProfileChange { name }): Json<ProfileChange>,
+) -> Result<axum::Json<UserView>, Problem> {
+    Ok(axum::Json(state.services().accounts.rename(&me, name).await?.into()))
 }
 
 /// Who has an email address.

@@ -3,10 +3,15 @@
 use super::world::{World, no_file, nobody, root};
 use crate::store::{
     chats::RemoveMember,
-    files::{BeginUpload, Begun, CommitUpload, File, Upload},
+    files::{BeginUpload, Begun, CommitUpload, DeleteFile, File, Upload},
+    messages::{Append, DeleteMessage, NewMessage},
 };
 use futures::future::join_all;
-use hypersend_protocol::{id::FileId, name::FileName, time::UnixMillis};
+use hypersend_protocol::{
+    id::{FileId, Seq, UserId},
+    name::FileName,
+    time::UnixMillis,
+};
 use std::collections::HashSet;
 
 async fn begin(world: &World, upload: &BeginUpload) -> Begun {
@@ -178,4 +183,77 @@ pub(in crate::store) async fn files_are_listed_newest_first(world: World) {
     assert_eq!(page(Some(ids[3]), 2).await, ids[4..]);
     assert!(page(Some(ids[4]), 2).await.is_empty());
     assert!(world.store.files_of(nobody(), None, 2).await.unwrap().is_empty());
+}
+
+async fn delete(world: &World, file: FileId, by: UserId) -> DeleteFile {
+    world.store.delete_file(file, by).await.unwrap()
+}
+
+pub(in crate::store) async fn a_deleted_file_is_gone_for_everybody(mut world: World) {
+    let (ann, bob) = (world.user("ann").await, world.user("bob").await);
+    let chat = world.direct(ann, bob).await;
+    let (file, other) = (world.file(ann, "plan").await, world.file(ann, "other").await);
+    world.post_files(chat, ann, &[&file, &other]).await;
+    world.post_files(chat, ann, &[&file]).await;
+    assert_eq!(delete(&world, file.id, ann).await, DeleteFile::Done);
+    for user in [ann, bob] {
+        assert_eq!(world.store.file(file.id, user).await.unwrap(), None);
+        assert_eq!(world.store.file(other.id, user).await.unwrap().as_ref(), Some(&other));
+    }
+    assert_eq!(world.store.files_of(ann, None, 10).await.unwrap(), [other]);
+    assert_eq!(delete(&world, file.id, ann).await, DeleteFile::NotFound);
+
+    let late = CommitUpload { id: file.id, root: root(1), now: world.now() };
+    assert_eq!(world.store.commit_upload(late).await.unwrap(), None);
+    assert_ne!(world.upload(ann, "plan").await.id, file.id, "the key is free again");
+}
+
+pub(in crate::store) async fn deleting_a_file_is_for_its_owner(mut world: World) {
+    let (ann, bob, eve) = (world.user("ann").await, world.user("bob").await, world.user("eve").await);
+    let chat = world.direct(ann, bob).await;
+    let (file, upload) = (world.file(ann, "plan").await, world.upload(ann, "film").await);
+    assert_eq!(delete(&world, file.id, bob).await, DeleteFile::NotFound, "not posted yet");
+    world.post_files(chat, ann, &[&file]).await;
+    assert_eq!(delete(&world, file.id, bob).await, DeleteFile::Forbidden);
+    for user in [eve, nobody()] {
+        assert_eq!(delete(&world, file.id, user).await, DeleteFile::NotFound);
+    }
+    assert_eq!(delete(&world, no_file(), ann).await, DeleteFile::NotFound);
+    assert_eq!(delete(&world, upload.id, ann).await, DeleteFile::NotFound, "an upload under way is no file");
+    assert_eq!(world.store.upload(upload.id).await.unwrap(), Some(upload));
+    assert_eq!(world.store.file(file.id, bob).await.unwrap(), Some(file));
+    assert!(world.store.removals(None, 10).await.unwrap().is_empty());
+}
+
+pub(in crate::store) async fn a_deleted_file_leaves_its_messages(mut world: World) {
+    let (ann, bob) = (world.user("ann").await, world.user("bob").await);
+    let chat = world.direct(ann, bob).await;
+    let file = world.file(ann, "plan").await;
+    let seq = world.post_files(chat, ann, &[&file]).await;
+    delete(&world, file.id, ann).await;
+    let messages = world.store.messages_after(chat, Seq(0), 10).await.unwrap();
+    assert_eq!(messages[0].files, [(&file).into()], "its card stays");
+
+    let again = NewMessage { files: vec![file.id], ..world.new_message(chat, ann, "again") };
+    assert_eq!(world.store.append_message(again).await.unwrap(), Append::FileNotFound(file.id));
+    let deleted = world.store.delete_message(chat, seq, ann, world.now()).await.unwrap();
+    assert_eq!(deleted, DeleteMessage::Done);
+}
+
+pub(in crate::store) async fn removals_are_listed_until_forgotten(world: World) {
+    let ann = world.user("ann").await;
+    let mut ids = Vec::new();
+    for n in 0..3 {
+        let file = world.file(ann, &format!("file {n}")).await;
+        delete(&world, file.id, ann).await;
+        ids.push(file.id);
+    }
+    ids.sort_unstable();
+    let page = async |after, limit| world.store.removals(after, limit).await.unwrap();
+    assert_eq!(page(None, 10).await, ids);
+    assert_eq!(page(None, 2).await, ids[..2]);
+    assert_eq!(page(Some(ids[1]), 2).await, ids[2..]);
+    world.store.forget_removal(ids[1]).await.unwrap();
+    world.store.forget_removal(ids[1]).await.unwrap();
+    assert_eq!(page(None, 10).await, [ids[0], ids[2]]);
 }

@@ -32,6 +32,7 @@ macro_rules! cases {
                 an_address_raced_for_has_one_account
                 accounts_are_found_by_many_addresses_at_once
                 a_password_hash_is_replaced
+                a_new_name_is_seen_everywhere
             }
             sessions {
                 a_session_is_read_back
@@ -40,6 +41,8 @@ macro_rules! cases {
                 a_token_used_twice_ends_the_session
                 a_token_presented_at_once_by_many_leaves_one_successor
                 a_session_ends_once
+                a_session_is_ended_by_its_user_only
+                living_sessions_are_listed_newest_first
                 an_expired_session_is_not_refreshed
                 old_sessions_are_pruned
             }
@@ -95,6 +98,10 @@ macro_rules! cases {
                 stale_uploads_are_listed
                 a_file_is_shown_to_who_received_it
                 files_are_listed_newest_first
+                a_deleted_file_is_gone_for_everybody
+                deleting_a_file_is_for_its_owner
+                a_deleted_file_leaves_its_messages
+                removals_are_listed_until_forgotten
             }
             events {
                 a_feed_tells_everything_in_order

@@ -97,12 +97,45 @@ pub(in crate::store) async fn a_token_presented_at_once_by_many_leaves_one_succe
 pub(in crate::store) async fn a_session_ends_once(world: World) {
     let session = begun(&world).await;
     let now = world.now();
-    assert!(world.store.end_session(session.id, now).await.unwrap());
-    assert!(!world.store.end_session(session.id, world.now()).await.unwrap());
-    assert!(!world.store.end_session(SessionId(Uuid::now_v7()), now).await.unwrap());
+    assert!(world.store.end_session(session.id, session.user, now).await.unwrap());
+    assert!(world.store.end_session(session.id, session.user, world.now()).await.unwrap(), "it is theirs all the same");
+    assert!(!world.store.end_session(SessionId(Uuid::now_v7()), session.user, now).await.unwrap());
     assert_eq!(stored(&world, session.id).await.ended, Some(now));
     assert_eq!(present(&world, session.id, 1, 2, world.now()).await, Rotated::Ended);
     assert_eq!(present(&world, SessionId(Uuid::now_v7()), 1, 2, world.now()).await, Rotated::Ended);
+}
+
+pub(in crate::store) async fn a_session_is_ended_by_its_user_only(world: World) {
+    let session = begun(&world).await;
+    let bob = world.user("bob").await;
+    assert!(!world.store.end_session(session.id, bob, world.now()).await.unwrap());
+    assert_eq!(stored(&world, session.id).await, session);
+}
+
+pub(in crate::store) async fn living_sessions_are_listed_newest_first(world: World) {
+    let (ann, bob) = (world.user("ann").await, world.user("bob").await);
+    let now = world.now();
+    let begin = async |session: Session| {
+        world.store.create_session(session.clone()).await.unwrap();
+        session
+    };
+    let mut living = Vec::new();
+    for n in 0..4 {
+        living.push(begin(Session { agent: format!("device {n}"), ..session(ann, now) }).await);
+        begin(session(bob, now)).await;
+        begin(Session { ended: Some(now), ..session(ann, now) }).await;
+        begin(Session { expires: now, ..session(ann, now) }).await;
+    }
+    living.sort_unstable_by_key(|session| std::cmp::Reverse(session.id));
+    let page = async |before, limit| world.store.sessions_of(ann, before, limit, now).await.unwrap();
+    assert_eq!(page(None, 10).await, living);
+    assert_eq!(page(None, 2).await, living[..2]);
+    assert_eq!(page(Some(living[0].id), 2).await, living[1..3]);
+    assert!(page(Some(living[3].id), 2).await.is_empty());
+
+    world.store.end_session(living[0].id, ann, now).await.unwrap();
+    assert_eq!(page(None, 10).await, living[1..]);
+    assert!(world.store.sessions_of(ann, None, 10, living[0].expires).await.unwrap().is_empty());
 }
 
 pub(in crate::store) async fn an_expired_session_is_not_refreshed(world: World) {

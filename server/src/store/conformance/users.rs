@@ -42,6 +42,25 @@ pub(in crate::store) async fn accounts_are_found_by_many_addresses_at_once(world
     assert!(world.store.users_by_email(&[]).await.unwrap().is_empty());
 }
 
+pub(in crate::store) async fn a_new_name_is_seen_everywhere(mut world: World) {
+    let (ann, bob) = (world.user("ann").await, world.user("bob").await);
+    let (direct, group) = (world.direct(ann, bob).await, world.group(bob, &[ann]).await.id);
+    let name = DisplayName::parse("Ann B.").unwrap();
+    world.store.set_name(ann, name.clone()).await.unwrap();
+    let user = async |id| world.store.user(id).await.unwrap().unwrap();
+    assert_eq!(user(ann).await.name, name);
+    assert_eq!((user(ann).await.email, user(bob).await.name.as_str()), (email("ann"), "bob"));
+    for chat in [direct, group] {
+        let members = world.store.chat(chat, bob).await.unwrap().unwrap().members;
+        let seen = members.into_iter().find(|member| member.profile.id == ann).unwrap();
+        assert_eq!(seen.profile.name, name);
+    }
+    let lines = world.store.chats_of(bob, None, 10).await.unwrap();
+    let peer = lines.into_iter().find_map(|line| line.peer).unwrap();
+    assert_eq!(peer.name, name);
+    world.store.set_name(nobody(), name).await.unwrap();
+}
+
 pub(in crate::store) async fn a_password_hash_is_replaced(world: World) {
     let (ann, bob) = (world.user("ann").await, world.user("bob").await);
     world.store.set_password_hash(ann, PasswordHash("fresh".to_owned())).await.unwrap();

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::store::{
     Result,
-    files::{BeginUpload, Begun, CommitUpload, File, Upload},
+    files::{BeginUpload, Begun, CommitUpload, DeleteFile, File, Upload},
 };
 use hypersend_protocol::{
     hash::UploadKey,
@@ -15,6 +15,7 @@ use hypersend_protocol::{
     time::UnixMillis,
 };
 use rusqlite::{Connection, Row, params};
+use uuid::Uuid;
 
 /// A query for what [`read_upload`] reads.
 macro_rules! select_uploads {
@@ -114,6 +115,33 @@ pub(super) fn to_viewer(db: &Connection, id: FileId, viewer: UserId) -> Result<O
 pub(super) fn of(db: &Connection, owner: UserId, before: Option<FileId>, limit: u32) -> Result<Vec<File>> {
     let sql = select_files!("owner = ?1 AND (?2 IS NULL OR id < ?2) ORDER BY id DESC LIMIT ?3");
     all(db, sql, params![Column(owner), before.map(Column), limit], read_file)
+}
+
+/// Deletes a file for its owner, with its postings, and notes that its folder has to go.
+pub(super) fn delete(act: &mut Act<'_>, id: FileId, by: UserId) -> Result<DeleteFile> {
+    match to_viewer(act.db, id, by)? {
+        None => return Ok(DeleteFile::NotFound),
+        Some(file) if file.owner != by => return Ok(DeleteFile::Forbidden),
+        Some(_) => {}
+    }
+    run(act.db, "DELETE FROM postings WHERE file_id = ?1", [Column(id)])?;
+    run(act.db, "DELETE FROM files WHERE id = ?1", [Column(id)])?;
+    run(act.db, "INSERT INTO removals (file_id) VALUES (?1)", [Column(id)])?;
+    Ok(DeleteFile::Done)
+}
+
+/// Deleted files whose folders may still be there, in the order of their ids, behind `after`.
+pub(super) fn removals(db: &Connection, after: Option<FileId>, limit: u32) -> Result<Vec<FileId>> {
+    // No file has the smallest id: all are of version 7.
+    let after = after.unwrap_or(FileId(Uuid::nil()));
+    let sql = "SELECT file_id FROM removals WHERE file_id > ?1 ORDER BY file_id LIMIT ?2";
+    all(db, sql, params![Column(after), limit], |row| get(row, 0))
+}
+
+/// Forgets that a deleted file's folder has to go.
+pub(super) fn forget_removal(act: &mut Act<'_>, id: FileId) -> Result<()> {
+    run(act.db, "DELETE FROM removals WHERE file_id = ?1", [Column(id)])?;
+    Ok(())
 }
 
 /// Gives the members of a chat access to a file.

@@ -2,15 +2,25 @@
 
 use super::{
     column::{Column, get, maybe},
-    connection::{one, run},
+    connection::{all, one, run},
     writer::Act,
 };
 use crate::store::{
     Result,
     sessions::{Rotated, Rotation, Session},
 };
-use hypersend_protocol::{id::SessionId, time::UnixMillis};
-use rusqlite::{Connection, params};
+use hypersend_protocol::{
+    id::{SessionId, UserId},
+    time::UnixMillis,
+};
+use rusqlite::{Connection, Row, params};
+
+/// A query for what [`read`] reads.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!("SELECT id, user_id, agent, created, current, previous, rotated, expires, ended FROM sessions ", $rest)
+    };
+}
 
 /// Begins a session.
 pub(super) fn create(act: &mut Act<'_>, session: &Session) -> Result<()> {
@@ -35,21 +45,21 @@ pub(super) fn create(act: &mut Act<'_>, session: &Session) -> Result<()> {
 
 /// The session with this id, ended or not.
 pub(super) fn by_id(db: &Connection, id: SessionId) -> Result<Option<Session>> {
-    let sql =
-        "SELECT id, user_id, agent, created, current, previous, rotated, expires, ended FROM sessions WHERE id = ?1";
-    one(db, sql, [Column(id)], |row| {
-        Ok(Session {
-            id: get(row, 0)?,
-            user: get(row, 1)?,
-            agent: row.get(2)?,
-            created: get(row, 3)?,
-            current: get(row, 4)?,
-            previous: maybe(row, 5)?,
-            rotated: get(row, 6)?,
-            expires: get(row, 7)?,
-            ended: maybe(row, 8)?,
-        })
-    })
+    one(db, select!("WHERE id = ?1"), [Column(id)], read)
+}
+
+/// A user's living sessions, newest first, older than `before`.
+pub(super) fn of(
+    db: &Connection,
+    user: UserId,
+    before: Option<SessionId>,
+    limit: u32,
+    now: UnixMillis,
+) -> Result<Vec<Session>> {
+    let sql = select!(
+        "WHERE user_id = ?1 AND ended IS NULL AND expires > ?2 AND (?3 IS NULL OR id < ?3) ORDER BY id DESC LIMIT ?4"
+    );
+    all(db, sql, params![Column(user), Column(now), before.map(Column), limit], read)
 }
 
 /// Uses up a refresh token, or ends the session of one that was used up before.
@@ -71,21 +81,35 @@ pub(super) fn rotate(act: &mut Act<'_>, rotation: Rotation) -> Result<Rotated> {
             )?;
         }
         Rotated::Reused => {
-            end(act, rotation.session, rotation.now)?;
+            end(act, session.id, session.user, rotation.now)?;
         }
         Rotated::Ended => {}
     }
     Ok(outcome)
 }
 
-/// Ends a session; `false` when it has ended already or never was.
-pub(super) fn end(act: &mut Act<'_>, id: SessionId, now: UnixMillis) -> Result<bool> {
-    let sql = "UPDATE sessions SET ended = ?2 WHERE id = ?1 AND ended IS NULL";
-    Ok(run(act.db, sql, params![Column(id), Column(now)])? == 1)
+/// Ends a user's session, once; `false` when they have none with this id.
+pub(super) fn end(act: &mut Act<'_>, id: SessionId, user: UserId, now: UnixMillis) -> Result<bool> {
+    let sql = "UPDATE sessions SET ended = ifnull(ended, ?3) WHERE id = ?1 AND user_id = ?2";
+    Ok(run(act.db, sql, params![Column(id), Column(user), Column(now)])? == 1)
 }
 
 /// Forgets sessions that ended or expired before this moment; says how many.
 pub(super) fn prune(act: &mut Act<'_>, before: UnixMillis) -> Result<u64> {
     let sql = "DELETE FROM sessions WHERE min(expires, ifnull(ended, expires)) < ?1";
     Ok(run(act.db, sql, [Column(before)])? as u64)
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Session> {
+    Ok(Session {
+        id: get(row, 0)?,
+        user: get(row, 1)?,
+        agent: row.get(2)?,
+        created: get(row, 3)?,
+        current: get(row, 4)?,
+        previous: maybe(row, 5)?,
+        rotated: get(row, 6)?,
+        expires: get(row, 7)?,
+        ended: maybe(row, 8)?,
+    })
 }

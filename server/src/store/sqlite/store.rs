@@ -8,7 +8,7 @@ use crate::store::{
     Result, Store, StoreError,
     chats::{AddMembers, Chat, ChatLine, NewGroup, RemoveMember},
     events::{Event, FanoutSink, Feed},
-    files::{BeginUpload, Begun, CommitUpload, File, Upload},
+    files::{BeginUpload, Begun, CommitUpload, DeleteFile, File, Upload},
     messages::{Append, DeleteMessage, Message, NewMessage},
     sessions::{Rotated, Rotation, Session},
     users::{NewUser, PasswordHash, User},
@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use hypersend_protocol::{
     chat::ChatPosition,
     id::{ChatId, Cursor, FileId, Revision, Seq, SessionId, UserId},
-    name::Email,
+    name::{DisplayName, Email},
     time::UnixMillis,
 };
 use std::path::Path;
@@ -66,6 +66,10 @@ impl Store for SqliteStore {
         self.writer.act(move |act| users::set_password_hash(act, id, hash)).await
     }
 
+    async fn set_name(&self, id: UserId, name: DisplayName) -> Result<()> {
+        self.writer.act(move |act| users::set_name(act, id, name)).await
+    }
+
     async fn create_session(&self, session: Session) -> Result<()> {
         self.writer.act(move |act| sessions::create(act, &session)).await
     }
@@ -78,8 +82,18 @@ impl Store for SqliteStore {
         self.writer.act(move |act| sessions::rotate(act, rotation)).await
     }
 
-    async fn end_session(&self, id: SessionId, now: UnixMillis) -> Result<bool> {
-        self.writer.act(move |act| sessions::end(act, id, now)).await
+    async fn sessions_of(
+        &self,
+        user: UserId,
+        before: Option<SessionId>,
+        limit: u32,
+        now: UnixMillis,
+    ) -> Result<Vec<Session>> {
+        self.readers.read(move |db| sessions::of(db, user, before, limit, now)).await
+    }
+
+    async fn end_session(&self, id: SessionId, user: UserId, now: UnixMillis) -> Result<bool> {
+        self.writer.act(move |act| sessions::end(act, id, user, now)).await
     }
 
     async fn prune_sessions(&self, before: UnixMillis) -> Result<u64> {
@@ -161,6 +175,18 @@ impl Store for SqliteStore {
 
     async fn files_of(&self, owner: UserId, before: Option<FileId>, limit: u32) -> Result<Vec<File>> {
         self.readers.read(move |db| files::of(db, owner, before, limit)).await
+    }
+
+    async fn delete_file(&self, id: FileId, by: UserId) -> Result<DeleteFile> {
+        self.writer.act(move |act| files::delete(act, id, by)).await
+    }
+
+    async fn removals(&self, after: Option<FileId>, limit: u32) -> Result<Vec<FileId>> {
+        self.readers.read(move |db| files::removals(db, after, limit)).await
+    }
+
+    async fn forget_removal(&self, id: FileId) -> Result<()> {
+        self.writer.act(move |act| files::forget_removal(act, id)).await
     }
 
     async fn events_after(&self, user: UserId, after: Cursor, limit: u32) -> Result<Feed<Vec<Event>>> {

@@ -9,7 +9,10 @@ use crate::store::{
     Result,
     users::{NewUser, PasswordHash, User},
 };
-use hypersend_protocol::{id::UserId, name::Email};
+use hypersend_protocol::{
+    id::UserId,
+    name::{DisplayName, Email},
+};
 use rusqlite::{Connection, Row, params};
 
 /// Makes an account and its empty feed; `false` when the email address has one already.
@@ -46,6 +49,12 @@ pub(super) fn by_emails(db: &Connection, emails: &[Email]) -> Result<Vec<User>> 
 /// Replaces an account's password hash.
 pub(super) fn set_password_hash(act: &mut Act<'_>, id: UserId, hash: PasswordHash) -> Result<()> {
     run(act.db, "UPDATE users SET password_hash = ?2 WHERE id = ?1", params![Column(id), Column(hash)])?;
+    Ok(())
+}
+
+/// Replaces what others see of an account.
+pub(super) fn set_name(act: &mut Act<'_>, id: UserId, name: DisplayName) -> Result<()> {
+    run(act.db, "UPDATE users SET name = ?2 WHERE id = ?1", params![Column(id), Column(name)])?;
     Ok(())
 }
 
