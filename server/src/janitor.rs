@@ -39,13 +39,14 @@ impl Janitor {
 
     /// Makes its rounds until `stopping` is cancelled, the first at once.
     pub async fn run(self, stopping: CancellationToken) {
-        loop {
-            self.round(clock::now()).await;
-            tokio::select! {
-                () = tokio::time::sleep(ROUND) => {}
-                () = stopping.cancelled() => return,
+        let rounds = async {
+            loop {
+                self.round(clock::now()).await;
+                tokio::time::sleep(ROUND).await;
             }
-        }
+        };
+        // A round may be left at any point: each of its acts is whole, and the next round does what is left to do.
+        stopping.run_until_cancelled(rounds).await;
     }
 
     async fn round(&self, now: UnixMillis) {

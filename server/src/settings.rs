@@ -3,6 +3,7 @@
 use hypersend_protocol::{DEFAULT_PORT, limit::MAX_FILE_SIZE};
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fmt,
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroU32,
@@ -21,6 +22,14 @@ use text::{bytes, days, ensure, minutes, switch};
 
 /// How a program's environment looks: names and values.
 pub type Environment = BTreeMap<String, String>;
+
+/// The variables of a process that are text; no setting is anything else.
+pub fn utf8(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Environment {
+    variables
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
 
 /// The server's settings. Each field's documentation is what `.env.example` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +67,7 @@ pub struct Settings {
     pub registrations_per_address: NonZeroU32,
     /// `MAX_FILE_SIZE`: bytes, or with a suffix (500M, 40G, 2T). 16T, which is also the most that can be set.
     pub max_file_size: u64,
-    /// `MAX_CONNECTIONS`: at once. 10000; an idle one costs up to 40 KiB.
+    /// `MAX_CONNECTIONS`: at once. 10000; an idle one costs about 60 KiB.
     pub max_connections: usize,
     /// `UPLOAD_DAYS`: how long an upload that nobody resumes is kept. 7.
     pub upload_lifetime: Duration,
@@ -274,6 +283,7 @@ impl Source<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::ffi::OsStringExt;
 
     fn load(pairs: &[(&str, &str)]) -> Result<Settings, SettingError> {
         let environment = pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
@@ -302,6 +312,13 @@ mod tests {
         assert!(load(&[("SECRET_KEY", &"k".repeat(31))]).is_err());
         assert!(load(&[("SECRET_KEY", &"k".repeat(32))]).is_ok());
         assert!(reason(("TLS_CERT", "/c.pem")).contains("set both"));
+    }
+
+    #[test]
+    fn a_variable_that_is_no_text_is_overlooked() {
+        let os = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+        let variables = [(os(b"\xff"), os(b"1")), (os(b"ODD"), os(b"\xff")), (os(b"LOG"), os(b"debug"))];
+        assert_eq!(utf8(variables), Environment::from([("LOG".to_owned(), "debug".to_owned())]));
     }
 
     #[test]

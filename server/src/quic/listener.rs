@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long connections may take to finish what is in flight when the server stops.
-pub(super) const GRACE: Duration = Duration::from_secs(7);
+pub(super) const GRACE: Duration = Duration::from_secs(6);
 
 /// How long to wait after that for the peers to hear of it.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -34,6 +34,11 @@ pub enum ListenError {
     #[error("use the certificate")]
     Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
+
+/// The endpoint ended by itself: its socket failed.
+#[derive(Debug, thiserror::Error)]
+#[error("the UDP socket failed; nobody can be served any more")]
+pub struct DoorClosed;
 
 /// A bound endpoint.
 #[derive(Debug)]
@@ -79,19 +84,19 @@ impl Listener {
 
     /// Serves until `stopping` is cancelled; then tells the clients, lets what is in flight finish, and returns after at
     /// most `GRACE` and a moment.
-    pub async fn run(self, services: Services, stopping: CancellationToken) {
+    pub async fn run(self, services: Services, stopping: CancellationToken) -> Result<(), DoorClosed> {
         let connections = TaskTracker::new();
-        loop {
+        let stopped = loop {
             let incoming = tokio::select! {
                 incoming = self.endpoint.accept() => incoming,
-                () = stopping.cancelled() => break,
+                () = stopping.cancelled() => break Ok(()),
             };
-            let Some(incoming) = incoming else { break };
+            let Some(incoming) = incoming else { break Err(DoorClosed) };
             if let Some(incoming) = self.admit(incoming) {
                 let (services, stopping) = (services.clone(), stopping.clone());
                 connections.spawn(async move { serve(incoming, services, stopping).await });
             }
-        }
+        };
         self.endpoint.set_server_config(None);
         connections.close();
         if timeout(GRACE, connections.wait()).await.is_err() {
@@ -103,6 +108,13 @@ impl Listener {
             self.endpoint.wait_idle().await;
         })
         .await;
+        stopped
+    }
+
+    /// Ends the endpoint, as a failed socket does.
+    #[cfg(test)]
+    pub(crate) fn fail(&self) {
+        self.endpoint.close(close_code(ErrorCode::Internal), b"a test");
     }
 
     /// Refuses what would be too many, and makes a crowd prove its addresses first (RFC 9000, 8.1.2): a flood of

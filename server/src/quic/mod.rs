@@ -19,4 +19,4 @@ mod listener;
 mod requests;
 mod wire;
 
-pub use listener::{ListenError, Listener};
+pub use listener::{DoorClosed, ListenError, Listener};
