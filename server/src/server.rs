@@ -59,6 +59,9 @@ pub enum StartError {
     /// No certificate.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// No threads for the disk.
+    #[error("start the disk's threads; check the limit on processes (ulimit -u)")]
+    Threads(#[source] io::Error),
     /// No port.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -105,7 +108,8 @@ impl Server {
             registrations_per_address: settings.registrations_per_address,
         });
         let secret = secret_key(settings)?;
-        let services = services(settings, &secret, &store, hub, throttle.clone());
+        let disk = Disk::start().map_err(StartError::Threads)?;
+        let services = services(settings, &secret, &store, hub, throttle.clone(), disk);
         let janitor = Janitor::new(store, services.uploads.clone(), throttle, settings);
         let listener = Listener::bind(settings.listen, certificate.tls, secret.as_bytes(), settings.max_connections)?;
         Ok(Self { listener, services, janitor, certificate: summary })
@@ -151,12 +155,18 @@ fn make_folders(settings: &Settings) -> Result<(), StartError> {
     Ok(())
 }
 
-fn services(settings: &Settings, secret: &SecretKey, store: &Arc<dyn Store>, hub: Hub, throttle: Throttle) -> Services {
+fn services(
+    settings: &Settings,
+    secret: &SecretKey,
+    store: &Arc<dyn Store>,
+    hub: Hub,
+    throttle: Throttle,
+    disk: Disk,
+) -> Services {
     let key = TokenKey::new(secret, settings.access_token_lifetime);
     let policy = Policy { registration_open: settings.registration_open, session_lifetime: settings.session_lifetime };
     let passwords = Passwords::new(settings.bcrypt_cost);
-    let disk = Disk::default();
-    let limits = UploadPolicy { max_file_size: settings.max_file_size };
+    let limits = UploadPolicy { max_file_size: settings.max_file_size, max_reserved: settings.max_reserved };
     Services {
         accounts: Accounts::new(store.clone(), hub.clone(), passwords, throttle, key, policy),
         chats: Chats::new(store.clone(), hub),
