@@ -12,6 +12,7 @@ use crate::{
     hub::{ChatNotice, Missed},
     services::ChatError,
     store::{
+        chats::Chat,
         events::{Fanout, Happening},
         messages::Message,
     },
@@ -24,6 +25,14 @@ use hypersend_protocol::{
 };
 use hypersend_quic::frames::{FrameReader, RecvError, send};
 use quinn::SendStream;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    time::{Duration, Instant},
+};
+
+/// How often one stream's user is shown as typing. Clients say it every few seconds; more would push messages out of the
+/// others' backlogs.
+const TYPING_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) async fn serve(
     peer: &Peer,
@@ -34,8 +43,10 @@ pub(super) async fn serve(
     let chats = &peer.services.chats;
     let mut notices = chats.hub().chat(open.chat);
     let chat = chats.chat(&peer.me, open.chat).await?;
+    let members = digest(&chat);
     send(out, &ChatOpened { chat: wire::chat(chat) }).await.map_err(gone)?;
-    let mut stream = ChatStream { peer, out, chat: open.chat, seq: open.after, revision: open.revision };
+    let OpenChat { chat, after: seq, revision } = open;
+    let mut stream = ChatStream { peer, out, chat, seq, revision, members, typed: None };
     stream.catch_up().await?;
     loop {
         tokio::select! {
@@ -64,6 +75,19 @@ struct ChatStream<'a> {
     seq: Seq,
     /// The last change sent, or overtaken by sending the message as changed.
     revision: Revision,
+    /// Of the members as they were last sent.
+    members: u64,
+    /// When the user was last shown as typing.
+    typed: Option<Instant>,
+}
+
+/// Tells whether the members, or what is known of them, changed: a group's members are too many to keep for each stream.
+fn digest(chat: &Chat) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for member in &chat.members {
+        (member.profile.id, member.role as u8, member.read).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 impl ChatStream<'_> {
@@ -102,9 +126,15 @@ impl ChatStream<'_> {
         self.catch_up().await
     }
 
-    /// The chat as it is now; the end of the stream for somebody who is no longer in it.
+    /// The chat as it is now, if its members are not as they were sent; the end of the stream for somebody who is no longer
+    /// in it.
     async fn members(&mut self) -> Result<(), Ending> {
         let chat = self.peer.services.chats.chat(&self.peer.me, self.chat).await?;
+        let members = digest(&chat);
+        if members == self.members {
+            return Ok(());
+        }
+        self.members = members;
         self.say(&MembersChanged { chat: wire::chat(chat) }).await
     }
 
@@ -141,7 +171,10 @@ impl ChatStream<'_> {
         match intent {
             ChatIntent::Post(post) => self.post(post).await,
             ChatIntent::Typing(_) => {
-                chats.hub().typing(self.chat, self.peer.me.id());
+                if self.typed.is_none_or(|typed| typed.elapsed() >= TYPING_EVERY) {
+                    self.typed = Some(Instant::now());
+                    chats.hub().typing(self.chat, self.peer.me.id());
+                }
                 Ok(())
             }
             ChatIntent::Read(read) => {

@@ -1,8 +1,8 @@
 //! The endpoint.
 
-use super::connection;
+use super::{connection, crowd::Crowd};
 use crate::services::Services;
-use hypersend_protocol::{ALPN, refusal::ErrorCode};
+use hypersend_protocol::{ALPN, limit::HELLO_TIMEOUT, refusal::ErrorCode};
 use hypersend_quic::{frames::close_code, socket, transport};
 use quinn::{
     Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime,
@@ -85,7 +85,7 @@ impl Listener {
     /// Serves until `stopping` is cancelled; then tells the clients, lets what is in flight finish, and returns after at
     /// most `GRACE` and a moment.
     pub async fn run(self, services: Services, stopping: CancellationToken) -> Result<(), DoorClosed> {
-        let connections = TaskTracker::new();
+        let (connections, crowd) = (TaskTracker::new(), Crowd::default());
         let stopped = loop {
             let incoming = tokio::select! {
                 incoming = self.endpoint.accept() => incoming,
@@ -93,8 +93,8 @@ impl Listener {
             };
             let Some(incoming) = incoming else { break Err(DoorClosed) };
             if let Some(incoming) = self.admit(incoming) {
-                let (services, stopping) = (services.clone(), stopping.clone());
-                connections.spawn(async move { serve(incoming, services, stopping).await });
+                let (services, crowd, stopping) = (services.clone(), crowd.clone(), stopping.clone());
+                connections.spawn(async move { serve(incoming, services, crowd, stopping).await });
             }
         };
         self.endpoint.set_server_config(None);
@@ -135,14 +135,16 @@ impl Listener {
     }
 }
 
-async fn serve(incoming: Incoming, services: Services, stopping: CancellationToken) {
-    let connection = match incoming.await {
-        Ok(connection) => connection,
-        Err(error) => return tracing::debug!(%error, "handshake failed"),
+async fn serve(incoming: Incoming, services: Services, crowd: Crowd, stopping: CancellationToken) {
+    // A handshake that trickles would hold one of the connections for as long as it likes.
+    let connection = match timeout(HELLO_TIMEOUT, incoming).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => return tracing::debug!(%error, "handshake failed"),
+        Err(_) => return tracing::debug!("handshake timed out"),
     };
     let handshake = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
     match handshake.and_then(|data| data.protocol).as_deref() {
-        Some(ALPN) => connection::serve(connection, services, stopping).await,
+        Some(ALPN) => connection::serve(connection, services, crowd, stopping).await,
         // rustls agrees to nothing that is not in the list above.
         _ => connection.close(close_code(ErrorCode::UnsupportedVersion), b"no protocol in common"),
     }
