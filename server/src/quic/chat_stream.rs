@@ -81,11 +81,11 @@ struct ChatStream<'a> {
     typed: Option<Instant>,
 }
 
-/// Tells whether the members, or what is known of them, changed: a group's members are too many to keep for each stream.
+/// Tells whether somebody came, went or became owner: a group's members are too many to keep for each stream.
 fn digest(chat: &Chat) -> u64 {
     let mut hasher = DefaultHasher::new();
     for member in &chat.members {
-        (member.profile.id, member.role as u8, member.read).hash(&mut hasher);
+        (member.profile.id, member.role as u8).hash(&mut hasher);
     }
     hasher.finish()
 }
@@ -120,16 +120,27 @@ impl ChatStream<'_> {
         }
     }
 
-    /// After notices were missed: everything that they could have said.
+    /// After notices were missed: everything that they could have said, but for read marks within what was sent before.
+    /// Those are hints, and the next one makes up for them.
     async fn start_over(&mut self) -> Result<(), Ending> {
-        self.members().await?;
-        self.catch_up().await
+        let chat = self.chat_now().await?;
+        let moved = chat.members.iter().filter(|member| member.read > self.seq);
+        let read: Vec<_> = moved.map(|member| ReadBy { user: member.profile.id, seq: member.read }).collect();
+        self.members(chat).await?;
+        self.catch_up().await?;
+        for read in read {
+            self.say(&read).await?;
+        }
+        Ok(())
     }
 
-    /// The chat as it is now, if its members are not as they were sent; the end of the stream for somebody who is no longer
-    /// in it.
-    async fn members(&mut self) -> Result<(), Ending> {
-        let chat = self.peer.services.chats.chat(&self.peer.me, self.chat).await?;
+    /// The chat as it is now; the end of the stream for somebody who is no longer in it.
+    async fn chat_now(&self) -> Result<Chat, Ending> {
+        Ok(self.peer.services.chats.chat(&self.peer.me, self.chat).await?)
+    }
+
+    /// Sends the members if they are not those that were sent last.
+    async fn members(&mut self, chat: Chat) -> Result<(), Ending> {
         let members = digest(&chat);
         if members == self.members {
             return Ok(());
@@ -145,7 +156,10 @@ impl ChatStream<'_> {
             Happening::Left(user) if *user == self.peer.me.id() => {
                 Err(Refusal::new(ErrorCode::NotFound, "you are no longer in this chat").into())
             }
-            Happening::Joined(_) | Happening::Left(_) => self.members().await,
+            Happening::Joined(_) | Happening::Left(_) => {
+                let chat = self.chat_now().await?;
+                self.members(chat).await
+            }
             Happening::Read(user, seq) => self.say(&ReadBy { user: *user, seq: *seq }).await,
         }
     }
