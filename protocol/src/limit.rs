@@ -43,6 +43,9 @@ pub const MAX_REFUSAL_MESSAGE_BYTES: usize = 2 << 10;
 pub const MAX_FILES_PER_MESSAGE: usize = 32;
 /// Members of one group; a message is fanned out to each.
 pub const MAX_MEMBERS: usize = 1_000;
+/// Users that one request adds to a group. Each member hears of each of them, in one act that all other acts wait for: some
+/// 90,000 entries at worst, where a thousand newcomers to half a group would be a quarter of a million.
+pub const MAX_NEWCOMERS: usize = 100;
 /// Items in one page of any list.
 pub const MAX_PAGE: u32 = 200;
 /// Uploads that one user may have under way.

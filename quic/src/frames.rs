@@ -110,17 +110,21 @@ impl FrameReader {
         // Full packets carry about 1,400 bytes; one allocation then holds all the pieces.
         let mut pieces = Vec::with_capacity(length / 1_300 + 2);
         let mut missing = length;
-        if self.held.has_remaining() && missing > 0 {
-            let piece = self.held.split_to(self.held.len().min(missing)).freeze();
+        while missing > 0 {
+            let piece = self.piece(missing).await?;
             missing -= piece.len();
             pieces.push(piece);
         }
-        while missing > 0 {
-            let Some(chunk) = self.stream.read_chunk(missing, true).await? else { return Err(RecvError::Ended) };
-            missing -= chunk.bytes.len();
-            pieces.push(chunk.bytes);
-        }
         Ok(pieces)
+    }
+
+    /// The next raw bytes as they arrived: at least one, at most `most`. Cancel safe.
+    pub async fn piece(&mut self, most: usize) -> Result<Bytes, RecvError> {
+        if self.held.has_remaining() {
+            return Ok(self.held.split_to(self.held.len().min(most)).freeze());
+        }
+        let chunk = self.stream.read_chunk(most, true).await?;
+        Ok(chunk.ok_or(RecvError::Ended)?.bytes)
     }
 
     /// Tells the peer that nothing more is read, and why.

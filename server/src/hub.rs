@@ -4,7 +4,7 @@
 //! connections). A topic exists while somebody listens to it. A listener that falls more than [`BACKLOG`] behind is told
 //! that it has, instead of slowing anybody down.
 
-use crate::store::events::{Fanout, Happening};
+use crate::store::events::Fanout;
 use hypersend_protocol::id::{ChatId, Cursor, SessionId, UserId};
 use std::{
     collections::HashMap,
@@ -82,16 +82,6 @@ impl Hub {
     }
 }
 
-impl Happening {
-    /// The user whom this happening takes out of the chat.
-    pub fn leaver(&self) -> Option<UserId> {
-        match self {
-            Self::Left(user) => Some(*user),
-            _ => None,
-        }
-    }
-}
-
 type Senders<K, T> = Mutex<HashMap<K, broadcast::Sender<T>>>;
 
 #[derive(Debug)]
@@ -115,7 +105,7 @@ impl<K: Hash + Eq + Copy, T: Clone> Topic<K, T> {
     fn listen(&self, key: K) -> Listener<K, T> {
         let mut senders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let sender = senders.entry(key).or_insert_with(|| broadcast::Sender::new(BACKLOG));
-        Listener { receiver: sender.subscribe(), key, senders: Arc::downgrade(&self.0) }
+        Listener { receiver: Some(sender.subscribe()), key, senders: Arc::downgrade(&self.0) }
     }
 }
 
@@ -126,7 +116,8 @@ pub struct Missed;
 /// Somebody listening to a topic; stops when dropped.
 #[derive(Debug)]
 pub struct Listener<K: Hash + Eq, T> {
-    receiver: broadcast::Receiver<T>,
+    /// There until the listener is dropped.
+    receiver: Option<broadcast::Receiver<T>>,
     key: K,
     senders: Weak<Senders<K, T>>,
 }
@@ -135,7 +126,8 @@ impl<K: Hash + Eq, T: Clone> Listener<K, T> {
     /// The next notice. Cancel safe.
     pub async fn next(&mut self) -> Result<T, Missed> {
         // The topic outlives its listeners, so the only error is having fallen behind.
-        self.receiver.recv().await.map_err(|_| Missed)
+        let receiver = self.receiver.as_mut().expect("it goes only with the listener");
+        receiver.recv().await.map_err(|_| Missed)
     }
 }
 
@@ -143,7 +135,9 @@ impl<K: Hash + Eq, T> Drop for Listener<K, T> {
     fn drop(&mut self) {
         let Some(senders) = self.senders.upgrade() else { return };
         let mut senders = senders.lock().unwrap_or_else(PoisonError::into_inner);
-        if senders.get(&self.key).is_some_and(|sender| sender.receiver_count() == 1) {
+        // Under the lock, so that of two who leave together the second sees that it is the last.
+        self.receiver = None;
+        if senders.get(&self.key).is_some_and(|sender| sender.receiver_count() == 0) {
             senders.remove(&self.key);
         }
     }
@@ -152,7 +146,9 @@ impl<K: Hash + Eq, T> Drop for Listener<K, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::events::Happening;
     use hypersend_protocol::time::UnixMillis;
+    use std::{sync::Barrier, thread};
     use uuid::Uuid;
 
     fn chat(n: u128) -> ChatId {
@@ -198,6 +194,22 @@ mod tests {
         drop(first);
         assert_eq!(hub.0.chats.0.lock().unwrap().len(), 1);
         drop(second);
+        assert!(hub.0.chats.0.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn two_who_leave_together_leave_nothing_behind() {
+        let (hub, together) = (Hub::default(), Barrier::new(2));
+        // Often enough to meet the moment between looking and leaving many times over.
+        let come_and_go = |own: ChatId| {
+            for _ in 0..20_000 {
+                let listeners = (hub.chat(chat(0)), hub.chat(own));
+                together.wait();
+                drop(listeners);
+                together.wait();
+            }
+        };
+        thread::scope(|scope| [1, 2].map(|n| scope.spawn(move || come_and_go(chat(n)))).map(drop));
         assert!(hub.0.chats.0.lock().unwrap().is_empty());
     }
 }

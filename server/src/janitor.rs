@@ -42,12 +42,23 @@ impl Janitor {
 
     /// Makes its rounds until `stopping` is cancelled, the first at once.
     pub async fn run(self, stopping: CancellationToken) {
-        loop {
-            self.round(clock::now()).await;
-            tokio::select! {
-                () = tokio::time::sleep(ROUND) => {}
-                () = stopping.cancelled() => return,
+        let rounds = async {
+            self.sweep().await;
+            loop {
+                self.round(clock::now()).await;
+                tokio::time::sleep(ROUND).await;
             }
+        };
+        // A round may be left at any point: each of its acts is whole, and the next round does what is left to do.
+        stopping.run_until_cancelled(rounds).await;
+    }
+
+    /// Tidies up after whatever ended the server the last time.
+    async fn sweep(&self) {
+        match self.uploads.sweep().await {
+            Ok(0) => {}
+            Ok(folders) => tracing::info!(folders, "folders of forgotten uploads removed"),
+            Err(error) => tracing::warn!(error = %crate::report(&error), "folders of forgotten uploads not removed"),
         }
     }
 
@@ -72,5 +83,53 @@ impl Janitor {
                 tracing::warn!(error = %crate::report(&error), "old records not dropped");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        disk::Disk,
+        services::{Rates, UploadPolicy},
+        store,
+    };
+    use futures::future::join_all;
+    use std::{num::NonZeroU32, sync::mpsc::channel};
+    use tokio::time::timeout;
+
+    #[tokio::test]
+    async fn a_disk_that_hangs_does_not_keep_it_from_stopping() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store::open(&dir.path().join("test.db"), Arc::new(|_| ())).await.unwrap();
+        let disk = Disk::start().unwrap();
+        // More than there are threads: one of these is in front of whatever the janitor wants.
+        let gates: Vec<_> = (0..64).map(|_| channel::<()>()).collect();
+        let (open, hanging): (Vec<_>, Vec<_>) = gates.into_iter().unzip();
+        let hanging = hanging.into_iter().map(|gate| disk.run(move || gate.recv().is_err()));
+        let policy = UploadPolicy { max_file_size: 1, max_reserved: None };
+        let root = dir.path().to_owned();
+        let files = Files::new(store.clone(), disk.clone(), root.clone());
+        let uploads = Uploads::new(store.clone(), disk.clone(), root.clone(), root, policy);
+        let once = NonZeroU32::MIN;
+        let throttle = Throttle::new(Rates {
+            logins_per_account: once,
+            logins_per_address: once,
+            registrations_per_address: once,
+        });
+        let (upload_lifetime, event_lifetime) = (Duration::from_hours(1), Duration::from_hours(1));
+        let janitor = Janitor { store, uploads, files, throttle, upload_lifetime, event_lifetime };
+
+        let stopping = CancellationToken::new();
+        let stopped = async {
+            let running = janitor.run(stopping.clone());
+            tokio::pin!(running);
+            assert!(futures::poll!(running.as_mut()).is_pending());
+            stopping.cancel();
+            timeout(Duration::from_secs(10), running).await.expect("it stops");
+            drop(open);
+        };
+        let (hung, ()) = tokio::join!(join_all(hanging), stopped);
+        assert!(hung.into_iter().all(|hung| hung), "the disk hung until the janitor had stopped");
     }
 }

@@ -5,15 +5,22 @@ use clap::Parser;
 use data_encoding::HEXLOWER;
 use hypersend_server::{
     Server, Settings,
-    settings::{Environment, Flags, LogFormat, read_dotenv},
+    settings::{Environment, Flags, LogFormat, read_dotenv, utf8},
 };
 use std::{
     io::{IsTerminal, Write},
     path::Path,
+    time::Duration,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
+
+/// The target of the lines that say what the settings are: logged whatever `LOG` says.
+const SETTINGS: &str = "settings";
+
+/// How long work that blocks may go on when everything else has stopped: part of the promise to stop within 10 s.
+const LAST_BLOCKERS: Duration = Duration::from_millis(500);
 
 fn main() -> std::process::ExitCode {
     let flags = Flags::parse();
@@ -28,17 +35,17 @@ fn main() -> std::process::ExitCode {
 
 fn run(flags: &Flags) -> Result<()> {
     let mut environment: Environment = read_dotenv(Path::new(".env"))?;
-    environment.extend(std::env::vars());
+    environment.extend(utf8(std::env::vars_os()));
     let settings = Settings::load(flags, &environment)?;
     log_to_stderr(&settings)?;
     for line in settings.to_string().lines() {
-        tracing::info!(setting = line, "effective");
+        tracing::info!(target: SETTINGS, setting = line, "effective");
     }
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("start the runtime")?
-        .block_on(serve(&settings))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    let served = runtime.block_on(serve(&settings));
+    // Dropping it would wait for whatever still blocks, however long.
+    runtime.shutdown_timeout(LAST_BLOCKERS);
+    served
 }
 
 async fn serve(settings: &Settings) -> Result<()> {
@@ -51,14 +58,15 @@ async fn serve(settings: &Settings) -> Result<()> {
     tracing::info!(kind, sha256 = HEXLOWER.encode(&certificate.fingerprint), "certificate");
     let stopping = CancellationToken::new();
     let address = server.local_addr()?;
-    let running = tokio::spawn(server.run(stopping.clone()));
+    let mut running = tokio::spawn(server.run(stopping.clone()));
     announce(address)?;
     tokio::select! {
         _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
         _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),
+        ended = &mut running => return ended.context("run the server")?.context("serve"),
     }
     stopping.cancel();
-    running.await.context("run the server")?;
+    running.await.context("run the server")?.context("stop the server")?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -73,6 +81,7 @@ fn announce(address: std::net::SocketAddr) -> Result<()> {
 
 fn log_to_stderr(settings: &Settings) -> Result<()> {
     let filter = EnvFilter::try_new(&settings.log).with_context(|| format!("LOG={:?}", settings.log))?;
+    let filter = filter.add_directive(format!("{SETTINGS}=info").parse().context("log the settings")?);
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match settings.log_format {
         LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),

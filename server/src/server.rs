@@ -6,14 +6,29 @@ use crate::{
     http::{self, HttpState, Limits, TcpListener},
     hub::Hub,
     janitor::Janitor,
-    quic::{self, ListenError, Listener},
+    quic::{self, DoorClosed, ListenError, Listener},
     services::{Accounts, Chats, Files, Passwords, Policy, Rates, Services, Throttle, TokenKey, UploadPolicy, Uploads},
     settings::{SecretKey, Settings},
     store::{self, Store, StoreError},
 };
 use data_encoding::HEXLOWER;
-use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    fs, io,
+    net::SocketAddr,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+
+/// The mode of the folders that hold people's files.
+const PRIVATE: u32 = 0o700;
+
+/// How long checkpoints may take when the server stops, beside the door's own grace and farewell: a disk that hangs must
+/// not keep it from stopping, and what is lost is only what a power cut would take.
+const SETTLING: Duration = Duration::from_secs(2);
 
 /// The server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +50,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// The kept secret key is unusable.
-    #[error("{} {reason}; remove the file to have a new key made (everybody will have to log in again)", path.display())]
+    #[error("{} {reason}; remove the file to have a new key made (everybody's access tokens will have to be renewed)", path.display())]
     BadSecret {
         /// The file.
         path: PathBuf,
@@ -45,6 +60,9 @@ pub enum StartError {
     /// No certificate.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// No threads for the disk.
+    #[error("start the disk's threads; check the limit on processes (ulimit -u)")]
+    Threads(#[source] io::Error),
     /// No port.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -84,9 +102,7 @@ pub struct CertificateSummary {
 impl Server {
     /// Opens everything that can fail to open.
     pub async fn start(settings: &Settings) -> Result<Self, StartError> {
-        for path in [settings.uploads(), settings.files()] {
-            fs::create_dir_all(&path).map_err(|source| StartError::Folder { path, source })?;
-        }
+        make_folders(settings)?;
         let certificate = Certificate::load(settings)?;
         let hub = Hub::default();
         let sink = hub.clone();
@@ -97,7 +113,8 @@ impl Server {
             registrations_per_address: settings.registrations_per_address,
         });
         let secret = secret_key(settings)?;
-        let services = services(settings, &secret, &store, hub, throttle.clone());
+        let disk = Disk::start().map_err(StartError::Threads)?;
+        let services = services(settings, &secret, &store, hub, throttle.clone(), disk);
         let janitor = Janitor::new(store, &services, throttle, settings);
         let (listener, tcp) = bind(settings, &certificate, &secret).await?;
         let limits = Limits { max_file_size: settings.max_file_size, registration_open: settings.registration_open };
@@ -116,19 +133,40 @@ impl Server {
     }
 
     /// Serves until `stopping` is cancelled, then stops in good order: clients are told, what is in flight finishes or
-    /// is checkpointed. Returns within 10 s of the cancellation.
-    pub async fn run(self, stopping: CancellationToken) {
+    /// is checkpointed. Returns within 9 s of the cancellation, which leaves a moment for whatever ends the process; or, with
+    /// an error, when nobody can be served any more.
+    pub async fn run(self, stopping: CancellationToken) -> Result<(), DoorClosed> {
         let uploads = self.services.uploads.clone();
         let router = http::router(self.http.clone());
-        tokio::join!(
-            self.listener.run(self.services, stopping.clone()),
-            self.tcp.run(router, stopping.clone(), quic::GRACE),
-            self.http.tidy(stopping.clone()),
-            self.certificate.follow_files(stopping.clone()),
-            self.janitor.run(stopping),
+        let ending = stopping.child_token();
+        let door = async {
+            let served = self.listener.run(self.services, ending.clone()).await;
+            ending.cancel();
+            served
+        };
+        let (served, ..) = tokio::join!(
+            door,
+            self.tcp.run(router, ending.clone(), quic::GRACE),
+            self.http.tidy(ending.clone()),
+            self.certificate.follow_files(ending.clone()),
+            self.janitor.run(ending.clone()),
         );
-        uploads.settled().await;
+        if timeout(SETTLING, uploads.settled()).await.is_err() {
+            tracing::warn!("stopped before every upload was checkpointed; a power cut now may cost more of them");
+        }
+        served
     }
+}
+
+/// Makes the folders of the data, for the server's own account alone: what is in the files is as private as the database. A
+/// data root that is there keeps the permissions that its operator gave it; the folders in it are the server's.
+fn make_folders(settings: &Settings) -> Result<(), StartError> {
+    let make = |path: &Path| fs::DirBuilder::new().recursive(true).mode(PRIVATE).create(path);
+    let close = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(PRIVATE));
+    for path in [settings.uploads(), settings.files()] {
+        make(&path).and_then(|()| close(&path)).map_err(|source| StartError::Folder { path, source })?;
+    }
+    Ok(())
 }
 
 /// Binds both ports. Where any port will do, one has to be found that is free for both protocols.
@@ -155,12 +193,18 @@ async fn bind(
     unreachable!("the last attempt returns")
 }
 
-fn services(settings: &Settings, secret: &SecretKey, store: &Arc<dyn Store>, hub: Hub, throttle: Throttle) -> Services {
+fn services(
+    settings: &Settings,
+    secret: &SecretKey,
+    store: &Arc<dyn Store>,
+    hub: Hub,
+    throttle: Throttle,
+    disk: Disk,
+) -> Services {
     let key = TokenKey::new(secret, settings.access_token_lifetime);
     let policy = Policy { registration_open: settings.registration_open, session_lifetime: settings.session_lifetime };
     let passwords = Passwords::new(settings.bcrypt_cost);
-    let disk = Disk::default();
-    let limits = UploadPolicy { max_file_size: settings.max_file_size };
+    let limits = UploadPolicy { max_file_size: settings.max_file_size, max_reserved: settings.max_reserved };
     Services {
         accounts: Accounts::new(store.clone(), hub.clone(), passwords, throttle, key, policy),
         chats: Chats::new(store.clone(), hub),
@@ -185,5 +229,48 @@ fn secret_key(settings: &Settings) -> Result<SecretKey, StartError> {
             Ok(SecretKey::parse(&text).expect("64 digits"))
         }
         Err(source) => Err(StartError::Secret { path, source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings_in(dir: &Path) -> Settings {
+        Settings {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            data_root: dir.join("data"),
+            certs_dir: dir.join("certs"),
+            ..Settings::default()
+        }
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[tokio::test]
+    async fn a_server_that_nobody_can_reach_any_more_ends_with_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let server = Server::start(&settings_in(dir.path())).await.unwrap();
+        server.listener.fail();
+        let ended = timeout(Duration::from_secs(10), server.run(CancellationToken::new())).await;
+        assert!(ended.expect("it ends by itself").is_err());
+    }
+
+    #[test]
+    fn only_the_server_reads_the_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = settings_in(dir.path());
+        make_folders(&settings).unwrap();
+        assert_eq!([&settings.data_root, &settings.uploads(), &settings.files()].map(|path| mode(path)), [0o700; 3]);
+
+        // As an earlier version left them, in a folder that the operator opened to a group.
+        for (path, open) in [(&settings.data_root, 0o750), (&settings.uploads(), 0o755), (&settings.files(), 0o755)] {
+            fs::set_permissions(path, fs::Permissions::from_mode(open)).unwrap();
+        }
+        make_folders(&settings).unwrap();
+        assert_eq!(mode(&settings.data_root), 0o750, "the operator's");
+        assert_eq!([settings.uploads(), settings.files()].map(|path| mode(&path)), [0o700; 2]);
     }
 }

@@ -3,6 +3,7 @@
 use hypersend_protocol::{DEFAULT_PORT, limit::MAX_FILE_SIZE};
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fmt,
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroU32,
@@ -21,6 +22,14 @@ use text::{bytes, days, ensure, minutes, switch};
 
 /// How a program's environment looks: names and values.
 pub type Environment = BTreeMap<String, String>;
+
+/// The variables of a process that are text; no setting is anything else.
+pub fn utf8(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Environment {
+    variables
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
 
 /// The server's settings. Each field's documentation is what `.env.example` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +67,10 @@ pub struct Settings {
     pub registrations_per_address: NonZeroU32,
     /// `MAX_FILE_SIZE`: bytes, or with a suffix (500M, 40G, 2T). 16T, which is also the most that can be set.
     pub max_file_size: u64,
-    /// `MAX_CONNECTIONS`: at once. 10000; an idle one costs up to 40 KiB.
+    /// `MAX_RESERVED_PER_USER`: bytes, or with a suffix, that one user's unfinished uploads may have reserved on the disk.
+    /// None: half of what would be free without them.
+    pub max_reserved: Option<u64>,
+    /// `MAX_CONNECTIONS`: at once. 10000; an idle one costs about 60 KiB.
     pub max_connections: usize,
     /// `UPLOAD_DAYS`: how long an upload that nobody resumes is kept. 7.
     pub upload_lifetime: Duration,
@@ -186,6 +198,9 @@ impl Settings {
             max_file_size: from.parse("MAX_FILE_SIZE", MAX_FILE_SIZE, |text| {
                 ensure(bytes(text)?, |size| (1..=MAX_FILE_SIZE).contains(size), "1 to 16T")
             })?,
+            max_reserved: from.parse("MAX_RESERVED_PER_USER", None, |text| {
+                ensure(bytes(text)?, |&size| size > 0, "at least 1").map(Some)
+            })?,
             max_connections: from.parse("MAX_CONNECTIONS", 10_000, |text| {
                 ensure(text::parse(text)?, |&count: &usize| count > 0, "at least 1")
             })?,
@@ -235,6 +250,10 @@ impl fmt::Display for Settings {
             ("LOGINS_PER_ADDRESS_PER_MINUTE", self.logins_per_address.to_string()),
             ("REGISTRATIONS_PER_ADDRESS_PER_MINUTE", self.registrations_per_address.to_string()),
             ("MAX_FILE_SIZE", self.max_file_size.to_string()),
+            (
+                "MAX_RESERVED_PER_USER",
+                self.max_reserved.map_or_else(|| "(none: half of what is free)".to_owned(), |size| size.to_string()),
+            ),
             ("MAX_CONNECTIONS", self.max_connections.to_string()),
             ("UPLOAD_DAYS", days(self.upload_lifetime)),
             ("EVENT_DAYS", days(self.event_lifetime)),
@@ -274,6 +293,7 @@ impl Source<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::ffi::OsStringExt;
 
     fn load(pairs: &[(&str, &str)]) -> Result<Settings, SettingError> {
         let environment = pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
@@ -298,10 +318,19 @@ mod tests {
         assert!(load(&[("BCRYPT_COST", "10")]).is_ok() && load(&[("BCRYPT_COST", "16")]).is_ok());
         assert_eq!(reason(("REGISTRATION", "yes")), "REGISTRATION=\"yes\": expected open or closed");
         assert!(reason(("MAX_FILE_SIZE", "17T")).ends_with("expected 1 to 16T"));
+        assert!(reason(("MAX_RESERVED_PER_USER", "0")).ends_with("expected at least 1"));
+        assert_eq!(load(&[("MAX_RESERVED_PER_USER", "40G")]).unwrap().max_reserved, Some(40 << 30));
         assert!(reason(("SECRET_KEY", "short")).contains("***"), "a secret was printed");
         assert!(load(&[("SECRET_KEY", &"k".repeat(31))]).is_err());
         assert!(load(&[("SECRET_KEY", &"k".repeat(32))]).is_ok());
         assert!(reason(("TLS_CERT", "/c.pem")).contains("set both"));
+    }
+
+    #[test]
+    fn a_variable_that_is_no_text_is_overlooked() {
+        let os = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+        let variables = [(os(b"\xff"), os(b"1")), (os(b"ODD"), os(b"\xff")), (os(b"LOG"), os(b"debug"))];
+        assert_eq!(utf8(variables), Environment::from([("LOG".to_owned(), "debug".to_owned())]));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Groups: who may do what, and what a stranger learns.
 
-use crate::support::{code, text};
+use crate::support::{code, refusal, text};
 use hypersend_client::{
     Client,
     protocol::{
         chat::{Chat, ChatKind, CreateGroup, Role},
         id::{ChatId, ClientId, Revision, Seq},
+        limit::MAX_NEWCOMERS,
         refusal::ErrorCode,
         session::Auth,
     },
@@ -41,6 +42,17 @@ async fn a_group_has_its_maker_as_owner() {
     assert_eq!(code(ann.client.add_members(chat.id, vec![email("nobody")]).await), ErrorCode::NotFound);
     let title = "Nobody's".parse().unwrap();
     assert_eq!(code(ann.client.create_group(title, vec![email("nobody")]).await), ErrorCode::NotFound);
+}
+
+#[tokio::test]
+async fn only_so_many_are_added_at_once() {
+    let server = TestServer::start().await;
+    let [ann] = users(&server).await;
+    let chat = group(&ann, &[]).await;
+    let emails = |count| (0..count).map(|n| email(&format!("nobody{n}"))).collect();
+    let refused = refusal(ann.client.add_members(chat.id, emails(MAX_NEWCOMERS + 1)).await);
+    assert_eq!((refused.code, refused.limit), (ErrorCode::LimitReached, Some(MAX_NEWCOMERS as u64)));
+    assert_eq!(code(ann.client.add_members(chat.id, emails(MAX_NEWCOMERS)).await), ErrorCode::NotFound, "looked up");
 }
 
 #[tokio::test]

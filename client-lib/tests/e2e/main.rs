@@ -4,6 +4,7 @@
 
 mod access;
 mod accounts;
+mod bounds;
 mod chats;
 mod deletions;
 mod events;

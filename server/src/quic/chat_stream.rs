@@ -12,6 +12,7 @@ use crate::{
     hub::{ChatNotice, Missed},
     services::ChatError,
     store::{
+        chats::Chat,
         events::{Fanout, Happening},
         messages::Message,
     },
@@ -24,6 +25,14 @@ use hypersend_protocol::{
 };
 use hypersend_quic::frames::{FrameReader, RecvError, send};
 use quinn::SendStream;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    time::{Duration, Instant},
+};
+
+/// How often one stream's user is shown as typing. Clients say it every few seconds; more would push messages out of the
+/// others' backlogs.
+const TYPING_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) async fn serve(
     peer: &Peer,
@@ -34,8 +43,10 @@ pub(super) async fn serve(
     let chats = &peer.services.chats;
     let mut notices = chats.hub().chat(open.chat);
     let chat = chats.chat(&peer.me, open.chat).await?;
+    let members = digest(&chat);
     send(out, &ChatOpened { chat: wire::chat(chat) }).await.map_err(gone)?;
-    let mut stream = ChatStream { peer, out, chat: open.chat, seq: open.after, revision: open.revision };
+    let OpenChat { chat, after: seq, revision } = open;
+    let mut stream = ChatStream { peer, out, chat, seq, revision, members, typed: None };
     stream.catch_up().await?;
     loop {
         tokio::select! {
@@ -64,6 +75,19 @@ struct ChatStream<'a> {
     seq: Seq,
     /// The last change sent, or overtaken by sending the message as changed.
     revision: Revision,
+    /// Of the members as they were last sent.
+    members: u64,
+    /// When the user was last shown as typing.
+    typed: Option<Instant>,
+}
+
+/// Tells whether somebody came, went or became owner: a group's members are too many to keep for each stream.
+fn digest(chat: &Chat) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for member in &chat.members {
+        (member.profile.id, member.role as u8).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 impl ChatStream<'_> {
@@ -96,15 +120,32 @@ impl ChatStream<'_> {
         }
     }
 
-    /// After notices were missed: everything that they could have said.
+    /// After notices were missed: everything that they could have said, but for read marks within what was sent before.
+    /// Those are hints, and the next one makes up for them.
     async fn start_over(&mut self) -> Result<(), Ending> {
-        self.members().await?;
-        self.catch_up().await
+        let chat = self.chat_now().await?;
+        let moved = chat.members.iter().filter(|member| member.read > self.seq);
+        let read: Vec<_> = moved.map(|member| ReadBy { user: member.profile.id, seq: member.read }).collect();
+        self.members(chat).await?;
+        self.catch_up().await?;
+        for read in read {
+            self.say(&read).await?;
+        }
+        Ok(())
     }
 
     /// The chat as it is now; the end of the stream for somebody who is no longer in it.
-    async fn members(&mut self) -> Result<(), Ending> {
-        let chat = self.peer.services.chats.chat(&self.peer.me, self.chat).await?;
+    async fn chat_now(&self) -> Result<Chat, Ending> {
+        Ok(self.peer.services.chats.chat(&self.peer.me, self.chat).await?)
+    }
+
+    /// Sends the members if they are not those that were sent last.
+    async fn members(&mut self, chat: Chat) -> Result<(), Ending> {
+        let members = digest(&chat);
+        if members == self.members {
+            return Ok(());
+        }
+        self.members = members;
         self.say(&MembersChanged { chat: wire::chat(chat) }).await
     }
 
@@ -115,7 +156,10 @@ impl ChatStream<'_> {
             Happening::Left(user) if *user == self.peer.me.id() => {
                 Err(Refusal::new(ErrorCode::NotFound, "you are no longer in this chat").into())
             }
-            Happening::Joined(_) | Happening::Left(_) => self.members().await,
+            Happening::Joined(_) | Happening::Left(_) => {
+                let chat = self.chat_now().await?;
+                self.members(chat).await
+            }
             Happening::Read(user, seq) => self.say(&ReadBy { user: *user, seq: *seq }).await,
         }
     }
@@ -141,7 +185,10 @@ impl ChatStream<'_> {
         match intent {
             ChatIntent::Post(post) => self.post(post).await,
             ChatIntent::Typing(_) => {
-                chats.hub().typing(self.chat, self.peer.me.id());
+                if self.typed.is_none_or(|typed| typed.elapsed() >= TYPING_EVERY) {
+                    self.typed = Some(Instant::now());
+                    chats.hub().typing(self.chat, self.peer.me.id());
+                }
                 Ok(())
             }
             ChatIntent::Read(read) => {

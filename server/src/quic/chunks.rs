@@ -2,6 +2,7 @@
 
 use super::connection::{Ending, Peer, gone};
 use crate::services::{FileError, OpenFile, UploadError, UploadHandle};
+use bytes::Bytes;
 use hypersend_protocol::{
     file::{GetRange, PutRange, RangeFollows, RangeStored},
     id::FileId,
@@ -16,10 +17,13 @@ use hypersend_transfer::{folder::Landed, plan::Span};
 use quinn::SendStream;
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::interval,
+};
 
 /// Ranges of one connection that are in memory at once: what a client can make this server hold beyond QUIC's own
 /// windows. Enough to fill the path while some wait for the disk.
@@ -35,9 +39,15 @@ const FILES_PER_CONNECTION: usize = 16;
 /// read who left the chat, and anybody what has been deleted.
 const RIGHTS_CHECKED_EVERY: Duration = Duration::from_secs(30);
 
+/// How often a range on its way in is looked at; one that has brought nothing since the last look has stalled, and makes
+/// room for others. Progress is asked for and not a total time, so that no path is too slow: at 300 kbit/s each of 16 ranges
+/// has some bytes every half second, and takes eight minutes.
+const LOOK_EVERY: Duration = Duration::from_secs(20);
+
 /// What one connection has open.
 pub(super) struct Bulk {
-    uploads: Mutex<HashMap<FileId, Arc<UploadHandle>>>,
+    /// The least recently used first; few enough to be looked through.
+    uploads: Mutex<Vec<Arc<UploadHandle>>>,
     files: Mutex<HashMap<FileId, (OpenFile, Instant)>>,
     ranges: Semaphore,
 }
@@ -49,27 +59,39 @@ impl Default for Bulk {
 }
 
 impl Bulk {
-    /// Keeps an upload open for this connection.
+    /// Keeps an upload open for this connection, if need be in place of the one that was not used for the longest time.
     pub(super) fn hold(&self, handle: UploadHandle) -> Result<(), Refusal> {
-        let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
-        if uploads.len() >= UPLOADS_PER_CONNECTION && !uploads.contains_key(&handle.id()) {
-            let message = format!(
-                "this connection has {UPLOADS_PER_CONNECTION} uploads open; finish or cancel some, or connect again"
-            );
-            return Err(Refusal::new(ErrorCode::LimitReached, message).with_limit(UPLOADS_PER_CONNECTION as u64));
+        let mut uploads = self.uploads();
+        uploads.retain(|held| held.id() != handle.id());
+        if uploads.len() >= UPLOADS_PER_CONNECTION {
+            // A client that gives an upload up need not say so. Whoever puts a range has a share in its handle.
+            let Some(idle) = uploads.iter().position(|held| Arc::strong_count(held) == 1) else {
+                let message =
+                    format!("this connection sends {UPLOADS_PER_CONNECTION} files already; finish some first");
+                return Err(Refusal::new(ErrorCode::LimitReached, message).with_limit(UPLOADS_PER_CONNECTION as u64));
+            };
+            uploads.remove(idle);
         }
-        uploads.insert(handle.id(), Arc::new(handle));
+        uploads.push(Arc::new(handle));
         Ok(())
     }
 
     /// An upload that was begun on this connection.
     pub(super) fn held(&self, upload: FileId) -> Option<Arc<UploadHandle>> {
-        self.uploads.lock().unwrap_or_else(PoisonError::into_inner).get(&upload).cloned()
+        let mut uploads = self.uploads();
+        let place = uploads.iter().position(|held| held.id() == upload)?;
+        let held = uploads.remove(place);
+        uploads.push(held.clone());
+        Some(held)
     }
 
     /// Lets go of an upload.
     pub(super) fn release(&self, upload: FileId) {
-        self.uploads.lock().unwrap_or_else(PoisonError::into_inner).remove(&upload);
+        self.uploads().retain(|held| held.id() != upload);
+    }
+
+    fn uploads(&self) -> MutexGuard<'_, Vec<Arc<UploadHandle>>> {
+        self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A file that the caller may read, opened once.
@@ -91,7 +113,7 @@ impl Bulk {
         Ok(file)
     }
 
-    fn files(&self) -> std::sync::MutexGuard<'_, HashMap<FileId, (OpenFile, Instant)>> {
+    fn files(&self) -> MutexGuard<'_, HashMap<FileId, (OpenFile, Instant)>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -113,9 +135,36 @@ pub(super) async fn put(
     upload.plan().range_at(span.offset, span.length.into()).map_err(UploadError::from)?;
     debug_assert!(span.length <= MAX_RANGE_LENGTH, "ranges of a plan are at most that long");
     let _range = peer.bulk.range().await;
-    let parts = reader.raw(span.length as usize).await.map_err(gone)?;
+    let parts = bytes_in(reader, span.length as usize).await?;
     let landed = upload.put(span, Some(put.value), parts).await?;
     send(out, &RangeStored { chunk_complete: matches!(landed, Landed::Chunk(_)) }).await.map_err(gone)
+}
+
+/// The bytes of a range, as long as some keep coming.
+async fn bytes_in(reader: &mut FrameReader, length: usize) -> Result<Vec<Bytes>, Ending> {
+    // Full packets carry about 1,400 bytes; one allocation then holds all the pieces.
+    let mut parts = Vec::with_capacity(length / 1_300 + 2);
+    let mut missing = length;
+    let mut looks = interval(LOOK_EVERY);
+    looks.reset();
+    let mut at_last_look = missing;
+    while missing > 0 {
+        tokio::select! {
+            biased;
+            piece = reader.piece(missing) => {
+                let piece = piece.map_err(gone)?;
+                missing -= piece.len();
+                parts.push(piece);
+            }
+            _ = looks.tick() => {
+                if missing == at_last_look {
+                    return Err(Refusal::new(ErrorCode::TimedOut, "the bytes of the range stopped coming; send it again").into());
+                }
+                at_last_look = missing;
+            }
+        }
+    }
+    Ok(parts)
 }
 
 /// Gives one range out.

@@ -1,6 +1,13 @@
 //! One connection: greeted once, then a task for each stream, until either side has enough.
 
-use super::{chat_stream, chunks, event_stream, greeting::greet, listener::GRACE, requests};
+use super::{
+    chat_stream, chunks,
+    crowd::{Crowd, Place},
+    event_stream,
+    greeting::greet,
+    listener::GRACE,
+    requests,
+};
 use crate::services::{Caller, Services};
 use hypersend_protocol::{
     limit::HELLO_TIMEOUT,
@@ -23,15 +30,17 @@ pub(super) struct Peer {
     pub(super) me: Caller,
     pub(super) services: Services,
     pub(super) bulk: chunks::Bulk,
+    /// Held as long as the connection is served.
+    _place: Place,
     /// Cancelled when the connection is to end in good order: streams that live long end, others finish.
     pub(super) ending: CancellationToken,
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve(connection: Connection, services: Services, stopping: CancellationToken) {
+pub(super) async fn serve(connection: Connection, services: Services, crowd: Crowd, stopping: CancellationToken) {
     let span = tracing::info_span!("connection", peer = %connection.remote_address());
     async {
-        let (peer, session) = match timeout(HELLO_TIMEOUT, admit(&connection, services, &stopping)).await {
+        let (peer, session) = match timeout(HELLO_TIMEOUT, admit(&connection, services, &crowd, &stopping)).await {
             Ok(Ok(admitted)) => admitted,
             Ok(Err(Rejected::Refused(refusal))) => {
                 tracing::debug!(code = %refusal.code, "caller refused");
@@ -62,21 +71,22 @@ enum Rejected {
 async fn admit(
     connection: &Connection,
     services: Services,
+    crowd: &Crowd,
     stopping: &CancellationToken,
 ) -> Result<(Peer, SendStream), Rejected> {
     let (mut answer, stream) = connection.accept_bi().await.map_err(|_| Rejected::Gone)?;
     let _ = answer.set_priority(priority::CHAT);
     let greeted = match FrameReader::new(stream).expect::<Hello>().await {
-        Ok(hello) => greet(&services.accounts, connection.remote_address().ip(), hello).await,
+        Ok(hello) => greet(&services.accounts, crowd, connection.remote_address().ip(), hello).await,
         Err(RecvError::Frame(error)) => Err(error.into()),
         Err(_) => return Err(Rejected::Gone),
     };
     match greeted {
-        Ok((me, welcome)) => {
+        Ok((me, place, welcome)) => {
             send(&mut answer, &welcome).await.map_err(|_| Rejected::Gone)?;
             transport::welcome(connection);
             let bulk = chunks::Bulk::default();
-            Ok((Peer { me, services, bulk, ending: stopping.child_token() }, answer))
+            Ok((Peer { me, services, bulk, _place: place, ending: stopping.child_token() }, answer))
         }
         Err(refusal) => {
             let told = send(&mut answer, &refusal).await;

@@ -1,8 +1,8 @@
 //! The endpoint.
 
-use super::connection;
+use super::{connection, crowd::Crowd};
 use crate::services::Services;
-use hypersend_protocol::{ALPN, refusal::ErrorCode};
+use hypersend_protocol::{ALPN, limit::HELLO_TIMEOUT, refusal::ErrorCode};
 use hypersend_quic::{frames::close_code, socket, transport};
 use quinn::{
     Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime,
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long connections may take to finish what is in flight when the server stops.
-pub const GRACE: Duration = Duration::from_secs(7);
+pub const GRACE: Duration = Duration::from_secs(6);
 
 /// How long to wait after that for the peers to hear of it.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -34,6 +34,11 @@ pub enum ListenError {
     #[error("use the certificate")]
     Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
+
+/// The endpoint ended by itself: its socket failed.
+#[derive(Debug, thiserror::Error)]
+#[error("the UDP socket failed; nobody can be served any more")]
+pub struct DoorClosed;
 
 /// A bound endpoint.
 #[derive(Debug)]
@@ -79,19 +84,19 @@ impl Listener {
 
     /// Serves until `stopping` is cancelled; then tells the clients, lets what is in flight finish, and returns after at
     /// most `GRACE` and a moment.
-    pub async fn run(self, services: Services, stopping: CancellationToken) {
-        let connections = TaskTracker::new();
-        loop {
+    pub async fn run(self, services: Services, stopping: CancellationToken) -> Result<(), DoorClosed> {
+        let (connections, crowd) = (TaskTracker::new(), Crowd::default());
+        let stopped = loop {
             let incoming = tokio::select! {
                 incoming = self.endpoint.accept() => incoming,
-                () = stopping.cancelled() => break,
+                () = stopping.cancelled() => break Ok(()),
             };
-            let Some(incoming) = incoming else { break };
+            let Some(incoming) = incoming else { break Err(DoorClosed) };
             if let Some(incoming) = self.admit(incoming) {
-                let (services, stopping) = (services.clone(), stopping.clone());
-                connections.spawn(async move { serve(incoming, services, stopping).await });
+                let (services, crowd, stopping) = (services.clone(), crowd.clone(), stopping.clone());
+                connections.spawn(async move { serve(incoming, services, crowd, stopping).await });
             }
-        }
+        };
         self.endpoint.set_server_config(None);
         connections.close();
         if timeout(GRACE, connections.wait()).await.is_err() {
@@ -103,6 +108,13 @@ impl Listener {
             self.endpoint.wait_idle().await;
         })
         .await;
+        stopped
+    }
+
+    /// Ends the endpoint, as a failed socket does.
+    #[cfg(test)]
+    pub(crate) fn fail(&self) {
+        self.endpoint.close(close_code(ErrorCode::Internal), b"a test");
     }
 
     /// Refuses what would be too many, and makes a crowd prove its addresses first (RFC 9000, 8.1.2): a flood of
@@ -123,14 +135,16 @@ impl Listener {
     }
 }
 
-async fn serve(incoming: Incoming, services: Services, stopping: CancellationToken) {
-    let connection = match incoming.await {
-        Ok(connection) => connection,
-        Err(error) => return tracing::debug!(%error, "handshake failed"),
+async fn serve(incoming: Incoming, services: Services, crowd: Crowd, stopping: CancellationToken) {
+    // A handshake that trickles would hold one of the connections for as long as it likes.
+    let connection = match timeout(HELLO_TIMEOUT, incoming).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => return tracing::debug!(%error, "handshake failed"),
+        Err(_) => return tracing::debug!("handshake timed out"),
     };
     let handshake = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
     match handshake.and_then(|data| data.protocol).as_deref() {
-        Some(ALPN) => connection::serve(connection, services, stopping).await,
+        Some(ALPN) => connection::serve(connection, services, crowd, stopping).await,
         // rustls agrees to nothing that is not in the list above.
         _ => connection.close(close_code(ErrorCode::UnsupportedVersion), b"no protocol in common"),
     }

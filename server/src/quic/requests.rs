@@ -4,7 +4,7 @@ use super::{
     connection::{Ending, Peer, gone},
     wire,
 };
-use crate::services::{Begun, Caller, ChatError, UploadHandle};
+use crate::services::{Begun, Caller, ChatError, UploadError, UploadHandle};
 use hypersend_protocol::{
     account::{Done, SessionPage},
     chat::{ChatPage, MessagePage},
@@ -82,7 +82,14 @@ pub(super) async fn serve(peer: &Peer, request: Opening, out: &mut SendStream) -
         }
         Opening::FinishUpload(finish) => {
             let file = match peer.bulk.held(finish.file) {
-                Some(handle) => handle.finish(Some(finish.root)).await?,
+                Some(handle) => match handle.finish(Some(finish.root)).await {
+                    // There is no such upload any more.
+                    Err(error @ UploadError::Changed) => {
+                        peer.bulk.release(finish.file);
+                        return Err(error.into());
+                    }
+                    finished => finished?,
+                },
                 // Finished already, by an attempt whose answer was lost.
                 None => files.file(me, finish.file).await?,
             };

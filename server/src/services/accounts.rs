@@ -217,6 +217,12 @@ impl Accounts {
         self.caller(&session).await
     }
 
+    /// Whom a refresh token claims to speak for. The token itself is looked at by [`Accounts::refresh`].
+    pub async fn claimed(&self, token: &Token) -> Result<Caller> {
+        let (session, _) = read_refresh_token(token).ok_or(AccountError::SessionEnded)?;
+        self.resume(session).await
+    }
+
     /// Uses up a refresh token and goes on with its session, which must be `expected` when one is given.
     pub async fn refresh(&self, token: &Token, expected: Option<SessionId>) -> Result<Login> {
         let (session, presented) = read_refresh_token(token).ok_or(AccountError::SessionEnded)?;

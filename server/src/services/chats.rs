@@ -15,7 +15,7 @@ use crate::{
 use hypersend_protocol::{
     chat::{ChatPosition, Post, Posted},
     id::{ChatId, ClientId, Cursor, FileId, Revision, Seq, UserId},
-    limit::{MAX_FILES_PER_MESSAGE, MAX_MEMBERS, MAX_PAGE},
+    limit::{MAX_FILES_PER_MESSAGE, MAX_MEMBERS, MAX_NEWCOMERS, MAX_PAGE},
     name::{ChatTitle, Email},
     refusal::{ErrorCode, Refusal},
 };
@@ -64,6 +64,9 @@ pub enum ChatError {
     /// Too many members.
     #[error("a group has at most {MAX_MEMBERS} members; make a second one")]
     TooManyMembers,
+    /// Too many new members.
+    #[error("at most {MAX_NEWCOMERS} members are added at once; add the others after them")]
+    TooManyNewcomers,
     /// Neither text nor files.
     #[error("the message is empty; give it a text or a file")]
     Empty,
@@ -91,6 +94,7 @@ impl From<ChatError> for Refusal {
             ChatError::NotOwner(_) | ChatError::NotSender => Self::new(ErrorCode::Forbidden, message),
             ChatError::Alone | ChatError::Empty => Self::new(ErrorCode::Invalid, message),
             ChatError::TooManyMembers => Self::new(ErrorCode::LimitReached, message).with_limit(MAX_MEMBERS as u64),
+            ChatError::TooManyNewcomers => Self::new(ErrorCode::LimitReached, message).with_limit(MAX_NEWCOMERS as u64),
             ChatError::TooManyFiles => {
                 Self::new(ErrorCode::LimitReached, message).with_limit(MAX_FILES_PER_MESSAGE as u64)
             }
@@ -150,8 +154,8 @@ impl Chats {
 
     /// Adds members to a group.
     pub async fn add_members(&self, me: &Caller, chat: ChatId, members: &[Email]) -> Result<Chat> {
-        if members.len() > MAX_MEMBERS {
-            return Err(ChatError::TooManyMembers);
+        if members.len() > MAX_NEWCOMERS {
+            return Err(ChatError::TooManyNewcomers);
         }
         let users: Vec<UserId> = self.users(members).await?.into_iter().map(|user| user.id).collect();
         match self.store.add_members(chat, me.id(), &users, clock::now()).await? {

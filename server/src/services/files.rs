@@ -220,7 +220,7 @@ mod tests {
         clock,
         store::{
             self,
-            files::{BeginUpload, CommitUpload},
+            files::{BeginUpload, CommitUpload, Quota},
             users::{NewUser, PasswordHash},
         },
     };
@@ -255,7 +255,7 @@ mod tests {
                 session: SessionId(clock::new_id()),
                 session_expires: UnixMillis(u64::MAX),
             };
-            Self { files: Files::new(store, Disk::default(), root.path().to_owned()), ann, root }
+            Self { files: Files::new(store, Disk::start().unwrap(), root.path().to_owned()), ann, root }
         }
 
         fn folder(&self, file: FileId) -> PathBuf {
@@ -277,6 +277,7 @@ mod tests {
                 size: 5,
                 chunk_size: 1 << 20,
                 max_open: 10,
+                quota: Quota::Bytes(u64::MAX),
                 now: clock::now(),
             };
             let id = begin.id;

@@ -1,13 +1,16 @@
 //! Password hashing: off the async threads, bounded, and with the same timing whether or not there is an account.
 
 use crate::store::users::PasswordHash;
-use hypersend_protocol::name::Password;
+use hypersend_protocol::{limit::HELLO_TIMEOUT, name::Password};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
 /// How long a login may wait for its turn to be hashed. At cost 12 one takes about 0.25 s of one core, so a longer queue
-/// than this is an attack or an overload, and more waiting would only feed it.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// than this is an attack or an overload, and more waiting would only feed it. Half of what a connection has for its hello,
+/// so that there is time left to say so.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const _: () = assert!(PATIENCE.as_secs() * 2 <= HELLO_TIMEOUT.as_secs(), "a caller is told that the server is busy");
 
 /// Hashes and checks passwords, as many at once as the machine has cores.
 #[derive(Clone, Debug)]

@@ -9,7 +9,10 @@ use std::{
     hash::Hash,
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -24,8 +27,11 @@ pub struct Rates {
     pub registrations_per_address: NonZeroU32,
 }
 
-/// Counts attempts. Memory grows with the addresses and accounts seen within a minute or so; [`Throttle::forget_idle`]
-/// frees the rest.
+/// Attempts after which those who have not tried for a while are forgotten, whether or not the janitor has come: an hour of
+/// made-up addresses would otherwise stay in memory. Seldom enough that looking at all of them costs nothing per attempt.
+const FORGET_EVERY: usize = 10_000;
+
+/// Counts attempts. Memory grows with the addresses and accounts seen within a minute or so, and [`FORGET_EVERY`] more.
 #[derive(Clone, Debug)]
 pub struct Throttle(Arc<Limiters>);
 
@@ -34,6 +40,7 @@ struct Limiters {
     logins_per_account: DefaultKeyedRateLimiter<Email>,
     logins_per_address: DefaultKeyedRateLimiter<IpAddr>,
     registrations_per_address: DefaultKeyedRateLimiter<IpAddr>,
+    attempts: AtomicUsize,
 }
 
 /// One attempt too many.
@@ -51,17 +58,20 @@ impl Throttle {
             logins_per_account: RateLimiter::keyed(Quota::per_minute(rates.logins_per_account)),
             logins_per_address: RateLimiter::keyed(Quota::per_minute(rates.logins_per_address)),
             registrations_per_address: RateLimiter::keyed(Quota::per_minute(rates.registrations_per_address)),
+            attempts: AtomicUsize::new(0),
         }))
     }
 
     /// Counts a login. The account need not exist.
     pub fn login(&self, address: IpAddr, account: &Email) -> Result<(), TooOften> {
+        self.count();
         take(&self.0.logins_per_address, &network(address))?;
         take(&self.0.logins_per_account, account)
     }
 
     /// Counts a registration.
     pub fn registration(&self, address: IpAddr) -> Result<(), TooOften> {
+        self.count();
         take(&self.0.registrations_per_address, &network(address))
     }
 
@@ -70,6 +80,12 @@ impl Throttle {
         self.0.logins_per_account.retain_recent();
         self.0.logins_per_address.retain_recent();
         self.0.registrations_per_address.retain_recent();
+    }
+
+    fn count(&self) {
+        if (self.0.attempts.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(FORGET_EVERY) {
+            self.forget_idle();
+        }
     }
 }
 
@@ -109,6 +125,18 @@ mod tests {
         }
         assert!(throttle.login(address(6), &email(7)).is_err());
         assert!(throttle.registration(address(1)).is_ok(), "registrations are counted apart");
+    }
+
+    #[test]
+    fn who_has_not_tried_for_a_while_is_forgotten_between_the_janitors_rounds() {
+        // At this rate a thousandth of a second is a while.
+        let throttle = throttle(60_000_000);
+        for n in 0..FORGET_EVERY {
+            let address = IpAddr::from(u32::try_from(n).unwrap().to_be_bytes());
+            throttle.registration(address).unwrap();
+        }
+        let kept = throttle.0.registrations_per_address.len();
+        assert!(kept < FORGET_EVERY, "all {kept} are kept");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::{
     disk::Disk,
     store::{
         Store, StoreError,
-        files::{BeginUpload, CommitUpload, File, Upload},
+        files::{BeginUpload, CommitUpload, File, Quota, Upload},
     },
 };
 use bytes::Bytes;
@@ -40,6 +40,9 @@ use std::{
 use tokio::sync::OnceCell;
 use tokio_util::task::TaskTracker;
 
+#[cfg(test)]
+mod tests;
+
 /// Room that uploads leave on the disk, in bytes: the database must be able to write when the disk is full of files.
 const KEEP_FREE: u64 = 256 << 20;
 
@@ -51,6 +54,8 @@ const RELEASE: Duration = Duration::from_secs(2);
 pub struct UploadPolicy {
     /// The largest file accepted, in bytes.
     pub max_file_size: u64,
+    /// How many bytes one user's unfinished uploads may have reserved. None: half of what would be free without them.
+    pub max_reserved: Option<u64>,
 }
 
 /// The upload service.
@@ -107,6 +112,17 @@ pub enum UploadError {
     /// The key is another file's.
     #[error("an upload with this key exists for a file of another name or size; use another key")]
     KeyTaken,
+    /// Too much reserved at once.
+    #[error(
+        "your unfinished uploads may have {limit} bytes of the server's disk, and have {reserved}: finish or cancel some, \
+         or ask the operator to raise MAX_RESERVED_PER_USER"
+    )]
+    OverQuota {
+        /// Reserved already, in bytes.
+        reserved: u64,
+        /// Allowed, in bytes.
+        limit: u64,
+    },
     /// No room.
     #[error("the server's disk has no room for {needed} bytes; ask its operator to free some")]
     NoSpace {
@@ -156,7 +172,9 @@ impl From<UploadError> for Refusal {
         let refusal = |code| Self::new(code, error.to_string());
         match &error {
             UploadError::NoUpload(_) => refusal(ErrorCode::NotFound),
-            UploadError::TooLarge { limit, .. } => refusal(ErrorCode::LimitReached).with_limit(*limit),
+            UploadError::TooLarge { limit, .. } | UploadError::OverQuota { limit, .. } => {
+                refusal(ErrorCode::LimitReached).with_limit(*limit)
+            }
             UploadError::TooMany => refusal(ErrorCode::LimitReached).with_limit(MAX_OPEN_UPLOADS as u64),
             UploadError::KeyTaken => refusal(ErrorCode::Conflict),
             UploadError::NoSpace { .. }
@@ -216,6 +234,8 @@ impl Uploads {
             return Err(UploadError::TooLarge { size, limit });
         }
         let plan = ChunkPlan::for_size(size)?;
+        let uploads = self.0.uploads.clone();
+        let free = self.0.disk.run(move || folder::free_bytes(&uploads)).await?;
         let begin = BeginUpload {
             id: FileId(clock::new_id()),
             owner: me.id(),
@@ -224,6 +244,7 @@ impl Uploads {
             size,
             chunk_size: plan.chunk_size(),
             max_open: MAX_OPEN_UPLOADS,
+            quota: self.0.policy.max_reserved.map_or(Quota::HalfOf(free), Quota::Bytes),
             now: clock::now(),
         };
         let fresh = begin.id;
@@ -232,6 +253,12 @@ impl Uploads {
             crate::store::files::Begun::Finished(file) => return Ok(Begun::Finished(file)),
             crate::store::files::Begun::KeyTaken => return Err(UploadError::KeyTaken),
             crate::store::files::Begun::TooMany => return Err(UploadError::TooMany),
+            crate::store::files::Begun::OverQuota { .. } if free < size.saturating_add(KEEP_FREE) => {
+                return Err(UploadError::NoSpace { needed: size });
+            }
+            crate::store::files::Begun::OverQuota { reserved, limit } => {
+                return Err(UploadError::OverQuota { reserved, limit });
+            }
         };
         let (id, owner) = (upload.id, upload.owner);
         match self.hold(upload).await {
@@ -268,12 +295,30 @@ impl Uploads {
     pub async fn drop_stale(&self, before: UnixMillis) -> Result<usize> {
         let mut dropped = 0;
         for upload in self.0.store.stale_uploads(before, 1_000).await? {
-            if !self.slots().contains_key(&upload.id) {
-                self.drop_upload(upload.id).await?;
+            // A slot is taken after the record is marked as active, so whoever takes it up from here on is found out there.
+            let in_use = self.slots().contains_key(&upload.id);
+            if !in_use && self.0.store.drop_upload_if_stale(upload.id, before).await? {
+                self.remove(upload.id).await?;
+                tracing::info!(upload = %upload.id, "abandoned upload dropped");
                 dropped += 1;
             }
         }
         Ok(dropped)
+    }
+
+    /// Removes folders of uploads of which there is no record: what a crash left of those that were being dropped.
+    pub async fn sweep(&self) -> Result<usize> {
+        let root = self.0.uploads.clone();
+        // Listed first, looked up then: a record is made before its folder.
+        let folders = self.0.disk.run(move || folders_in(&root)).await?;
+        let mut removed = 0;
+        for id in folders {
+            if self.0.store.upload(id).await?.is_none() {
+                self.remove(id).await?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
     }
 
     /// Waits until the folders that connections let go of are checkpointed.
@@ -284,10 +329,14 @@ impl Uploads {
 
     async fn drop_upload(&self, id: FileId) -> Result<()> {
         self.0.store.drop_upload(id).await?;
-        let dir = self.0.uploads.join(id.to_string());
-        self.0.disk.run(move || remove_folder(&dir)).await?;
+        self.remove(id).await?;
         tracing::info!(upload = %id, "upload dropped");
         Ok(())
+    }
+
+    async fn remove(&self, id: FileId) -> Result<()> {
+        let dir = self.0.uploads.join(id.to_string());
+        Ok(self.0.disk.run(move || remove_folder(&dir)).await?)
     }
 
     async fn hold(&self, upload: Upload) -> Result<Begun> {
@@ -369,6 +418,13 @@ fn open_or_create(dir: &Path, published: &Path, manifest: Manifest) -> std::resu
         return Err(UploadError::NoSpace { needed }.into());
     }
     Ok(TransferFolder::create(dir, manifest)?)
+}
+
+/// The uploads that have a folder. Whatever else lies there is not ours.
+fn folders_in(root: &Path) -> io::Result<Vec<FileId>> {
+    let named = |name: &str| name.parse().ok().map(FileId).filter(|id| id.to_string() == name);
+    let entries = std::fs::read_dir(root)?;
+    entries.filter_map(|entry| entry.map(|entry| named(entry.file_name().to_str()?)).transpose()).collect()
 }
 
 /// Removes a folder that may be gone already.
@@ -479,11 +535,16 @@ impl UploadHandle {
         let (active, destination) = (self.active.clone(), inner.files.join(self.id.to_string()));
         let sealed = inner
             .disk
-            .run(move || -> Result<RootHash> {
-                let sealed = active.folder.seal(expected)?;
-                let root = sealed.root;
-                sealed.publish(&destination)?;
-                Ok(root)
+            .run(move || match StoredFile::open(&destination) {
+                // An earlier attempt came as far as this; only its record is missing.
+                Ok(stored) => Ok(stored.root),
+                Err(StoredError::NotFound) => {
+                    let sealed = active.folder.seal(expected)?;
+                    let root = sealed.root;
+                    sealed.publish(&destination)?;
+                    Ok(root)
+                }
+                Err(error) => Err(error.into()),
             })
             .await;
         let root = match sealed {

@@ -25,8 +25,29 @@ pub struct BeginUpload {
     pub chunk_size: u64,
     /// How many uploads the owner may have under way.
     pub max_open: usize,
+    /// How many bytes they may have reserved.
+    pub quota: Quota,
     /// The moment.
     pub now: UnixMillis,
+}
+
+/// How many bytes an owner's uploads under way may have reserved together. Each has reserved the size of its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quota {
+    /// So many.
+    Bytes(u64),
+    /// Half of what would be free without them; now so many bytes are.
+    HalfOf(u64),
+}
+
+impl Quota {
+    /// The bytes, for somebody who has so many reserved.
+    pub fn bytes(self, reserved: u64) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::HalfOf(free) => free.saturating_add(reserved) / 2,
+        }
+    }
 }
 
 /// What beginning an upload found.
@@ -40,6 +61,13 @@ pub enum Begun {
     KeyTaken,
     /// The owner has as many under way as allowed.
     TooMany,
+    /// With this one, the owner's uploads would have more reserved than allowed.
+    OverQuota {
+        /// Reserved by those under way, in bytes.
+        reserved: u64,
+        /// Allowed, in bytes.
+        limit: u64,
+    },
 }
 
 /// An upload under way.

@@ -135,6 +135,8 @@ pub trait Store: Send + Sync + 'static {
     async fn commit_upload(&self, commit: CommitUpload) -> Result<Option<File>>;
     /// Forgets an upload under way; `false` when there is none.
     async fn drop_upload(&self, id: FileId) -> Result<bool>;
+    /// Forgets an upload under way that nobody has begun or resumed since this moment; `false` when there is none.
+    async fn drop_upload_if_stale(&self, id: FileId, before: UnixMillis) -> Result<bool>;
     /// Uploads under way that nobody has begun or resumed since this moment.
     async fn stale_uploads(&self, before: UnixMillis, limit: u32) -> Result<Vec<Upload>>;
     /// A file, to its owner or to a member of a chat in which it was posted; `None` to anybody else.

@@ -11,8 +11,8 @@
 //! - A chunk is called stored when its bytes and its journal record survive the death of the process. Only a checkpoint,
 //!   or sealing, makes them survive a power cut; what a power cut takes is found out by hashing and received again.
 //! - A range is written by one thread at a time, and a stored chunk never again, so that what was hashed is what is kept.
-//! - Storing a range holds no lock while it hashes and writes, and never waits for a checkpoint; only checkpoints and sealing
-//!   wait for each other.
+//! - Storing a range holds no lock while it hashes, and while it writes one that only other writes to the same file wait for.
+//!   It never waits for a checkpoint; only checkpoints and sealing wait for each other.
 //! - One [`TransferFolder`] at a time owns a folder, by a lock on `content` that the kernel drops with the process.
 //!
 //! | file | the part of a folder's life |

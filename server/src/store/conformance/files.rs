@@ -3,7 +3,7 @@
 use super::world::{World, no_file, nobody, root};
 use crate::store::{
     chats::RemoveMember,
-    files::{BeginUpload, Begun, CommitUpload, DeleteFile, File, Upload},
+    files::{BeginUpload, Begun, CommitUpload, DeleteFile, File, Quota, Upload},
     messages::{Append, DeleteMessage, NewMessage},
 };
 use futures::future::join_all;
@@ -92,6 +92,27 @@ pub(in crate::store) async fn uploads_under_way_are_limited(world: World) {
     assert_eq!(raced.into_iter().filter(|outcome| matches!(outcome, Ok(Begun::Open(_)))).count(), 1);
 }
 
+pub(in crate::store) async fn what_uploads_reserve_is_limited(world: World) {
+    let (ann, bob) = (world.user("ann").await, world.user("bob").await);
+    let new = |owner, name: &str, size, quota| BeginUpload { size, quota, ..world.new_upload(owner, name) };
+    let first = opened(begin(&world, &new(ann, "one", 60, Quota::Bytes(100))).await);
+    let over = Begun::OverQuota { reserved: 60, limit: 100 };
+    assert_eq!(begin(&world, &new(ann, "two", 41, Quota::Bytes(100))).await, over);
+    opened(begin(&world, &new(ann, "two", 40, Quota::Bytes(100))).await);
+    opened(begin(&world, &new(bob, "two", 100, Quota::Bytes(100))).await);
+    opened(begin(&world, &new(ann, "one", 60, Quota::Bytes(0))).await);
+
+    // What is finished is no longer reserved but taken.
+    world.store.commit_upload(CommitUpload { id: first.id, root: root(1), now: world.now() }).await.unwrap();
+    let over = Begun::OverQuota { reserved: 40, limit: 100 };
+    assert_eq!(begin(&world, &new(ann, "three", 61, Quota::HalfOf(160))).await, over);
+    let third = opened(begin(&world, &new(ann, "three", 60, Quota::HalfOf(160))).await);
+    let over = Begun::OverQuota { reserved: 100, limit: 100 };
+    assert_eq!(begin(&world, &new(ann, "four", 1, Quota::HalfOf(100))).await, over);
+    assert!(world.store.drop_upload(third.id).await.unwrap());
+    opened(begin(&world, &new(ann, "four", 60, Quota::HalfOf(160))).await);
+}
+
 pub(in crate::store) async fn an_upload_becomes_a_file_once(world: World) {
     let ann = world.user("ann").await;
     let upload = world.upload(ann, "film").await;
@@ -142,6 +163,27 @@ pub(in crate::store) async fn stale_uploads_are_listed(world: World) {
     assert_eq!(stale(31, 10).await, ["a", "b", "c"]);
     assert_eq!(stale(31, 2).await.len(), 2);
     assert_eq!(stale(41, 10).await, ["a", "b", "c", "resumed"]);
+}
+
+pub(in crate::store) async fn only_a_stale_upload_is_dropped_as_stale(world: World) {
+    let ann = world.user("ann").await;
+    let upload = world.upload(ann, "film").await;
+    let stale = |before: UnixMillis| world.store.drop_upload_if_stale(upload.id, before);
+    let listed_before = UnixMillis(upload.active.0 + 1);
+    let again = BeginUpload { now: world.now(), ..world.new_upload(ann, "film") };
+    assert!(again.now >= listed_before);
+    assert_eq!(opened(begin(&world, &again).await).id, upload.id);
+    assert!(!stale(listed_before).await.unwrap(), "resumed since it was listed");
+    assert!(!stale(again.now).await.unwrap());
+    assert!(world.store.upload(upload.id).await.unwrap().is_some());
+    assert!(stale(UnixMillis(again.now.0 + 1)).await.unwrap());
+    assert!(!stale(UnixMillis(again.now.0 + 1)).await.unwrap());
+    assert_eq!(world.store.upload(upload.id).await.unwrap(), None);
+    let file = world.file(ann, "book").await;
+    assert!(
+        !world.store.drop_upload_if_stale(file.id, UnixMillis(file.at.0 + 1)).await.unwrap(),
+        "a file is no upload"
+    );
 }
 
 pub(in crate::store) async fn a_file_is_shown_to_who_received_it(mut world: World) {

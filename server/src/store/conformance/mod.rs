@@ -93,9 +93,11 @@ macro_rules! cases {
                 a_key_is_its_owner_s
                 an_upload_raced_for_is_one
                 uploads_under_way_are_limited
+                what_uploads_reserve_is_limited
                 an_upload_becomes_a_file_once
                 a_dropped_upload_is_gone
                 stale_uploads_are_listed
+                only_a_stale_upload_is_dropped_as_stale
                 a_file_is_shown_to_who_received_it
                 files_are_listed_newest_first
                 a_deleted_file_is_gone_for_everybody

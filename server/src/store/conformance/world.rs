@@ -4,7 +4,7 @@ use crate::store::{
     Store,
     chats::{Chat, NewGroup},
     events::{Event, Fanout, FanoutSink, Feed},
-    files::{BeginUpload, Begun, CommitUpload, File, Upload},
+    files::{BeginUpload, Begun, CommitUpload, File, Quota, Upload},
     messages::{Append, NewMessage},
     users::{NewUser, PasswordHash},
 };
@@ -145,6 +145,7 @@ impl World {
             size: 5 << 30,
             chunk_size: 1 << 20,
             max_open: MAX_OPEN_UPLOADS,
+            quota: Quota::Bytes(u64::MAX),
             now: self.now(),
         }
     }

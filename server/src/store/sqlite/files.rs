@@ -48,8 +48,13 @@ pub(super) fn begin(act: &mut Act<'_>, upload: BeginUpload) -> Result<Begun> {
         Some(_) => return Ok(Begun::KeyTaken),
         None => {}
     }
-    if under_way(act.db, upload.owner)? >= upload.max_open as u64 {
+    let (open, reserved) = under_way(act.db, upload.owner)?;
+    if open >= upload.max_open as u64 {
         return Ok(Begun::TooMany);
+    }
+    let limit = upload.quota.bytes(reserved);
+    if reserved.saturating_add(upload.size) > limit {
+        return Ok(Begun::OverQuota { reserved, limit });
     }
     let BeginUpload { id, owner, key, name, size, chunk_size, now, .. } = upload;
     run(
@@ -70,9 +75,10 @@ fn by_key(db: &Connection, owner: UserId, key: UploadKey) -> Result<Option<Begun
     Ok(upload.map(Begun::Open))
 }
 
-fn under_way(db: &Connection, owner: UserId) -> Result<u64> {
-    let sql = "SELECT count(*) FROM files WHERE owner = ?1 AND finished IS NULL";
-    Ok(one(db, sql, [Column(owner)], |row| get(row, 0))?.expect("a count is one row"))
+/// How many uploads an owner has under way, and the sum of their sizes.
+fn under_way(db: &Connection, owner: UserId) -> Result<(u64, u64)> {
+    let sql = "SELECT count(*), ifnull(sum(size), 0) FROM files WHERE owner = ?1 AND finished IS NULL";
+    Ok(one(db, sql, [Column(owner)], |row| Ok((get(row, 0)?, get(row, 1)?)))?.expect("an aggregate is one row"))
 }
 
 /// An upload under way.
@@ -93,6 +99,12 @@ pub(super) fn commit(act: &mut Act<'_>, commit: CommitUpload) -> Result<Option<F
 /// Forgets an upload under way; `false` when there is none.
 pub(super) fn drop_upload(act: &mut Act<'_>, id: FileId) -> Result<bool> {
     Ok(run(act.db, "DELETE FROM files WHERE id = ?1 AND finished IS NULL", [Column(id)])? == 1)
+}
+
+/// Forgets an upload under way that nobody has begun or resumed since this moment; `false` when there is none.
+pub(super) fn drop_if_stale(act: &mut Act<'_>, id: FileId, before: UnixMillis) -> Result<bool> {
+    let sql = "DELETE FROM files WHERE id = ?1 AND finished IS NULL AND active < ?2";
+    Ok(run(act.db, sql, params![Column(id), Column(before)])? == 1)
 }
 
 /// Uploads under way that nobody has begun or resumed since this moment, the longest left first.

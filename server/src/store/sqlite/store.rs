@@ -165,6 +165,10 @@ impl Store for SqliteStore {
         self.writer.act(move |act| files::drop_upload(act, id)).await
     }
 
+    async fn drop_upload_if_stale(&self, id: FileId, before: UnixMillis) -> Result<bool> {
+        self.writer.act(move |act| files::drop_if_stale(act, id, before)).await
+    }
+
     async fn stale_uploads(&self, before: UnixMillis, limit: u32) -> Result<Vec<Upload>> {
         self.readers.read(move |db| files::stale(db, before, limit)).await
     }
