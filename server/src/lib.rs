@@ -7,6 +7,7 @@
 //! | [`settings`] | everything an operator can say, validated |
 //! | [`server`] | builds the parts and runs them; the only place that knows all of them |
 //! | [`quic`] | the native door |
+//! | `http` | the HTTP door |
 //! | [`services`] | what the server can do for whom |
 //! | [`store`] | what it remembers |
 //! | [`hub`] | who is listening right now |
@@ -18,6 +19,7 @@
 pub mod certificate;
 pub mod clock;
 pub mod disk;
+mod http;
 pub mod hub;
 pub mod janitor;
 pub mod quic;

@@ -1,0 +1,1 @@
+//! What no honest client does, and what becomes of it.

@@ -1,0 +1,147 @@
+//! One server and its clients.
+
+use super::super::{Limits, adapter, connection::serve_within};
+use axum::Router;
+use bytes::{Buf as _, Bytes, BytesMut};
+use h3::{
+    client::{RequestStream, SendRequest},
+    error::{Code, StreamError},
+};
+use http::{Request, Response};
+use hypersend_quic::{tls, transport};
+use quinn::{
+    ClientConfig, Endpoint, ServerConfig, VarInt,
+    crypto::rustls::{QuicClientConfig, QuicServerConfig},
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::{sync::Arc, time::Duration};
+use tokio::{task::JoinHandle, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// A test that waits longer than this for something waits in vain.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for what has to come.
+pub(super) async fn soon<T>(what: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, what).await.expect("it did not come")
+}
+
+/// A server of one router.
+pub(super) struct Server {
+    endpoint: Endpoint,
+    certificate: CertificateDer<'static>,
+    pub(super) stopping: CancellationToken,
+    pub(super) connections: TaskTracker,
+}
+
+impl Server {
+    pub(super) fn start(router: Router) -> Self {
+        Self::with_limits(router, Limits::default())
+    }
+
+    pub(super) fn with_limits(router: Router, limits: Limits) -> Self {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let certificate = made.cert.der().clone();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let tls = rustls::ServerConfig::builder_with_provider(tls::provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key);
+        let mut tls = tls.unwrap();
+        tls.alpn_protocols = vec![b"h3".to_vec()];
+        let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()));
+        config.transport_config(Arc::new(transport::server_config()));
+        let endpoint = Endpoint::server(config, "127.0.0.1:0".parse().unwrap()).unwrap();
+        let server =
+            Self { endpoint, certificate, stopping: CancellationToken::new(), connections: TaskTracker::new() };
+        let (endpoint, stopping) = (server.endpoint.clone(), server.stopping.clone());
+        let connections = server.connections.clone();
+        tokio::spawn(async move {
+            while let Some(incoming) = endpoint.accept().await {
+                let (router, stopping) = (router.clone(), stopping.clone());
+                let serving = async move { serve_within(limits, incoming.await.unwrap(), router, stopping).await };
+                connections.spawn(serving);
+            }
+        });
+        server
+    }
+
+    /// A bare connection.
+    pub(super) async fn connect(&self) -> quinn::Connection {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.certificate.clone()).unwrap();
+        let tls = rustls::ClientConfig::builder_with_provider(tls::provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_root_certificates(roots);
+        let mut tls = tls.with_no_client_auth();
+        tls.alpn_protocols = vec![b"h3".to_vec()];
+        let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
+        let mut transport = transport::client_config();
+        transport.max_concurrent_uni_streams(VarInt::from_u32(transport::MAX_UNI_STREAMS));
+        config.transport_config(Arc::new(transport));
+        let endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+        let connecting = endpoint.connect_with(config, self.endpoint.local_addr().unwrap(), "localhost").unwrap();
+        soon(connecting).await.unwrap()
+    }
+
+    /// A client that speaks HTTP/3.
+    pub(super) async fn client(&self) -> Client {
+        let connection = self.connect().await;
+        let (adapter, _) = adapter::Connection::new(connection.clone());
+        let (mut driver, requests) = h3::client::builder().send_grease(true).build(adapter).await.unwrap();
+        let driving = tokio::spawn(async move { drop(driver.wait_idle().await) });
+        Client { connection, requests, _driving: driving }
+    }
+}
+
+/// One connection that speaks HTTP/3.
+pub(super) struct Client {
+    pub(super) connection: quinn::Connection,
+    pub(super) requests: SendRequest<adapter::Opener, Bytes>,
+    _driving: JoinHandle<()>,
+}
+
+/// A request that was begun.
+pub(super) type Exchange = RequestStream<adapter::BidiStream, Bytes>;
+
+impl Client {
+    pub(super) async fn begin(&mut self, request: http::request::Builder) -> Exchange {
+        soon(self.requests.send_request(request.body(()).unwrap())).await.unwrap()
+    }
+
+    /// Sends a request without a body, and reads all of the answer.
+    pub(super) async fn get(&mut self, path: &str) -> (Response<()>, Bytes) {
+        let mut exchange = self.begin(get(path)).await;
+        exchange.finish().await.unwrap();
+        let response = soon(exchange.recv_response()).await.unwrap();
+        (response, read(&mut exchange).await.unwrap())
+    }
+}
+
+pub(super) fn get(path: &str) -> http::request::Builder {
+    Request::get(format!("https://localhost{path}"))
+}
+
+pub(super) fn put(path: &str) -> http::request::Builder {
+    Request::put(format!("https://localhost{path}"))
+}
+
+/// Reads a body to its end.
+pub(super) async fn read(exchange: &mut Exchange) -> Result<Bytes, StreamError> {
+    let mut body = BytesMut::new();
+    while let Some(mut data) = soon(exchange.recv_data()).await? {
+        body.extend_from_slice(&data.copy_to_bytes(data.remaining()));
+    }
+    Ok(body.freeze())
+}
+
+/// The code with which the server reset a stream.
+pub(super) fn reset_code<T>(result: Result<T, StreamError>) -> Code {
+    match result {
+        Err(StreamError::RemoteTerminate { code, .. }) => code,
+        Err(error) => panic!("not a reset: {error}"),
+        Ok(_) => panic!("not even an error"),
+    }
+}
