@@ -11,7 +11,7 @@ use axum::{
     response::IntoResponse,
     routing::{get as on_get, put as on_put},
 };
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use futures::stream;
 use h3::error::Code;
 use http::{Request, StatusCode, header};
@@ -55,7 +55,6 @@ async fn a_large_body_comes_back_while_it_is_sent() {
         assert_eq!(recv.recv_response().await.unwrap().status(), StatusCode::OK);
         let mut received = Vec::new();
         while let Some(mut data) = recv.recv_data().await.unwrap() {
-            use bytes::Buf as _;
             received.extend_from_slice(&data.copy_to_bytes(data.remaining()));
         }
         received
@@ -96,25 +95,13 @@ async fn write_until_stuck(stream: &mut quinn::SendStream, mut piece: impl FnMut
 /// What a stream takes beyond what is counted: its window, one read, and its head.
 const SLACK: usize = STREAM_WINDOW as usize + (16 << 10) + 1_000;
 
-/// A HEADERS frame: PUT, https, localhost, and the path.
-fn head(path: &str) -> Vec<u8> {
-    // RFC 9204: entries 21 and 23 of the static table; 0 and 1 as names of literals.
-    let mut block = vec![0, 0, 0xc0 | 21, 0xc0 | 23, 0x50, 9];
-    block.extend_from_slice(b"localhost");
-    block.extend_from_slice(&[0x51, u8::try_from(path.len()).unwrap()]);
-    block.extend_from_slice(path.as_bytes());
-    let mut frame = vec![1, u8::try_from(block.len()).unwrap()];
-    frame.extend(block);
-    frame
-}
-
 #[tokio::test]
 async fn a_handler_that_does_not_read_stops_the_client() {
     let release = Arc::new(Notify::new());
     let server = Server::start(slow_reader(&release));
     let client = server.client().await;
     let (mut send, mut recv) = client.connection.open_bi().await.unwrap();
-    send.write_all(&head("/slow")).await.unwrap();
+    send.write_all(&head(&put_fields("/slow"))).await.unwrap();
     // One frame of 2^30 - 1 bytes, of which we send what is taken.
     send.write_all(&[0, 0xbf, 0xff, 0xff, 0xff]).await.unwrap();
     let taken = write_until_stuck(&mut send, || Bytes::from_static(&[7; 10_000]), 8 << 20).await;
@@ -132,7 +119,7 @@ async fn tiny_frames_are_counted_with_what_they_cost_and_all_arrive() {
     let server = Server::start(slow_reader(&release));
     let client = server.client().await;
     let (mut send, mut recv) = client.connection.open_bi().await.unwrap();
-    send.write_all(&head("/slow")).await.unwrap();
+    send.write_all(&head(&put_fields("/slow"))).await.unwrap();
     let frames = Bytes::from(b"\x00\x01x".repeat(1_000));
     let taken = write_until_stuck(&mut send, || frames.clone(), 8 << 20).await;
     assert!(taken <= 3 * gate::LIMIT / gate::PIECE_COST + SLACK, "{taken} bytes taken");
@@ -233,7 +220,7 @@ async fn a_response_whose_client_left_is_dropped() {
         let guard = guard.lock().unwrap().take().unwrap();
         Body::from_stream(stream::unfold(guard, |guard| async {
             tokio::task::yield_now().await;
-            Some((Ok::<_, Infallible>(Bytes::from_static(&[1; 50_000])), guard))
+            Some((Ok::<Bytes, Infallible>(vec![1; 50_000].into()), guard))
         }))
     };
     let server = Server::start(Router::new().route("/", on_get(handler)));

@@ -1,6 +1,6 @@
 //! One server and its clients.
 
-use super::super::{Limits, adapter, connection::serve_within};
+use super::super::{Limits, adapter, connection::serve_within, serve};
 use axum::Router;
 use bytes::{Buf as _, Bytes, BytesMut};
 use h3::{
@@ -36,10 +36,14 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn start(router: Router) -> Self {
-        Self::with_limits(router, Limits::default())
+        Self::start_within(None, router)
     }
 
     pub(super) fn with_limits(router: Router, limits: Limits) -> Self {
+        Self::start_within(Some(limits), router)
+    }
+
+    fn start_within(limits: Option<Limits>, router: Router) -> Self {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let certificate = made.cert.der().clone();
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
@@ -60,8 +64,13 @@ impl Server {
         tokio::spawn(async move {
             while let Some(incoming) = endpoint.accept().await {
                 let (router, stopping) = (router.clone(), stopping.clone());
-                let serving = async move { serve_within(limits, incoming.await.unwrap(), router, stopping).await };
-                connections.spawn(serving);
+                connections.spawn(async move {
+                    let connection = incoming.await.unwrap();
+                    match limits {
+                        Some(limits) => serve_within(limits, connection, router, stopping).await,
+                        None => serve(connection, router, stopping).await,
+                    }
+                });
             }
         });
         server
@@ -126,6 +135,41 @@ pub(super) fn get(path: &str) -> http::request::Builder {
 
 pub(super) fn put(path: &str) -> http::request::Builder {
     Request::put(format!("https://localhost{path}"))
+}
+
+/// A HEADERS frame from lines of names and values, each a literal of QPACK (RFC 9204, 4.5.6).
+pub(super) fn head(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = vec![0, 0];
+    for (name, value) in fields {
+        // A length of three bits, then one of seven.
+        prefixed(&mut block, 0x20, 3, name);
+        prefixed(&mut block, 0, 7, value);
+    }
+    let length = 0x8000_0000 | u32::try_from(block.len()).unwrap();
+    [&[1], &length.to_be_bytes()[..], &block].concat()
+}
+
+/// The pseudo-header fields of a PUT to a path.
+pub(super) fn put_fields(path: &str) -> [(&str, &str); 4] {
+    [(":method", "PUT"), (":scheme", "https"), (":authority", "localhost"), (":path", path)]
+}
+
+/// A string behind its length, which shares its first byte with flags (RFC 7541, 5.1).
+fn prefixed(block: &mut Vec<u8>, flags: u8, bits: u32, text: &str) {
+    let most = (1 << bits) - 1;
+    let mut rest = text.len();
+    if rest < most {
+        block.push(flags | u8::try_from(rest).unwrap());
+    } else {
+        block.push(flags | u8::try_from(most).unwrap());
+        rest -= most;
+        while rest >= 128 {
+            block.push(u8::try_from(rest & 0x7f).unwrap() | 0x80);
+            rest >>= 7;
+        }
+        block.push(u8::try_from(rest).unwrap());
+    }
+    block.extend_from_slice(text.as_bytes());
 }
 
 /// Reads a body to its end.
