@@ -97,19 +97,42 @@ impl Server {
 
     /// A client that speaks HTTP/3.
     pub(super) async fn client(&self) -> Client {
+        self.client_of(|mut driver| async move { drop(driver.wait_idle().await) }).await
+    }
+
+    /// One that does not read what the server's limits are.
+    pub(super) async fn heedless_client(&self) -> Client {
+        self.client_of(|driver| async move {
+            std::future::pending::<()>().await;
+            drop(driver);
+        })
+        .await
+    }
+
+    async fn client_of<F>(&self, drive: impl FnOnce(Driver) -> F) -> Client
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let connection = self.connect().await;
         let (adapter, _) = adapter::Connection::new(connection.clone());
-        let (mut driver, requests) = h3::client::builder().send_grease(true).build(adapter).await.unwrap();
-        let driving = tokio::spawn(async move { drop(driver.wait_idle().await) });
-        Client { connection, requests, _driving: driving }
+        let (driver, requests) = h3::client::builder().send_grease(true).build(adapter).await.unwrap();
+        Client { connection, requests, driving: tokio::spawn(drive(driver)) }
     }
 }
+
+type Driver = h3::client::Connection<adapter::Connection, Bytes>;
 
 /// One connection that speaks HTTP/3.
 pub(super) struct Client {
     pub(super) connection: quinn::Connection,
     pub(super) requests: SendRequest<adapter::Opener, Bytes>,
-    _driving: JoinHandle<()>,
+    driving: JoinHandle<()>,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.driving.abort();
+    }
 }
 
 /// A request that was begun.
