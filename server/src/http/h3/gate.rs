@@ -128,12 +128,26 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures::task::noop_waker_ref;
+    use std::{
+        sync::{Arc, atomic::AtomicBool},
+        task::{Wake, Waker},
+    };
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
 
     #[test]
     fn shuts_at_the_limit_and_opens_when_a_piece_is_taken() {
         let gate = Gate::default();
-        let mut cx = Context::from_waker(noop_waker_ref());
+        let woken = Arc::<Woken>::default();
+        let waker = Waker::from(woken.clone());
+        let mut cx = Context::from_waker(&waker);
         let mut pieces = 0;
         while gate.poll_open(&mut cx).is_ready() {
             gate.enter(1);
@@ -141,6 +155,7 @@ mod tests {
         }
         assert_eq!(pieces, LIMIT.div_ceil(1 + PIECE_COST), "tiny pieces count with what they cost");
         gate.leave(1);
+        assert!(woken.0.load(Ordering::SeqCst), "the reader may be another task than the handler's");
         assert!(gate.poll_open(&mut cx).is_ready());
     }
 }
