@@ -19,6 +19,15 @@ pub const STREAM_WINDOW: u32 = 2 << 20;
 /// Unread bytes of one connection before login: room for the hello and no more of a stranger's bytes than that.
 pub const STRANGER_WINDOW: u32 = 64 << 10;
 
+/// Unread bytes of one HTTP/3 connection before a request on it has shown who sends it. A browser logs in, loads pages
+/// and begins uploads on one connection, so 64 KiB would stall it; eight streams at their full window do not.
+pub const HTTP_WINDOW: u32 = 16 << 20;
+
+/// Unidirectional streams that a client may have open at once. HTTP/3 needs three, the control stream and two of QPACK
+/// (RFC 9114, 6.2), and clients add reserved ones to exercise the server. Nothing reads such streams of a native client:
+/// they fill their window and stay there.
+pub const MAX_UNI_STREAMS: u32 = 8;
+
 /// Unread bytes of one connection after login. The bandwidth-delay product of 2 Gbit/s at 250 ms; what a slow reader can
 /// make the other side's memory hold.
 pub const RECEIVE_WINDOW: u32 = 64 << 20;
@@ -58,7 +67,9 @@ pub fn client_config() -> TransportConfig {
 /// The settings of the side that accepts: it trusts a stranger with little.
 pub fn server_config() -> TransportConfig {
     let mut config = config();
-    config.receive_window(VarInt::from_u32(STRANGER_WINDOW));
+    config
+        .receive_window(VarInt::from_u32(STRANGER_WINDOW))
+        .max_concurrent_uni_streams(VarInt::from_u32(MAX_UNI_STREAMS));
     config
 }
 

@@ -17,11 +17,13 @@
 //! | `tickets` | what browsers show where they cannot send a header |
 //! | `problem` | refusals as Problem Details |
 //! | `tcp` | the TCP port: TLS, HTTP/2 and HTTP/1.1 |
+//! | `h3/` | the UDP port: HTTP/3 over quinn |
 //! | `linger` | bodies that nobody wants, over HTTP/1.1 |
 
 mod caller;
 mod content;
 mod extract;
+pub(crate) mod h3;
 mod held;
 mod intake;
 mod linger;
