@@ -148,7 +148,7 @@ mod tests {
     use super::*;
     use crate::store::events::Happening;
     use hypersend_protocol::time::UnixMillis;
-    use std::{sync::Barrier, thread};
+    use std::sync::atomic::{AtomicBool, Ordering};
     use uuid::Uuid;
 
     fn chat(n: u128) -> ChatId {
@@ -197,19 +197,28 @@ mod tests {
         assert!(hub.0.chats.0.lock().unwrap().is_empty());
     }
 
+    /// Sees, when it is dropped unread with its last receiver, whether the topics are locked.
+    #[derive(Clone)]
+    struct Probe {
+        senders: Weak<Senders<u8, Probe>>,
+        locked: Arc<AtomicBool>,
+    }
+
+    impl Drop for Probe {
+        fn drop(&mut self) {
+            let senders = self.senders.upgrade().unwrap();
+            self.locked.store(senders.try_lock().is_err(), Ordering::Relaxed);
+        }
+    }
+
+    /// Otherwise each of two who leave together could take the other for still there, and the topic would stay.
     #[test]
-    fn two_who_leave_together_leave_nothing_behind() {
-        let (hub, together) = (Hub::default(), Barrier::new(2));
-        // Often enough to meet the moment between looking and leaving many times over.
-        let come_and_go = |own: ChatId| {
-            for _ in 0..20_000 {
-                let listeners = (hub.chat(chat(0)), hub.chat(own));
-                together.wait();
-                drop(listeners);
-                together.wait();
-            }
-        };
-        thread::scope(|scope| [1, 2].map(|n| scope.spawn(move || come_and_go(chat(n)))).map(drop));
-        assert!(hub.0.chats.0.lock().unwrap().is_empty());
+    fn a_listener_is_counted_and_gone_in_one_step() {
+        let (topic, locked) = (Topic::default(), Arc::new(AtomicBool::new(false)));
+        let listener = topic.listen(1);
+        topic.tell(1, || Probe { senders: Arc::downgrade(&topic.0), locked: locked.clone() });
+        drop(listener);
+        assert!(locked.load(Ordering::Relaxed), "it left after it had looked");
+        assert!(topic.0.lock().unwrap().is_empty());
     }
 }

@@ -70,6 +70,15 @@ async fn a_server_that_is_told_to_stop_lets_its_clients_know_and_finds_everythin
 }
 
 #[tokio::test]
+async fn the_settings_are_shown_whatever_else_is_logged() {
+    let secret = "k".repeat(40);
+    let server = TestServer::with([("LOG", "off"), ("MAX_FILE_SIZE", "3G"), ("SECRET_KEY", &secret)]).await;
+    let log = server.log();
+    assert!(log.contains("MAX_FILE_SIZE=3221225472") && log.contains("SECRET_KEY=***"), "{log}");
+    assert!(!log.contains(&secret) && !log.contains("certificate"), "{log}");
+}
+
+#[tokio::test]
 async fn an_idle_server_stops_at_once() {
     let Scene { mut server, proxy: _proxy, ann, .. } = Scene::set().await;
     let took = server.stop().await;
