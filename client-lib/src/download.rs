@@ -134,7 +134,7 @@ async fn run(client: Client, file: FileId, to: PathBuf, mut gauge: Gauge) -> Res
                 Ok(())
             })
             .await?;
-            return Ok(client.file(file).await?);
+            return Ok(info);
         }
     }
 }
