@@ -1,7 +1,7 @@
 //! The task that keeps the connection.
 
 use super::{
-    Live, State,
+    Bulk, Live, State,
     dial::{DialError, dial},
     greet::{Greeted, greet, load, renew},
     silence,
@@ -119,7 +119,8 @@ impl Keeper {
         let greeted = greet(&connection, &self.config, credentials, &self.tokens, access_refused).await;
         let greeted = greeted.inspect_err(|_| connection.close(close_code(ErrorCode::Closed), b""))?;
         let (welcome, draining) = (Arc::new(greeted.welcome.clone()), CancellationToken::new());
-        Ok((Live { connection, welcome, draining }, greeted))
+        let bulk = Arc::new(Bulk::new());
+        Ok((Live { connection, welcome, draining, bulk }, greeted))
     }
 
     /// Stays with a connection until it ends.
