@@ -4,6 +4,7 @@
 
 mod access;
 mod accounts;
+mod backlog;
 mod chats;
 mod events;
 mod faults;
@@ -12,6 +13,7 @@ mod hostile;
 mod kills;
 mod members;
 mod ranges;
+mod refusals;
 mod resume;
 mod sessions;
 mod support;
