@@ -1,25 +1,41 @@
 //! An open chat, across connections.
+//!
+//! One task reads the stream, writes to it and takes wishes, and none of these waits for another: a server that writes
+//! while it reads nothing, or a reader that takes no events, would else stop everything for good. While nobody takes
+//! events, none are read, and the answers to posts stay behind them in the stream; posts then go by request, each on a
+//! stream of its own, one after the other. A post that went both ways is there once, by its client's id.
 
 use crate::{
-    error::{Attempt, ClientError},
+    client::ask,
+    error::{Attempt, ClientError, Patience},
     link::{Link, Live},
 };
+use bytes::Bytes;
+use futures::{FutureExt, future::BoxFuture};
 use hypersend_protocol::{
-    chat::{Chat, ChatOpened, ChatUpdate, Message, OpenChat, Post, Posted, Read, Typing},
+    chat::{Chat, ChatOpened, ChatUpdate, Message, OpenChat, Post, PostMessage, Posted, Read, Typing},
+    frame::{Frame, encode},
     id::{ChatId, ClientId, FileId, Revision, Seq, UserId},
     name::MessageText,
     refusal::Refusal,
     stream::priority,
 };
-use hypersend_quic::frames::{FrameReader, SendError, send};
+use hypersend_quic::frames::{FrameReader, RecvError};
 use quinn::SendStream;
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, convert::Infallible, iter, sync::Arc};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 /// Events that wait for a slow reader, and wishes that wait for a slow connection. When either is full its sender waits.
 const WAITING: usize = 256;
+
+/// Posts under way at once, of at most 48 KiB each; the next waits for an answer to one of them. More only fill the
+/// server's window: at a round trip of 250 ms this is 128 messages a second.
+const UNANSWERED: usize = 32;
+
+/// Frames that wait to be written. Enough for a stream to begin with: what opens it, every unanswered post, the read mark.
+const OUTBOX: usize = UNANSWERED + 2;
 
 /// What happens in an open chat.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,6 +105,7 @@ impl ChatHandle {
             wishes: wish_receiver,
             unanswered: VecDeque::new(),
             read: None,
+            patience: Patience::default(),
         };
         Self { events, wishes, _task: AbortOnDropHandle::new(tokio::spawn(task.run())) }
     }
@@ -159,7 +176,20 @@ struct Task {
     unanswered: VecDeque<(Post, oneshot::Sender<Result<Posted, Refusal>>)>,
     /// The read mark, likewise.
     read: Option<Seq>,
+    patience: Patience,
 }
+
+/// What comes on a chat stream.
+enum Heard {
+    Opened(ChatOpened),
+    Update(ChatUpdate),
+}
+
+/// A place in the queue of events.
+type Place<'a> = mpsc::Permit<'a, Result<ChatEvent, ClientError>>;
+
+/// The outcome of a post by request.
+type ByRequest = BoxFuture<'static, (ClientId, Result<Posted, Attempt>)>;
 
 /// Why the task goes on without a stream, or not at all.
 enum Stop {
@@ -181,83 +211,126 @@ impl Task {
                 Ok(live) => live,
                 Err(closed) => return self.end(closed.into()).await,
             };
-            match self.serve(&live).await {
-                Stop::Attempt(Attempt::Lost) => live.gone().await,
-                Stop::Attempt(Attempt::Failed(error)) => return self.end(error).await,
+            let Err(stop) = self.exchange(&live).await;
+            match stop {
+                Stop::Attempt(attempt) => {
+                    if let Err(error) = self.patience.wait_out(attempt, &live).await {
+                        return self.end(error).await;
+                    }
+                }
                 Stop::Dropped => return,
             }
         }
     }
 
-    async fn end(&self, error: ClientError) {
+    async fn end(self, error: ClientError) {
+        let Self { events, wishes, unanswered, .. } = self;
+        // Whoever posts learns of the end now, and not when somebody takes the events before it.
+        drop((wishes, unanswered));
         // Nobody listening any more is a fine end.
-        let _ = self.events.send(Err(error)).await;
+        let _ = events.send(Err(error)).await;
     }
 
     /// Serves one stream to its end.
-    async fn serve(&mut self, live: &Live) -> Stop {
-        match self.exchange(live).await {
-            Ok(never) => match never {},
-            Err(stop) => stop,
-        }
-    }
-
-    async fn exchange(&mut self, live: &Live) -> Result<std::convert::Infallible, Stop> {
-        let (mut out, stream) = live.connection.open_bi().await.map_err(|_| Attempt::Lost)?;
+    async fn exchange(&mut self, live: &Live) -> Result<Infallible, Stop> {
+        let (out, stream) = live.connection.open_bi().await.map_err(|_| Attempt::Lost)?;
         let _ = out.set_priority(priority::CHAT);
-        let mut reader = FrameReader::new(stream);
-        let open = OpenChat { chat: self.chat, after: self.seq, revision: self.revision };
-        send(&mut out, &open).await.map_err(|error| self.sending(error))?;
-        let opened = reader.expect::<ChatOpened>().await;
-        let ChatOpened { chat } = opened.map_err(|error| Attempt::receiving(self.link.server(), error))?;
-        self.tell(ChatEvent::Opened(chat)).await?;
-        self.repeat(&mut out).await?;
+        let (outbox, frames) = mpsc::channel(OUTBOX);
+        self.begin(&outbox)?;
+        let writing = write(out, frames);
+        tokio::pin!(writing);
+        let (mut reader, mut opened) = (FrameReader::new(stream), false);
+        // Cloned, so that a place in it can be held while the rest of the task changes.
+        let events = self.events.clone();
+        let mut by_request: Option<ByRequest> = None;
         loop {
+            if events.capacity() == 0 && by_request.is_none() {
+                by_request = self.unanswered.front().map(|(post, _)| self.post_by_request(live, post.clone()));
+            }
+            let takes_wishes = self.unanswered.len() < UNANSWERED;
             tokio::select! {
-                update = reader.expect::<ChatUpdate>() => {
-                    let update = update.map_err(|error| Attempt::receiving(self.link.server(), error))?;
-                    self.update(update).await?;
+                heard = hear(&events, &mut reader, opened) => {
+                    let (place, heard) = heard?;
+                    let heard = heard.map_err(|error| Attempt::receiving(self.link.server(), error))?;
+                    opened = true;
+                    self.heard(place, heard)?;
                 }
-                wish = self.wishes.recv() => {
-                    self.wish(&mut out, wish.ok_or(Stop::Dropped)?).await?;
+                wish = wish(&outbox, &mut self.wishes), if takes_wishes => {
+                    let (place, wish) = wish.ok_or(Stop::Dropped)?;
+                    place.send(self.frame_of(wish)?);
                 }
+                (client_id, posted) = async { by_request.as_mut().expect("checked").await }, if by_request.is_some() => {
+                    by_request = None;
+                    match posted {
+                        Ok(posted) => self.answered(client_id, Ok(posted)),
+                        Err(Attempt::Failed(ClientError::Refused(refusal))) if !refusal.code.is_transient() => {
+                            self.answered(client_id, Err(refusal));
+                        }
+                        Err(attempt) => return Err(attempt.into()),
+                    }
+                }
+                never = &mut writing => match never {},
             }
         }
     }
 
-    async fn repeat(&mut self, out: &mut SendStream) -> Result<(), Stop> {
-        for (post, _) in &self.unanswered {
-            send(out, post).await.map_err(|error| self.sending(error))?;
-        }
-        if let Some(seq) = self.read {
-            send(out, &Read { seq }).await.map_err(|error| self.sending(error))?;
+    /// The first frames of a stream. What was posted on an earlier one is posted again.
+    fn begin(&self, outbox: &mpsc::Sender<Bytes>) -> Result<(), Attempt> {
+        let open = OpenChat { chat: self.chat, after: self.seq, revision: self.revision };
+        let read = self.read.map(|seq| self.frame(&Read { seq }));
+        let posts = self.unanswered.iter().map(|(post, _)| self.frame(post));
+        for frame in iter::once(self.frame(&open)).chain(posts).chain(read) {
+            outbox.try_send(frame?).expect("an empty outbox has room for them");
         }
         Ok(())
     }
 
-    async fn update(&mut self, update: ChatUpdate) -> Result<(), Stop> {
-        match update {
+    fn post_by_request(&self, live: &Live, post: Post) -> ByRequest {
+        let (connection, server, chat) = (live.connection.clone(), self.link.server().clone(), self.chat);
+        async move { (post.client_id, ask(&connection, &server, &PostMessage { chat, post }).await) }.boxed()
+    }
+
+    fn heard(&mut self, place: Place<'_>, heard: Heard) -> Result<(), Attempt> {
+        let update = match heard {
+            Heard::Opened(ChatOpened { chat }) => {
+                place.send(Ok(ChatEvent::Opened(chat)));
+                return Ok(());
+            }
+            Heard::Update(update) => update,
+        };
+        // Not at the opening, after which a server may still refuse to go on.
+        self.patience.rest();
+        if let Some(event) = self.update(update)? {
+            place.send(Ok(event));
+        }
+        Ok(())
+    }
+
+    fn update(&mut self, update: ChatUpdate) -> Result<Option<ChatEvent>, Attempt> {
+        Ok(Some(match update {
+            // A later number than expected would be a gap: the stream is opened anew rather than going on with one.
+            ChatUpdate::Message(message) if message.seq > self.seq.next() => return Err(Attempt::Lost),
+            ChatUpdate::Message(message) if message.seq < self.seq.next() => return Ok(None),
             ChatUpdate::Message(message) => {
-                // A later number than expected would be a gap: the stream is opened anew rather than going on with one.
-                if message.seq > self.seq.next() {
-                    return Err(Attempt::Lost.into());
-                }
-                if message.seq == self.seq.next() {
-                    self.seq = message.seq;
-                    self.tell(ChatEvent::Message(message)).await?;
-                }
+                self.seq = message.seq;
+                ChatEvent::Message(message)
             }
             ChatUpdate::MessageChanged(changed) => {
                 self.revision = self.revision.max(changed.message.revision);
-                self.tell(ChatEvent::Changed(changed.message)).await?;
+                ChatEvent::Changed(changed.message)
             }
-            ChatUpdate::Posted(posted) => self.answered(posted.client_id, Ok(posted)),
-            ChatUpdate::PostRefused(refused) => self.answered(refused.client_id, Err(refused.refusal)),
-            ChatUpdate::TypingBy(typing) => self.tell(ChatEvent::Typing(typing.user)).await?,
-            ChatUpdate::ReadBy(read) => self.tell(ChatEvent::Read(read.user, read.seq)).await?,
-            ChatUpdate::MembersChanged(members) => self.tell(ChatEvent::Members(members.chat)).await?,
-        }
-        Ok(())
+            ChatUpdate::Posted(posted) => {
+                self.answered(posted.client_id, Ok(posted));
+                return Ok(None);
+            }
+            ChatUpdate::PostRefused(refused) => {
+                self.answered(refused.client_id, Err(refused.refusal));
+                return Ok(None);
+            }
+            ChatUpdate::TypingBy(typing) => ChatEvent::Typing(typing.user),
+            ChatUpdate::ReadBy(read) => ChatEvent::Read(read.user, read.seq),
+            ChatUpdate::MembersChanged(members) => ChatEvent::Members(members.chat),
+        }))
     }
 
     fn answered(&mut self, client_id: ClientId, answer: Result<Posted, Refusal>) {
@@ -268,27 +341,56 @@ impl Task {
         }
     }
 
-    async fn wish(&mut self, out: &mut SendStream, wish: Wish) -> Result<(), Stop> {
-        let sent = match wish {
+    /// Takes note of a wish; gives what is to be written.
+    fn frame_of(&mut self, wish: Wish) -> Result<Bytes, Attempt> {
+        match wish {
             Wish::Post(post, caller) => {
+                let frame = self.frame(&post);
                 self.unanswered.push_back((post, caller));
-                let (post, _) = self.unanswered.back().expect("just pushed");
-                send(out, post).await
+                frame
             }
-            Wish::Typing => send(out, &Typing {}).await,
+            Wish::Typing => self.frame(&Typing {}),
             Wish::Read(seq) => {
                 self.read = self.read.max(Some(seq));
-                send(out, &Read { seq }).await
+                self.frame(&Read { seq })
             }
-        };
-        Ok(sent.map_err(|error| self.sending(error))?)
+        }
     }
 
-    async fn tell(&self, event: ChatEvent) -> Result<(), Stop> {
-        self.events.send(Ok(event)).await.map_err(|_| Stop::Dropped)
+    fn frame<F: Frame>(&self, frame: &F) -> Result<Bytes, Attempt> {
+        let encoded = encode(frame).map_err(|error| Attempt::sending(self.link.server(), error.into()))?;
+        Ok(encoded.into())
     }
+}
 
-    fn sending(&self, error: SendError) -> Attempt {
-        Attempt::sending(self.link.server(), error)
+/// The next frame, and a place for the event that it brings: nothing is read while there is none. Cancel safe.
+async fn hear<'a>(
+    events: &'a mpsc::Sender<Result<ChatEvent, ClientError>>,
+    reader: &mut FrameReader,
+    opened: bool,
+) -> Result<(Place<'a>, Result<Heard, RecvError>), Stop> {
+    let place = events.reserve().await.map_err(|_| Stop::Dropped)?;
+    let heard =
+        if opened { reader.expect().await.map(Heard::Update) } else { reader.expect().await.map(Heard::Opened) };
+    Ok((place, heard))
+}
+
+/// The next wish, and a place for its frame. Cancel safe.
+async fn wish<'a>(
+    outbox: &'a mpsc::Sender<Bytes>,
+    wishes: &mut mpsc::Receiver<Wish>,
+) -> Option<(mpsc::Permit<'a, Bytes>, Wish)> {
+    let place = outbox.reserve().await.ok()?;
+    Some((place, wishes.recv().await?))
+}
+
+/// Writes frames for as long as it is awaited.
+async fn write(mut out: SendStream, mut frames: mpsc::Receiver<Bytes>) -> Infallible {
+    while let Some(frame) = frames.recv().await {
+        if out.write_chunk(frame).await.is_err() {
+            break;
+        }
     }
+    // A server that refuses stops reading before it is understood: why, the reader hears.
+    std::future::pending().await
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     ChatHandle, Config, Credentials, Download, Events, ServerAddress, Status, TokenStore, Upload,
-    error::{Attempt, ClientError},
+    error::{Attempt, ClientError, wait_after},
     link::{Link, Live, StatusCursor},
 };
 use hypersend_protocol::{
@@ -16,7 +16,7 @@ use hypersend_protocol::{
     id::{ChatId, ClientId, Cursor, FileId, Revision, Seq, SessionId, UserId},
     limit::MAX_PAGE,
     name::{ChatTitle, DisplayName, Email, MessageText},
-    refusal::{ErrorCode, Refusal},
+    refusal::ErrorCode,
     session::Welcome,
     stream::priority,
 };
@@ -35,9 +35,6 @@ pub struct Client {
 
 /// How often a request is repeated that the server could not answer for the moment.
 const RETRIES: u32 = 5;
-
-/// How long to wait before that when the server does not say.
-const RETRY_WAIT: Duration = Duration::from_secs(1);
 
 impl Client {
     /// Begins to connect, and goes on trying until the server answers; [`Client::ready`] waits for that. Must be called
@@ -254,16 +251,12 @@ impl Client {
                         return Err(refusal.into());
                     }
                     retries += 1;
-                    sleep(wait(&refusal)).await;
+                    sleep(wait_after(&refusal)).await;
                 }
                 Err(Attempt::Failed(error)) => return Err(error),
             }
         }
     }
-}
-
-fn wait(refusal: &Refusal) -> Duration {
-    refusal.retry_after().unwrap_or(RETRY_WAIT).min(Duration::from_secs(10))
 }
 
 fn fresh_id() -> ClientId {

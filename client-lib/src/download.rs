@@ -134,7 +134,7 @@ async fn run(client: Client, file: FileId, to: PathBuf, mut gauge: Gauge) -> Res
                 Ok(())
             })
             .await?;
-            return Ok(client.file(file).await?);
+            return Ok(info);
         }
     }
 }
@@ -239,7 +239,9 @@ impl Carrier for Fetching {
         let expected = alone.then(|| self.values[chunk.0 as usize]);
         let mut landed = None;
         for span in self.plan.ranges(chunk) {
+            let place = live.bulk.down(span).await;
             let parts = self.get(&live, span).await?;
+            drop(place);
             let folder = self.folder.clone();
             landed = match blocking(move || folder.store_range(span, expected, &parts)).await {
                 Ok(landed) => Some(landed),

@@ -10,7 +10,11 @@ use hypersend_protocol::{
     refusal::{ErrorCode, Refusal},
 };
 use hypersend_quic::frames::{RecvError, SendError};
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Why a call failed. Broken connections are not among the reasons: the client repairs them and goes on.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -94,13 +98,25 @@ impl From<Closed> for Attempt {
     }
 }
 
-/// How many refusals that may pass one transfer waits out, a second each: longer than a database takes to restart.
-const REFUSALS: u32 = 300;
+/// How long refusals that may pass are waited out when nothing comes of it: longer than a database takes to restart.
+const PATIENCE: Duration = Duration::from_mins(5);
 
-/// What a transfer has waited out so far.
+/// A refusal this long after the one before has nothing to do with it: more than any wait between two attempts.
+const APART: Duration = Duration::from_mins(1);
+
+/// How long to wait after a refusal when the server does not say, and at most when it does.
+const RETRY_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// What a transfer or an open chat has waited out so far.
 #[derive(Debug, Default)]
-pub(crate) struct Patience {
-    refusals: u32,
+pub(crate) struct Patience(Option<Spell>);
+
+/// Refusals with nothing good between them.
+#[derive(Clone, Copy, Debug)]
+struct Spell {
+    began: Instant,
+    last: Instant,
 }
 
 impl Patience {
@@ -108,16 +124,33 @@ impl Patience {
     pub(crate) async fn wait_out(&mut self, attempt: Attempt, live: &Live) -> Result<(), ClientError> {
         match attempt {
             Attempt::Failed(ClientError::Refused(refusal))
-                if refusal.code.is_transient() && self.refusals < REFUSALS =>
+                if refusal.code.is_transient() && self.bears(Instant::now()) =>
             {
-                self.refusals += 1;
+                live.gone_or(wait_after(&refusal)).await;
             }
             Attempt::Failed(error) => return Err(error),
-            Attempt::Lost => {}
+            Attempt::Lost => live.gone().await,
         }
-        live.gone().await;
         Ok(())
     }
+
+    /// Whether a refusal that came now is worth another attempt.
+    pub(crate) fn bears(&mut self, now: Instant) -> bool {
+        let recent = self.0.filter(|spell| now.duration_since(spell.last) < APART);
+        let began = recent.map_or(now, |spell| spell.began);
+        self.0 = Some(Spell { began, last: now });
+        now.duration_since(began) < PATIENCE
+    }
+
+    /// Something got on: whatever was waited out has passed.
+    pub(crate) fn rest(&mut self) {
+        self.0 = None;
+    }
+}
+
+/// How long to wait before asking again.
+pub(crate) fn wait_after(refusal: &Refusal) -> Duration {
+    refusal.retry_after().unwrap_or(RETRY_WAIT).min(LONGEST_WAIT)
 }
 
 impl Attempt {
@@ -135,5 +168,41 @@ impl Attempt {
             SendError::Frame(source) => Self::Failed(ClientError::Protocol { server: server.clone(), source }),
             SendError::Stream(_) => Self::Lost,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Refusals one after another until patience ends, if it does.
+    fn refused(patience: &mut Patience, from: Instant, every: Duration) -> Option<Duration> {
+        (1..1_000).map(|n| every * n).find(|&after| !patience.bears(from + after))
+    }
+
+    #[test]
+    fn patience_ends_by_time_and_not_by_number() {
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        assert_eq!(refused(&mut Patience::default(), now, second), Some(PATIENCE + second));
+        assert_eq!(refused(&mut Patience::default(), now, second / 1_000), None);
+        assert_eq!(refused(&mut Patience::default(), now, APART), None, "these have nothing to do with each other");
+    }
+
+    #[test]
+    fn what_gets_on_is_waited_for_again() {
+        let now = Instant::now();
+        let mut patience = Patience::default();
+        assert!(refused(&mut patience, now, LONGEST_WAIT).is_some());
+        patience.rest();
+        assert!(patience.bears(now + PATIENCE + 2 * LONGEST_WAIT));
+    }
+
+    #[test]
+    fn the_server_says_how_long_to_wait_within_reason() {
+        let refusal = Refusal::new(ErrorCode::Unavailable, "busy");
+        assert_eq!(wait_after(&refusal), RETRY_WAIT);
+        assert_eq!(wait_after(&refusal.clone().with_retry_after(Duration::from_millis(20))), Duration::from_millis(20));
+        assert_eq!(wait_after(&refusal.with_retry_after(Duration::MAX)), LONGEST_WAIT);
     }
 }

@@ -1,7 +1,7 @@
 //! The event feed, across connections.
 
 use crate::{
-    error::{Attempt, ClientError},
+    error::{Attempt, ClientError, Patience},
     link::{Link, Live},
 };
 use hypersend_protocol::{
@@ -21,11 +21,12 @@ pub struct Events {
     cursor: Option<Cursor>,
     /// The sending half is kept so that the server sees the stream alive.
     open: Option<(Live, SendStream, FrameReader)>,
+    patience: Patience,
 }
 
 impl Events {
     pub(crate) fn new(link: Arc<Link>, cursor: Option<Cursor>) -> Self {
-        Self { link, cursor, open: None }
+        Self { link, cursor, open: None, patience: Patience::default() }
     }
 
     /// The last event seen: give it to [`Client::events`](crate::Client::events) to go on from here.
@@ -42,29 +43,27 @@ impl Events {
                     let live = self.link.live().await?;
                     match open(&live, &self.link, self.cursor).await {
                         Ok((stream, reader)) => closed.insert((live, stream, reader)),
-                        Err(Attempt::Lost) => {
-                            live.gone().await;
+                        Err(attempt) => {
+                            self.patience.wait_out(attempt, &live).await?;
                             continue;
                         }
-                        Err(Attempt::Failed(error)) => return Err(error),
                     }
                 }
             };
             match reader.expect::<EventUpdate>().await {
                 Ok(update) => {
+                    self.patience.rest();
                     self.cursor = Some(match &update {
                         EventUpdate::EventsReset(reset) => reset.cursor,
                         EventUpdate::Event(event) => event.cursor,
                     });
                     return Ok(update);
                 }
-                Err(error) => match Attempt::receiving(self.link.server(), error) {
-                    Attempt::Lost => {
-                        live.gone().await;
-                        self.open = None;
-                    }
-                    Attempt::Failed(error) => return Err(error),
-                },
+                Err(error) => {
+                    let attempt = Attempt::receiving(self.link.server(), error);
+                    self.patience.wait_out(attempt, live).await?;
+                    self.open = None;
+                }
             }
         }
     }

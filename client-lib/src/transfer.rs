@@ -2,7 +2,7 @@
 //! [`Schedule`] wishes for.
 
 use crate::{
-    error::{Attempt, ClientError},
+    error::{Attempt, ClientError, Patience, wait_after},
     link::Live,
 };
 use hypersend_protocol::{id::ChunkIndex, refusal::Refusal};
@@ -15,6 +15,7 @@ use hypersend_transfer::{
     schedule::{Event, PathId, Schedule, ScheduleConfig, Wish},
 };
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -27,8 +28,8 @@ use tokio::{
 /// How often the round trip is measured and the progress refreshed.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How many chunks may fail in a row, for reasons that could pass, before the transfer does.
-const FAILURES: u32 = 50;
+/// How often one chunk may arrive damaged: damage on the way passes, a disk or memory that lies does not.
+const DAMAGES: u32 = 6;
 
 /// The client's one path so far.
 const SERVER: PathId = PathId(0);
@@ -62,6 +63,32 @@ impl<E: From<ClientError>> From<Attempt> for CarryError<E> {
             Attempt::Failed(ClientError::Refused(refusal)) if refusal.code.is_transient() => Self::Again(refusal),
             Attempt::Failed(error) => Self::Fatal(error.into()),
         }
+    }
+}
+
+/// What has gone wrong lately. Many chunks are in flight and fail together, so time is counted and not their number.
+#[derive(Debug, Default)]
+struct Setbacks {
+    /// Since a chunk was last stored.
+    patience: Patience,
+    /// How often each chunk that is not stored was damaged. The schedule begins nothing new while too many wait.
+    damages: BTreeMap<ChunkIndex, u32>,
+}
+
+impl Setbacks {
+    fn stored(&mut self, chunk: ChunkIndex) {
+        self.patience.rest();
+        self.damages.remove(&chunk);
+    }
+
+    /// Whether a chunk that was refused now is worth another attempt.
+    fn bears(&mut self, now: Instant, chunk: ChunkIndex, refusal: &Refusal) -> bool {
+        if refusal.code.is_transient() {
+            return self.patience.bears(now);
+        }
+        let damages = self.damages.entry(chunk).or_default();
+        *damages += 1;
+        *damages < DAMAGES
     }
 }
 
@@ -120,11 +147,13 @@ pub(crate) async fn drive<C: Carrier>(
     let mut chunks = JoinSet::new();
     let mut tick = interval(TICK);
     let mut wake = None;
-    let mut failures = 0;
+    // Until when the server wants to be left alone.
+    let mut hold: Option<Instant> = None;
+    let mut setbacks = Setbacks::default();
     gauge.begin(plan.size(), schedule.stored_bytes());
     loop {
         let draining = live.draining.is_cancelled();
-        while let Some(wish) = schedule.poll(Instant::now()).filter(|_| !draining) {
+        while let Some(wish) = (!draining && hold.is_none()).then(|| schedule.poll(Instant::now())).flatten() {
             match wish {
                 Wish::Send { chunk, .. } => {
                     let carrying = carrier.clone().carry(live.clone(), chunk);
@@ -145,15 +174,18 @@ pub(crate) async fn drive<C: Carrier>(
                 let (chunk, carried) = carried.expect("a chunk's task neither panics nor is aborted while awaited");
                 match carried {
                     Ok(()) => {
-                        failures = 0;
+                        setbacks.stored(chunk);
                         schedule.handle(Instant::now(), Event::Stored(chunk));
                     }
                     Err(CarryError::Again(refusal)) => {
-                        failures += 1;
-                        if failures > FAILURES {
+                        let now = Instant::now();
+                        if !setbacks.bears(now, chunk, &refusal) {
                             return Err(ClientError::from(refusal).into());
                         }
-                        schedule.handle(Instant::now(), Event::Failed(chunk));
+                        if refusal.retry_after_ms.is_some() {
+                            hold = hold.max(Some(now + wait_after(&refusal)));
+                        }
+                        schedule.handle(now, Event::Failed(chunk));
                     }
                     Err(CarryError::Lost) => {
                         live.gone().await;
@@ -169,6 +201,7 @@ pub(crate) async fn drive<C: Carrier>(
                 gauge.update(schedule.stored_bytes());
             }
             () = until(wake) => wake = None,
+            () = until(hold) => hold = None,
             _ = live.connection.closed() => return Ok(Driven::Lost),
         }
     }
@@ -184,4 +217,37 @@ async fn until(moment: Option<Instant>) {
 /// Runs something that blocks off the async threads. How many do at once is bounded by the chunks in flight.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     spawn_blocking(work).await.expect("disk work does not panic")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hypersend_protocol::refusal::ErrorCode;
+
+    #[test]
+    fn chunks_that_fail_together_are_one_setback() {
+        let busy = Refusal::new(ErrorCode::Unavailable, "busy");
+        let mut setbacks = Setbacks::default();
+        let start = Instant::now();
+        assert!((0..1_000).all(|n| setbacks.bears(start, ChunkIndex(n), &busy)));
+        let later = |n| start + Duration::from_secs(50) * n;
+        assert!((1..=5).all(|n| setbacks.bears(later(n), ChunkIndex(n), &busy)));
+        assert!(!setbacks.bears(later(6), ChunkIndex(0), &busy), "nothing was stored for five minutes");
+        setbacks.stored(ChunkIndex(7));
+        assert!(setbacks.bears(later(6), ChunkIndex(0), &busy));
+    }
+
+    #[test]
+    fn a_chunk_that_stays_damaged_is_given_up_whatever_becomes_of_others() {
+        let damaged = Refusal::new(ErrorCode::HashMismatch, "damaged");
+        let mut setbacks = Setbacks::default();
+        let now = Instant::now();
+        for _ in 1..DAMAGES {
+            assert!(setbacks.bears(now, ChunkIndex(0), &damaged));
+            assert!(setbacks.bears(now, ChunkIndex(1), &damaged));
+            setbacks.stored(ChunkIndex(1));
+        }
+        assert!(!setbacks.bears(now, ChunkIndex(0), &damaged));
+        assert!(setbacks.bears(now, ChunkIndex(1), &damaged));
+    }
 }

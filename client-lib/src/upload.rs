@@ -208,6 +208,8 @@ impl Carrier for Sending {
         let mut values = Vec::new();
         let mut complete = false;
         for span in self.plan.ranges(chunk) {
+            // Before it is read: what waits for its turn is then in no memory either.
+            let _place = live.bulk.up(span).await;
             let this = self.clone();
             let read = blocking(move || this.read(span)).await;
             let (bytes, value) = read.map_err(|error| CarryError::Fatal(error.into()))?;

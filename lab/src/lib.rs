@@ -4,6 +4,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`server`] | a real `hypersend-server` process, killed, stopped and started again at will |
+//! | [`stand_in`] | a server that says what the test says |
 //! | [`user`] | accounts on such a server, each with a client |
 //! | [`fixtures`] | files of any size whose content is known by its hash |
 //! | [`proxy`] | the path between client and server: cut, slowed, lossy, behind a NAT that forgets |
@@ -20,6 +21,7 @@ pub mod peer;
 pub mod program;
 pub mod proxy;
 pub mod server;
+pub mod stand_in;
 pub mod user;
 pub mod wait;
 
@@ -27,5 +29,6 @@ pub use dice::Dice;
 pub use peer::RawPeer;
 pub use proxy::Proxy;
 pub use server::TestServer;
+pub use stand_in::StandIn;
 pub use user::{TestUser, users};
 pub use wait::{eventually, within};

@@ -140,13 +140,13 @@ impl Server {
         let router = http::router(self.http.clone());
         let ending = stopping.child_token();
         let door = async {
-            let served = self.listener.run(self.services, ending.clone()).await;
+            let served = self.listener.run(self.services, router.clone(), ending.clone()).await;
             ending.cancel();
             served
         };
         let (served, ..) = tokio::join!(
             door,
-            self.tcp.run(router, ending.clone(), quic::GRACE),
+            self.tcp.run(router.clone(), ending.clone(), quic::GRACE),
             self.http.tidy(ending.clone()),
             self.certificate.follow_files(ending.clone()),
             self.janitor.run(ending.clone()),

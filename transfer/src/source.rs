@@ -71,6 +71,12 @@ pub enum SourceError {
 }
 
 /// What tells a file from another, and from itself after a change.
+///
+/// The time of modification alone does not: tools set it back, and containers of encrypted disks are written with theirs
+/// kept on purpose. The inode's change time cannot be set by anybody. Reading moves neither, so sending a file and
+/// stopping half-way leaves it as it was; but renaming, linking and changing its mode or attributes do move the change
+/// time. The file is then sent anew although its bytes are the same: a transfer lost, where the other choice would hand out
+/// old bytes as the new file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Identity {
     device: u64,
@@ -78,6 +84,8 @@ struct Identity {
     size: u64,
     modified_seconds: i64,
     modified_nanos: i64,
+    changed_seconds: i64,
+    changed_nanos: i64,
 }
 
 impl From<Metadata> for Identity {
@@ -88,6 +96,8 @@ impl From<Metadata> for Identity {
             size: metadata.size(),
             modified_seconds: metadata.mtime(),
             modified_nanos: metadata.mtime_nsec(),
+            changed_seconds: metadata.ctime(),
+            changed_nanos: metadata.ctime_nsec(),
         }
     }
 }
@@ -131,12 +141,14 @@ impl Source {
 
     /// The same for as long as the file stays where it is and as it is, so that sending it again resumes.
     pub fn key(&self) -> UploadKey {
-        let Identity { device, inode, size, modified_seconds, modified_nanos } = self.identity;
+        // Not the device: network and copy-on-write file systems get another number at every mount.
+        let Identity { device: _, inode, size, .. } = self.identity;
+        let Identity { modified_seconds, modified_nanos, changed_seconds, changed_nanos, .. } = self.identity;
         let mut hasher = blake3::Hasher::new_derive_key("hypersend 2026 upload key: identity of a local file");
-        for number in [device, inode, size] {
+        for number in [inode, size] {
             hasher.update(&number.to_le_bytes());
         }
-        for number in [modified_seconds, modified_nanos] {
+        for number in [modified_seconds, modified_nanos, changed_seconds, changed_nanos] {
             hasher.update(&number.to_le_bytes());
         }
         // The same file is sent anew under another name, as one has by a symbolic link.
@@ -222,11 +234,31 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_was_only_read_is_the_same_upload_on_whatever_device() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = file(dir.path(), b"0123456789");
+        let mut source = Source::open(&path).unwrap();
+        source.read_range(Span { offset: 0, length: 10 }).unwrap();
+        source.check_unchanged().unwrap();
+        source.identity.device += 1;
+        assert_eq!(Source::open(&path).unwrap().key(), source.key());
+    }
+
+    #[test]
     fn every_change_is_noticed_and_gives_another_key() {
         type Change = fn(&Path);
-        let changes: [(&str, Change); 4] = [
+        let changes: [(&str, Change); 5] = [
             ("grown", |path| File::options().append(true).open(path).unwrap().write_all(b"x").unwrap()),
             ("touched", |path| File::open(path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap()),
+            ("rewritten with its time set back", |path| {
+                let before = fs::metadata(path).unwrap();
+                // The clock of a file system ticks every few milliseconds.
+                while fs::metadata(path).unwrap().ctime_nsec() == before.ctime_nsec() {
+                    fs::write(path, b"9876543210").unwrap();
+                    File::open(path).unwrap().set_modified(before.modified().unwrap()).unwrap();
+                }
+                assert_eq!(fs::metadata(path).unwrap().modified().unwrap(), before.modified().unwrap());
+            }),
             ("replaced", |path| {
                 let other = path.with_extension("other");
                 fs::copy(path, &other).unwrap();

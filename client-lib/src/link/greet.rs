@@ -127,7 +127,8 @@ pub(super) async fn renew(
     Ok(renewed)
 }
 
-async fn load(tokens: &Arc<dyn TokenStore>) -> Result<Tokens, ClientError> {
+/// The stored tokens, which have to be there.
+pub(super) async fn load(tokens: &Arc<dyn TokenStore>) -> Result<Tokens, ClientError> {
     let tokens = tokens.clone();
     blocking(move || tokens.load()).await?.ok_or(ClientError::NotLoggedIn)
 }

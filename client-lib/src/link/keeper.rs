@@ -1,9 +1,9 @@
 //! The task that keeps the connection.
 
 use super::{
-    Live, State,
+    Bulk, Live, State,
     dial::{DialError, dial},
-    greet::{Greeted, greet, renew},
+    greet::{Greeted, greet, load, renew},
     silence,
 };
 use crate::{
@@ -119,12 +119,13 @@ impl Keeper {
         let greeted = greet(&connection, &self.config, credentials, &self.tokens, access_refused).await;
         let greeted = greeted.inspect_err(|_| connection.close(close_code(ErrorCode::Closed), b""))?;
         let (welcome, draining) = (Arc::new(greeted.welcome.clone()), CancellationToken::new());
-        Ok((Live { connection, welcome, draining }, greeted))
+        let bulk = Arc::new(Bulk::new());
+        Ok((Live { connection, welcome, draining, bulk }, greeted))
     }
 
     /// Stays with a connection until it ends.
     async fn watch(&self, live: &Live, mut session: FrameReader) -> End {
-        let mut renewal = Renewal::after(live.welcome.tokens.as_ref());
+        let mut renewal = self.first_renewal(live).await;
         let silence = silence::detect(&live.connection);
         tokio::pin!(silence);
         loop {
@@ -143,11 +144,23 @@ impl Keeper {
                     return end(&live.connection.closed().await);
                 }
                 () = renewal.due() => match renew(&live.connection, &self.config, &self.tokens).await {
-                    Ok(tokens) => renewal = Renewal::after(Some(&tokens)),
+                    Ok(tokens) => renewal = Renewal::after(&tokens),
+                    Err(Attempt::Failed(ClientError::Refused(refusal))) if refusal.code.is_transient() => {
+                        renewal = Renewal::soon(refusal.retry_after());
+                    }
                     Err(Attempt::Failed(error)) => return End::Fatal(error),
-                    Err(Attempt::Lost) => renewal = Renewal::soon(),
+                    Err(Attempt::Lost) => renewal = Renewal::soon(None),
                 },
             }
+        }
+    }
+
+    /// A connection opened by an access token brings no tokens; the session ends by those that are stored.
+    async fn first_renewal(&self, live: &Live) -> Renewal {
+        match &live.welcome.tokens {
+            Some(tokens) => Renewal::after(tokens),
+            // A store that fails for good says so when the time has come.
+            None => load(&self.tokens).await.map_or_else(|_| Renewal::soon(None), |tokens| Renewal::after(&tokens)),
         }
     }
 
@@ -187,23 +200,21 @@ fn end(error: &ConnectionError) -> End {
 }
 
 /// When to renew the tokens of a connection that lives long: half-way to the session's end.
-struct Renewal(Option<tokio::time::Instant>);
+struct Renewal(tokio::time::Instant);
 
 impl Renewal {
-    fn after(tokens: Option<&Tokens>) -> Self {
+    fn after(tokens: &Tokens) -> Self {
         let now = UnixMillis::from(SystemTime::now());
-        Self(tokens.map(|tokens| tokio::time::Instant::now() + tokens.refresh_expires.since(now) / 2))
+        Self(tokio::time::Instant::now() + tokens.refresh_expires.since(now) / 2)
     }
 
-    fn soon() -> Self {
-        Self(Some(tokio::time::Instant::now() + LAST_WAIT))
+    /// After an attempt that came to nothing; half of the session is left, so there is time for many.
+    fn soon(retry_after: Option<Duration>) -> Self {
+        Self(tokio::time::Instant::now() + retry_after.unwrap_or(LAST_WAIT).min(LAST_WAIT))
     }
 
     async fn due(&self) {
-        match self.0 {
-            Some(at) => tokio::time::sleep_until(at).await,
-            None => std::future::pending().await,
-        }
+        tokio::time::sleep_until(self.0).await;
     }
 }
 

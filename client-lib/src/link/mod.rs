@@ -4,12 +4,14 @@
 //! an attempt on it comes out as lost asks again. While the server is stopping, the old connection finishes what it
 //! carries, and whoever asks waits for the next one.
 
+mod bulk;
 mod dial;
 mod greet;
 mod keeper;
 mod silence;
 
 use crate::{Config, Credentials, ServerAddress, TokenStore, error::ClientError};
+pub(crate) use bulk::Bulk;
 use hypersend_protocol::session::Welcome;
 use quinn::Connection;
 use std::{fmt, sync::Arc, time::Duration};
@@ -41,6 +43,8 @@ pub(crate) struct Live {
     pub(crate) welcome: Arc<Welcome>,
     /// Cancelled when the server begins nothing new on this connection.
     pub(crate) draining: CancellationToken,
+    /// What all transfers on this connection share.
+    pub(crate) bulk: Arc<Bulk>,
 }
 
 impl fmt::Debug for Live {
@@ -56,10 +60,15 @@ impl Live {
     /// Returns when something on this connection was lost and asking [`Link::live`] again makes sense: the connection is
     /// closed or begins nothing new, or, if only a stream was lost, after a moment.
     pub(crate) async fn gone(&self) {
+        self.gone_or(STREAM_RETRY).await;
+    }
+
+    /// Likewise, after a wait that somebody asked for.
+    pub(crate) async fn gone_or(&self, wait: Duration) {
         tokio::select! {
             _ = self.connection.closed() => {}
             () = self.draining.cancelled() => {}
-            () = tokio::time::sleep(STREAM_RETRY) => {}
+            () = tokio::time::sleep(wait) => {}
         }
     }
 }

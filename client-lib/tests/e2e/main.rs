@@ -4,6 +4,7 @@
 
 mod access;
 mod accounts;
+mod backlog;
 mod bounds;
 mod chats;
 mod deletions;
@@ -14,6 +15,7 @@ mod hostile;
 mod kills;
 mod members;
 mod ranges;
+mod refusals;
 mod resume;
 mod sessions;
 mod support;

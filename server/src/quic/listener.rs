@@ -1,7 +1,8 @@
 //! The endpoint.
 
 use super::{connection, crowd::Crowd};
-use crate::services::Services;
+use crate::{http, services::Services};
+use axum::Router;
 use hypersend_protocol::{ALPN, limit::HELLO_TIMEOUT, refusal::ErrorCode};
 use hypersend_quic::{frames::close_code, socket, transport};
 use quinn::{
@@ -12,6 +13,9 @@ use ring::hmac;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// The ALPN token of HTTP/3 (RFC 9114, 3.1).
+const H3: &[u8] = b"h3";
 
 /// How long connections may take to finish what is in flight when the server stops.
 pub const GRACE: Duration = Duration::from_secs(6);
@@ -58,8 +62,8 @@ impl Listener {
         max_connections: usize,
     ) -> Result<Self, ListenError> {
         let bind = |source| ListenError::Bind { address, source };
-        // A protocol more (`h3`) is a line here and an arm in `serve`.
-        tls.alpn_protocols = vec![ALPN.to_vec()];
+        // A protocol more is a word here and an arm in `serve`.
+        tls.alpn_protocols = vec![ALPN.to_vec(), H3.to_vec()];
         let crypto = QuicServerConfig::try_from(tls).map_err(|error| ListenError::Tls(error.into()))?;
         let mut config = ServerConfig::with_crypto(Arc::new(crypto));
         config.transport_config(Arc::new(transport::server_config()));
@@ -84,8 +88,8 @@ impl Listener {
 
     /// Serves until `stopping` is cancelled; then tells the clients, lets what is in flight finish, and returns after at
     /// most `GRACE` and a moment.
-    pub async fn run(self, services: Services, stopping: CancellationToken) -> Result<(), DoorClosed> {
-        let (connections, crowd) = (TaskTracker::new(), Crowd::default());
+    pub async fn run(self, services: Services, http: Router, stopping: CancellationToken) -> Result<(), DoorClosed> {
+        let (connections, doors) = (TaskTracker::new(), Doors { services, http, crowd: Crowd::default() });
         let stopped = loop {
             let incoming = tokio::select! {
                 incoming = self.endpoint.accept() => incoming,
@@ -93,8 +97,8 @@ impl Listener {
             };
             let Some(incoming) = incoming else { break Err(DoorClosed) };
             if let Some(incoming) = self.admit(incoming) {
-                let (services, crowd, stopping) = (services.clone(), crowd.clone(), stopping.clone());
-                connections.spawn(async move { serve(incoming, services, crowd, stopping).await });
+                let (doors, stopping) = (doors.clone(), stopping.clone());
+                connections.spawn(async move { doors.serve(incoming, stopping).await });
             }
         };
         self.endpoint.set_server_config(None);
@@ -135,17 +139,28 @@ impl Listener {
     }
 }
 
-async fn serve(incoming: Incoming, services: Services, crowd: Crowd, stopping: CancellationToken) {
-    // A handshake that trickles would hold one of the connections for as long as it likes.
-    let connection = match timeout(HELLO_TIMEOUT, incoming).await {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return tracing::debug!(%error, "handshake failed"),
-        Err(_) => return tracing::debug!("handshake timed out"),
-    };
-    let handshake = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
-    match handshake.and_then(|data| data.protocol).as_deref() {
-        Some(ALPN) => connection::serve(connection, services, crowd, stopping).await,
-        // rustls agrees to nothing that is not in the list above.
-        _ => connection.close(close_code(ErrorCode::UnsupportedVersion), b"no protocol in common"),
+/// What is behind the port.
+#[derive(Clone)]
+struct Doors {
+    services: Services,
+    crowd: Crowd,
+    http: Router,
+}
+
+impl Doors {
+    async fn serve(self, incoming: Incoming, stopping: CancellationToken) {
+        // A handshake that trickles would hold one of the connections for as long as it likes.
+        let connection = match timeout(HELLO_TIMEOUT, incoming).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return tracing::debug!(%error, "handshake failed"),
+            Err(_) => return tracing::debug!("handshake timed out"),
+        };
+        let handshake = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
+        match handshake.and_then(|data| data.protocol).as_deref() {
+            Some(ALPN) => connection::serve(connection, self.services, self.crowd, stopping).await,
+            Some(H3) => http::h3::serve(connection, self.http, stopping).await,
+            // rustls agrees to nothing that is not in the list above.
+            _ => connection.close(close_code(ErrorCode::UnsupportedVersion), b"no protocol in common"),
+        }
     }
 }
