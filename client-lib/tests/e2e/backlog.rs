@@ -3,7 +3,7 @@
 use crate::support::{next_message, text};
 use futures::future::join_all;
 use hypersend_client::{
-    ChatHandle, PostError,
+    ChatHandle, PostError, Posting,
     protocol::{
         id::{ChatId, Revision, Seq},
         limit::MAX_MESSAGE_BYTES,
@@ -81,13 +81,13 @@ async fn more_than_both_windows_hold_is_posted_at_once() {
     let mut handle = ann.client.open_chat(chat(&ann).await, Seq(0), Revision(0));
     let poster = handle.poster();
     // 8 MiB, each way.
-    let long = |n: usize| text(format!("{n:>width$}", width = MAX_MESSAGE_BYTES).replace(' ', "-"));
+    let long = |n: usize| text(format!("{n:->MAX_MESSAGE_BYTES$}"));
     let post = async {
         let mut under_way = Vec::new();
         for n in 0..512 {
             under_way.push(poster.begin_post(long(n), vec![]).await.unwrap());
         }
-        join_all(under_way.into_iter().map(|posting| posting.posted())).await
+        join_all(under_way.into_iter().map(Posting::posted)).await
     };
     let read = all_come(&mut handle, Seq(512));
     let (posted, ()) = within("all is posted and read", async { tokio::join!(post, read) }).await;
