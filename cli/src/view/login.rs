@@ -23,9 +23,9 @@ impl From<&SessionInfo> for LoginView {
         Self {
             id: login.id.to_string(),
             agent: login.agent.clone(),
-            created: words::instant(login.created),
-            renewed: words::instant(login.renewed),
-            expires: words::instant(login.expires),
+            created: login.created.to_string(),
+            renewed: login.renewed.to_string(),
+            expires: login.expires.to_string(),
             current: login.current,
             shown_at: words::minute(login.created),
         }
