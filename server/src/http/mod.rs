@@ -1,6 +1,6 @@
 //! The HTTP door: one axum router for HTTP/3, HTTP/2 and HTTP/1.1.
 //!
-//! A handler extracts, calls one service, answers. Services know no status; [`problem`] turns their refusals into Problem
+//! A handler extracts, calls one service, answers. Services know no status; `problem` turns their refusals into Problem
 //! Details by the catalogue that the native door uses too.
 //!
 //! | file | what it does |

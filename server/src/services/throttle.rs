@@ -31,7 +31,7 @@ pub struct Rates {
 /// made-up addresses would otherwise stay in memory. Seldom enough that looking at all of them costs nothing per attempt.
 const FORGET_EVERY: usize = 10_000;
 
-/// Counts attempts. Memory grows with the addresses and accounts seen within a minute or so, and [`FORGET_EVERY`] more.
+/// Counts attempts. Memory grows with the addresses and accounts seen within a minute or so, and `FORGET_EVERY` more.
 #[derive(Clone, Debug)]
 pub struct Throttle(Arc<Limiters>);
 
