@@ -34,7 +34,7 @@ pub fn utf8(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Enviro
 /// The server's settings. Each field's documentation is what `.env.example` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// `LISTEN`: UDP address and port. 0.0.0.0:8443.
+    /// `LISTEN`: address and port, UDP and TCP. 0.0.0.0:8443.
     pub listen: SocketAddr,
     /// `DATA_ROOT`: database and files; one file system. ./data.
     pub data_root: PathBuf,

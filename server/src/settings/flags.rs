@@ -5,14 +5,14 @@ use super::LogFormat;
 use clap::Parser;
 use std::{net::SocketAddr, path::PathBuf};
 
-/// The HyperSend server: chat and very large files over one UDP port.
+/// The HyperSend server: chat and very large files over one port.
 ///
 /// Every setting can be given in the environment or in a file `.env` in the working folder; `.env.example` explains
 /// each. Flags come first.
 #[derive(Clone, Debug, Default, Parser)]
 #[command(name = "hypersend-server", version)]
 pub struct Flags {
-    /// UDP address and port to listen on [env: LISTEN] [default: 0.0.0.0:8443]
+    /// Address and port to listen on, UDP and TCP [env: LISTEN] [default: 0.0.0.0:8443]
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
     /// Folder of the database and the files [env: DATA_ROOT] [default: ./data]
