@@ -6,7 +6,10 @@ use http::{HeaderValue, Request, Version, header::ALT_SVC};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
     service::TowerToHyperService,
 };
 use rustls::ServerConfig;
@@ -74,7 +77,7 @@ impl TcpListener {
     pub async fn run(self, router: Router, stopping: CancellationToken, grace: Duration) {
         let port = self.local_addr().map_or(0, |address| address.port());
         let alt_svc = HeaderValue::from_str(&format!("h3=\":{port}\"; ma=86400")).expect("it is ASCII");
-        let (connections, graceful) = (TaskTracker::new(), Arc::new(GracefulShutdown::new()));
+        let (connections, graceful) = (TaskTracker::new(), GracefulShutdown::new());
         let cut = CancellationToken::new();
         loop {
             let accepted = tokio::select! {
@@ -94,19 +97,17 @@ impl TcpListener {
                 continue;
             };
             let connection = Connection { peer, router: router.clone(), alt_svc: alt_svc.clone(), _place: place };
-            let (tls, graceful, cut) = (self.tls.clone(), graceful.clone(), cut.clone());
+            let (tls, watcher, cut) = (self.tls.clone(), graceful.watcher(), cut.clone());
             connections.spawn(async move {
                 tokio::select! {
-                    () = connection.serve(stream, &tls, &graceful) => {}
+                    () = connection.serve(stream, &tls, watcher) => {}
                     () = cut.cancelled() => {}
                 }
             });
         }
         connections.close();
         drop(self.listener);
-        if let Some(graceful) = Arc::into_inner(graceful) {
-            let _ = timeout(grace, graceful.shutdown()).await;
-        }
+        let _ = timeout(grace, graceful.shutdown()).await;
         cut.cancel();
         connections.wait().await;
     }
@@ -120,7 +121,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve(self, stream: TcpStream, tls: &TlsAcceptor, graceful: &GracefulShutdown) {
+    async fn serve(self, stream: TcpStream, tls: &TlsAcceptor, watcher: Watcher) {
         // Small frames of a conversation should not wait for more of them.
         let _ = stream.set_nodelay(true);
         let Ok(Ok(stream)) = timeout(HANDSHAKE_WITHIN, tls.accept(stream)).await else {
@@ -157,7 +158,7 @@ impl Connection {
             .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).expect("some KiB"));
         let connection =
             builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
-        if let Err(error) = graceful.watch(connection.into_owned()).await {
+        if let Err(error) = watcher.watch(connection.into_owned()).await {
             tracing::debug!(peer = %self.peer, error, "connection ended");
         }
     }

@@ -1,0 +1,26 @@
+"""A server that is told to stop lets requests under way finish."""
+
+import os
+
+import pytest
+from conftest import Server, register
+
+
+@pytest.mark.parametrize("version", ["h1", "h3"])
+def test_a_download_under_way_outlives_the_order_to_stop(tmp_path, version):
+    server = Server(tmp_path)
+    ann = register(server, version)
+    content = os.urandom(48 << 20)
+    file = ann.put("/api/v1/files/named/film.mkv", data=content).json()
+    received = bytearray()
+
+    def take(piece):
+        if not received:
+            server.process.terminate()
+        received.extend(piece)
+        return len(piece)
+
+    ann.get(f"/api/v1/files/{file['id']}/content", content_callback=take)
+    assert bytes(received) == content
+    ann.session.close()
+    assert server.process.wait(timeout=10) == 0
