@@ -28,9 +28,16 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 use tokio_util::task::AbortOnDropHandle;
+
+/// How long to wait for the last user of a folder to let go of it: the time of one range's write.
+const RELEASE: Duration = Duration::from_secs(2);
 
 /// Why a file was not fetched.
 #[derive(Debug, thiserror::Error)]
@@ -164,8 +171,7 @@ impl Fetching {
     async fn begin(client: &Client, live: &Live, info: &FileInfo, to: &Path) -> Result<Self, Begin> {
         let plan = ChunkPlan::parse(info.size, info.chunk_size)?;
         let manifest = Manifest::new(info.id, info.name.clone(), plan, Some(info.root));
-        let to = to.to_owned();
-        let folder = blocking(move || open_or_create(&to, manifest)).await?;
+        let folder = open_folder(to, manifest).await?;
         let values = fetch_values(client, live, info.id, plan).await.map_err(Begin::Attempt)?;
         folder.expect_values(values.clone())?;
         Ok(Self { client: client.clone(), file: info.id, plan, folder: Arc::new(folder), values })
@@ -209,6 +215,19 @@ fn folder_beside(to: &Path, file: FileId) -> PathBuf {
     let name = to.file_name().unwrap_or_default().to_string_lossy();
     let fits = name.floor_char_boundary(MAX_FILE_NAME_BYTES - 1 - end.len());
     to.with_file_name(format!(".{}{end}", &name[..fits]))
+}
+
+/// A download that was dropped a moment ago lets go of its folder when its last write is done, so one that goes on with it
+/// waits for that.
+async fn open_folder(to: &Path, manifest: Manifest) -> Result<TransferFolder, DownloadError> {
+    let give_up = Instant::now() + RELEASE;
+    loop {
+        let (to, manifest) = (to.to_owned(), manifest.clone());
+        match blocking(move || open_or_create(&to, manifest)).await {
+            Err(DownloadError::InUse(_)) if Instant::now() < give_up => sleep(RELEASE / 40).await,
+            opened => return opened,
+        }
+    }
 }
 
 fn open_or_create(to: &Path, manifest: Manifest) -> Result<TransferFolder, DownloadError> {
