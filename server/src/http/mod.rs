@@ -18,6 +18,7 @@
 //! | `problem` | refusals as Problem Details |
 //! | `tcp` | the TCP port: TLS, HTTP/2 and HTTP/1.1 |
 //! | `h3/` | the UDP port: HTTP/3 over quinn |
+//! | `parting` | the end of a TCP connection, without a reset |
 //! | `linger` | bodies that nobody wants, over HTTP/1.1 |
 
 mod caller;
@@ -29,6 +30,7 @@ mod intake;
 mod linger;
 mod once;
 mod page;
+mod parting;
 mod problem;
 mod router;
 mod routes;

@@ -1,6 +1,9 @@
 //! The TCP port of the same number: TLS, then HTTP/2 or HTTP/1.1, as the client likes.
 
-use super::linger::lingering;
+use super::{
+    linger::lingering,
+    parting::{After, Parting},
+};
 use axum::{Router, body::Body, extract::ConnectInfo};
 use http::{HeaderValue, Request, Version, header::ALT_SVC};
 use hyper::body::Incoming;
@@ -15,8 +18,7 @@ use hyper_util::{
 use rustls::ServerConfig;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
-    net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::Semaphore,
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
@@ -96,7 +98,10 @@ impl TcpListener {
                 tracing::warn!("connection refused: too many are open");
                 continue;
             };
-            let connection = Connection { peer, router: router.clone(), alt_svc: alt_svc.clone(), _place: place };
+            // Small frames of a conversation should not wait for more of them.
+            let _ = stream.set_nodelay(true);
+            let stream = Parting::new(stream, After { tasks: connections.clone(), cut: cut.clone(), place });
+            let connection = Connection { peer, router: router.clone(), alt_svc: alt_svc.clone() };
             let (tls, watcher, cut) = (self.tls.clone(), graceful.watcher(), cut.clone());
             connections.spawn(async move {
                 tokio::select! {
@@ -107,7 +112,11 @@ impl TcpListener {
         }
         connections.close();
         drop(self.listener);
-        let _ = timeout(grace, graceful.shutdown()).await;
+        let partings = async {
+            graceful.shutdown().await;
+            connections.wait().await;
+        };
+        let _ = timeout(grace, partings).await;
         cut.cancel();
         connections.wait().await;
     }
@@ -117,13 +126,10 @@ struct Connection {
     peer: SocketAddr,
     router: Router,
     alt_svc: HeaderValue,
-    _place: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    async fn serve(self, stream: TcpStream, tls: &TlsAcceptor, watcher: Watcher) {
-        // Small frames of a conversation should not wait for more of them.
-        let _ = stream.set_nodelay(true);
+    async fn serve(self, stream: Parting, tls: &TlsAcceptor, watcher: Watcher) {
         let Ok(Ok(stream)) = timeout(HANDSHAKE_WITHIN, tls.accept(stream)).await else {
             return tracing::debug!(peer = %self.peer, "TLS handshake failed");
         };

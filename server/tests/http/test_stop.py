@@ -2,11 +2,9 @@
 
 import os
 
-import pytest
 from conftest import Server, register
 
 
-@pytest.mark.parametrize("version", ["h1", "h3"])
 def test_a_download_under_way_outlives_the_order_to_stop(tmp_path, version):
     server = Server(tmp_path)
     ann = register(server, version)
