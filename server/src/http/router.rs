@@ -20,7 +20,10 @@ use tower_http::compression::{
 use tracing::Instrument;
 use utoipa::{
     Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    openapi::{
+        PathItem,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
 };
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
@@ -61,7 +64,22 @@ fn api() -> (Router<HttpState>, utoipa::openapi::OpenApi) {
         .merge(uploads::router())
         .merge(events::router())
         .merge(capabilities::router());
-    OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", v1).split_for_parts()
+    let (router, mut document) = OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", v1).split_for_parts();
+    name_operations(&mut document);
+    (router, document)
+}
+
+/// Names each operation by its resource and its handler, such as `chats_list`: several resources have a `list`, and
+/// generated clients need one name for each.
+fn name_operations(document: &mut utoipa::openapi::OpenApi) {
+    for item in document.paths.paths.values_mut() {
+        let PathItem { get, put, post, delete, patch, head, options, .. } = item;
+        for operation in [get, put, post, delete, patch, head, options].into_iter().flatten() {
+            if let (Some(tags), Some(handler)) = (&operation.tags, &operation.operation_id) {
+                operation.operation_id = Some(format!("{}_{handler}", tags.join("_")));
+            }
+        }
+    }
 }
 
 /// The document that describes the API.

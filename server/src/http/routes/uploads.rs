@@ -5,6 +5,7 @@ use super::files::{FileView, key_of};
 use crate::{
     http::{
         caller::Auth,
+        content::Octets,
         extract::{Json, Path},
         intake::{self, Body},
         once::Once,
@@ -119,6 +120,7 @@ fn runs(map: &ReceiveMap) -> Vec<[u32; 2]> {
 /// Begins an upload, or finds the one of the same key.
 #[utoipa::path(post, path = "/uploads", tag = "uploads",
     params(("Idempotency-Key" = Option<String>, Header, description = "begins one upload however often it is sent")),
+    request_body = NewUpload,
     responses((status = 201, body = UploadView), (status = "default", body = ProblemDetails)))]
 async fn begin(
     State(state): State<HttpState>,
@@ -155,7 +157,7 @@ async fn upload(
 #[utoipa::path(put, path = "/uploads/{upload}/chunks/{index}", tag = "uploads",
     params(("upload" = Uuid, Path), ("index" = u32, Path),
         ("Content-Digest" = Option<String>, Header, description = "`sha-256=:BASE64:`, checked before the chunk counts")),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    request_body(content = Octets, content_type = "application/octet-stream"),
     responses((status = 204), (status = "default", body = ProblemDetails)))]
 async fn put_chunk(
     State(state): State<HttpState>,
