@@ -13,6 +13,9 @@ use hypersend_protocol::refusal::{ErrorCode, Refusal};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+/// What Problem Details are called on the wire.
+pub(super) const MEDIA_TYPE: &str = "application/problem+json";
+
 /// The answer "no", on its way out.
 #[derive(Debug)]
 pub(super) struct Problem {
@@ -127,7 +130,7 @@ impl IntoResponse for Problem {
         let body = serde_json::to_vec(&details).expect("strings and numbers are JSON");
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         if let Some(wait_ms) = details.retry_after_ms {
             headers.insert(RETRY_AFTER, HeaderValue::from(wait_ms.div_ceil(1_000)));
         }

@@ -1,7 +1,7 @@
 //! All routes, and what wraps them.
 
 use super::{
-    problem::Problem,
+    problem::{self, Problem},
     routes::{auth, capabilities, chats, events, files, health, messages, uploads, users},
     state::HttpState,
 };
@@ -21,7 +21,8 @@ use tracing::Instrument;
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        PathItem,
+        PathItem, RefOr,
+        path::Operation,
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
@@ -65,20 +66,33 @@ fn api() -> (Router<HttpState>, utoipa::openapi::OpenApi) {
         .merge(events::router())
         .merge(capabilities::router());
     let (router, mut document) = OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", v1).split_for_parts();
-    name_operations(&mut document);
+    for operation in operations(&mut document) {
+        name(operation);
+        call_refusals_problems(operation);
+    }
     (router, document)
 }
 
-/// Names each operation by its resource and its handler, such as `chats_list`: several resources have a `list`, and
-/// generated clients need one name for each.
-fn name_operations(document: &mut utoipa::openapi::OpenApi) {
-    for item in document.paths.paths.values_mut() {
+fn operations(document: &mut utoipa::openapi::OpenApi) -> impl Iterator<Item = &mut Operation> {
+    document.paths.paths.values_mut().flat_map(|item| {
         let PathItem { get, put, post, delete, patch, head, options, .. } = item;
-        for operation in [get, put, post, delete, patch, head, options].into_iter().flatten() {
-            if let (Some(tags), Some(handler)) = (&operation.tags, &operation.operation_id) {
-                operation.operation_id = Some(format!("{}_{handler}", tags.join("_")));
-            }
-        }
+        [get, put, post, delete, patch, head, options].into_iter().flatten()
+    })
+}
+
+/// Names an operation by its resource and its handler, such as `chats_list`: several resources have a `list`, and generated
+/// clients need one name for each.
+fn name(operation: &mut Operation) {
+    if let (Some(tags), Some(handler)) = (&operation.tags, &operation.operation_id) {
+        operation.operation_id = Some(format!("{}_{handler}", tags.join("_")));
+    }
+}
+
+/// Says the media type of Problem Details once for all operations.
+fn call_refusals_problems(operation: &mut Operation) {
+    if let Some(RefOr::T(refusal)) = operation.responses.responses.get_mut("default") {
+        let details = refusal.content.shift_remove("application/json");
+        refusal.content.extend(details.map(|details| (problem::MEDIA_TYPE.to_owned(), details)));
     }
 }
 

@@ -195,8 +195,8 @@ async fn complete(
     body: Bytes,
 ) -> Result<axum::Json<FileView>, Problem> {
     // Who has nothing to say sends no body, whatever a client library says of its type.
-    let completion = if body.is_empty() { Ok(Completion::default()) } else { serde_json::from_slice(&body) };
-    let completion: Completion = completion.map_err(|error| Problem::invalid(error.to_string()))?;
+    let completion = if body.is_empty() { Ok(None) } else { serde_json::from_slice::<Option<Completion>>(&body) };
+    let completion = completion.map_err(|error| Problem::invalid(error.to_string()))?.unwrap_or_default();
     let expected = completion.blake3.map(|hash| hash.parse::<RootHash>()).transpose();
     let expected = expected.map_err(|error| Problem::invalid(format!("blake3: {error}")))?;
     let file = match state.uploads().find(&state, &me, upload).await? {
