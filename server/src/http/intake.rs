@@ -3,7 +3,7 @@
 //! A body is read as fast as its ranges are stored. A range under way is up to 1 MiB in memory, and a client decides how
 //! long it takes to fill; so there is one budget of such ranges for all HTTP clients together.
 
-use super::{problem::Problem, state::HttpState};
+use super::{patient::Stalled, problem::Problem, state::HttpState};
 use crate::services::UploadHandle;
 use bytes::Bytes;
 use data_encoding::BASE64;
@@ -23,9 +23,6 @@ pub(super) const RANGES_AT_ONCE: usize = 128;
 
 /// How long a range may wait for its place among them.
 const PLACE_WITHIN: Duration = Duration::from_secs(10);
-
-/// How long a client may say nothing in the middle of a body.
-const PIECE_WITHIN: Duration = Duration::from_secs(30);
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 
@@ -80,13 +77,10 @@ impl Body {
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
-        let late = || {
-            let refusal = Refusal::new(ErrorCode::TimedOut, "the body stopped coming; send it again");
-            Problem::from(refusal)
-        };
-        match timeout(PIECE_WITHIN, self.stream.next()).await.map_err(|_| late())? {
+        match self.stream.next().await {
             None => Ok(None),
             Some(Ok(piece)) => Ok(Some(piece)),
+            Some(Err(error)) if Stalled::is_cause_of(&error) => Err(Problem::stalled()),
             Some(Err(_)) => Err(Problem::invalid("the body broke off; send it again")),
         }
     }

@@ -18,7 +18,8 @@
 //! | `problem` | refusals as Problem Details |
 //! | `tcp` | the TCP port: TLS, HTTP/2 and HTTP/1.1 |
 //! | `h3/` | the UDP port: HTTP/3 over quinn |
-//! | `parting` | the end of a TCP connection, without a reset |
+//! | `patient` | how long a request's body may stop coming |
+//! | `socket` | a TCP connection that is not read, and its end |
 //! | `linger` | bodies that nobody wants, over HTTP/1.1 |
 
 mod caller;
@@ -30,10 +31,11 @@ mod intake;
 mod linger;
 mod once;
 mod page;
-mod parting;
+mod patient;
 mod problem;
 mod router;
 mod routes;
+mod socket;
 mod state;
 mod tcp;
 mod tickets;

@@ -2,7 +2,8 @@
 
 use super::{
     linger::lingering,
-    parting::{After, Parting},
+    patient::{BODY_IDLE, Patient},
+    socket::{After, Socket},
 };
 use axum::{Router, body::Body, extract::ConnectInfo};
 use http::{HeaderValue, Request, Version, header::ALT_SVC};
@@ -100,7 +101,7 @@ impl TcpListener {
             };
             // Small frames of a conversation should not wait for more of them.
             let _ = stream.set_nodelay(true);
-            let stream = Parting::new(stream, After { tasks: connections.clone(), cut: cut.clone(), place });
+            let stream = Socket::new(stream, After { tasks: connections.clone(), cut: cut.clone(), place });
             let connection = Connection { peer, router: router.clone(), alt_svc: alt_svc.clone() };
             let (tls, watcher, cut) = (self.tls.clone(), graceful.watcher(), cut.clone());
             connections.spawn(async move {
@@ -112,11 +113,11 @@ impl TcpListener {
         }
         connections.close();
         drop(self.listener);
-        let partings = async {
+        let ends = async {
             graceful.shutdown().await;
             connections.wait().await;
         };
-        let _ = timeout(grace, partings).await;
+        let _ = timeout(grace, ends).await;
         cut.cancel();
         connections.wait().await;
     }
@@ -129,7 +130,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve(self, stream: Parting, tls: &TlsAcceptor, watcher: Watcher) {
+    async fn serve(self, stream: Socket, tls: &TlsAcceptor, watcher: Watcher) {
         let Ok(Ok(stream)) = timeout(HANDSHAKE_WITHIN, tls.accept(stream)).await else {
             return tracing::debug!(peer = %self.peer, "TLS handshake failed");
         };
@@ -141,7 +142,10 @@ impl Connection {
             async move {
                 let ready = ServiceExt::<Request<Body>>::ready(&mut router).await?;
                 let is_http1 = request.version() <= Version::HTTP_11;
-                let request = request.map(|body| if is_http1 { lingering(Body::new(body)) } else { Body::new(body) });
+                let request = request.map(|body| {
+                    let body = Body::new(Patient::new(body, BODY_IDLE));
+                    if is_http1 { lingering(body) } else { body }
+                });
                 let mut response = ready.call(request).await?;
                 response.headers_mut().insert(ALT_SVC, alt_svc);
                 Ok::<_, std::convert::Infallible>(response)

@@ -6,7 +6,7 @@ use crate::{
     http::{
         caller::Auth,
         content::Octets,
-        extract::{Json, Path},
+        extract::{Json, MaybeJson, Path},
         intake::{self, Body},
         once::Once,
         problem::{Problem, ProblemDetails},
@@ -14,7 +14,7 @@ use crate::{
     },
     services::{Begun, UploadHandle},
 };
-use axum::{body::Bytes, extract::State};
+use axum::extract::State;
 use http::{HeaderMap, StatusCode};
 use hypersend_protocol::{
     hash::{RootHash, UploadKey},
@@ -98,7 +98,7 @@ impl From<crate::store::files::File> for UploadView {
 }
 
 /// What the sender has computed of the whole.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, ToSchema)]
 struct Completion {
     /// The file's BLAKE3 hash, to be compared with what is stored.
     #[schema(min_length = 64, max_length = 64)]
@@ -192,12 +192,9 @@ async fn complete(
     State(state): State<HttpState>,
     Auth(me): Auth,
     Path(upload): Path<FileId>,
-    body: Bytes,
+    MaybeJson(completion): MaybeJson<Completion>,
 ) -> Result<axum::Json<FileView>, Problem> {
-    // Who has nothing to say sends no body, whatever a client library says of its type.
-    let completion = if body.is_empty() { Ok(None) } else { serde_json::from_slice::<Option<Completion>>(&body) };
-    let completion = completion.map_err(|error| Problem::invalid(error.to_string()))?.unwrap_or_default();
-    let expected = completion.blake3.map(|hash| hash.parse::<RootHash>()).transpose();
+    let expected = completion.and_then(|said| said.blake3).map(|hash| hash.parse::<RootHash>()).transpose();
     let expected = expected.map_err(|error| Problem::invalid(format!("blake3: {error}")))?;
     let file = match state.uploads().find(&state, &me, upload).await? {
         Ok(handle) => handle.finish(expected).await?,

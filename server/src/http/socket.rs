@@ -1,6 +1,9 @@
-//! The end of a TCP connection. Whoever closes a socket over bytes that came meanwhile resets it, and what was still on its
-//! way to the client is lost (RFC 9293, 3.6). Over HTTP/2 such bytes keep coming: the window updates of the client that
-//! reads the last answer. So a connection that was ended in good order is read away for a while.
+//! A TCP connection, as far as it needs more care than a socket: one whose client reads nothing is given up, and one that
+//! ends does so without a reset.
+//!
+//! Whoever closes a socket over bytes that came meanwhile resets it, and what was still on its way to the client is lost
+//! (RFC 9293, 3.6). Over HTTP/2 such bytes keep coming: the window updates of the client that reads the last answer. So a
+//! connection that was ended in good order is read away for a while.
 
 use std::{
     io,
@@ -12,9 +15,12 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     net::TcpStream,
     sync::OwnedSemaphorePermit,
-    time::{Instant, timeout},
+    time::{Instant, Sleep, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// How long a client may leave what it asked for unread.
+const UNREAD: Duration = Duration::from_secs(30);
 
 /// A write of so many bytes is content, and not the farewell itself.
 const CONTENT_BYTES: usize = 1 << 10;
@@ -26,10 +32,12 @@ const ARRIVES_WITHIN: Duration = Duration::from_secs(10);
 const QUIET: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// A TCP connection that parts without a reset.
-pub(super) struct Parting {
+/// A TCP connection that is given up when it is not read, and parts without a reset.
+pub(super) struct Socket {
     /// Taken when this is dropped.
     parts: Option<(TcpStream, After)>,
+    /// Runs while the client reads nothing.
+    unread: Option<Pin<Box<Sleep>>>,
     /// When content was last written.
     content: Option<Instant>,
     /// Whether this side has ended it in good order.
@@ -38,7 +46,7 @@ pub(super) struct Parting {
 
 /// What a connection has until its very end.
 pub(super) struct After {
-    /// Where the parting is waited for.
+    /// Where its end is waited for.
     pub(super) tasks: TaskTracker,
     /// Cancelled when there is no more time for it.
     pub(super) cut: CancellationToken,
@@ -46,10 +54,10 @@ pub(super) struct After {
     pub(super) place: OwnedSemaphorePermit,
 }
 
-impl Parting {
+impl Socket {
     /// A fresh connection.
     pub(super) fn new(stream: TcpStream, after: After) -> Self {
-        Self { parts: Some((stream, after)), content: None, ended: false }
+        Self { parts: Some((stream, after)), unread: None, content: None, ended: false }
     }
 
     fn stream(&mut self) -> Pin<&mut TcpStream> {
@@ -57,15 +65,22 @@ impl Parting {
         Pin::new(stream)
     }
 
-    fn wrote(&mut self, bytes: usize) -> usize {
-        if bytes >= CONTENT_BYTES {
+    /// What came of an attempt to write.
+    fn wrote(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        let Poll::Ready(written) = written else {
+            let timer = self.unread.get_or_insert_with(|| Box::pin(sleep(UNREAD)));
+            ready!(timer.as_mut().poll(cx));
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        };
+        self.unread = None;
+        if written.as_ref().is_ok_and(|&bytes| bytes >= CONTENT_BYTES) {
             self.content = Some(Instant::now());
         }
-        bytes
+        Poll::Ready(written)
     }
 }
 
-impl Drop for Parting {
+impl Drop for Socket {
     fn drop(&mut self) {
         let on_its_way = self.content.is_some_and(|content| content.elapsed() < ARRIVES_WITHIN);
         let Some((stream, After { tasks, cut, place })) = self.parts.take().filter(|_| self.ended && on_its_way) else {
@@ -83,16 +98,16 @@ async fn read_away(mut stream: TcpStream) {
     while let Ok(Ok(1..)) = timeout(QUIET, stream.read(&mut unwanted)).await {}
 }
 
-impl AsyncRead for Parting {
+impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.stream().poll_read(cx, into)
     }
 }
 
-impl AsyncWrite for Parting {
+impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = ready!(self.stream().poll_write(cx, bytes))?;
-        Poll::Ready(Ok(self.wrote(written)))
+        let written = self.stream().poll_write(cx, bytes);
+        self.wrote(cx, written)
     }
 
     fn poll_write_vectored(
@@ -100,8 +115,8 @@ impl AsyncWrite for Parting {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(self.stream().poll_write_vectored(cx, bytes))?;
-        Poll::Ready(Ok(self.wrote(written)))
+        let written = self.stream().poll_write_vectored(cx, bytes);
+        self.wrote(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
