@@ -1,9 +1,8 @@
 //! Request bodies on their way into an upload, range by range.
 //!
-//! A body is read as fast as its ranges are stored. A range under way is up to 1 MiB in memory, and a client decides how
-//! long it takes to fill; so there is one budget of such ranges for all HTTP clients together.
+//! A body is read as fast as its ranges are stored, each of which needs a place in memory first.
 
-use super::{patient::Stalled, problem::Problem, state::HttpState};
+use super::{patient::Stalled, places::PLACE_WITHIN, problem::Problem, state::HttpState};
 use crate::services::UploadHandle;
 use bytes::Bytes;
 use data_encoding::BASE64;
@@ -18,11 +17,8 @@ use sha2::{Digest, Sha256};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Ranges of request bodies in memory at once: 128 MiB, of which a hundred browsers on slow lines have one each.
-pub(super) const RANGES_AT_ONCE: usize = 128;
-
-/// How long a range may wait for its place among them.
-const PLACE_WITHIN: Duration = Duration::from_secs(10);
+/// How long a range may take, however steadily it drips: 1 MiB at 47 kbit/s.
+const RANGE_WITHIN: Duration = Duration::from_mins(3);
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 
@@ -121,9 +117,8 @@ async fn range(
     body: &mut Body,
     is_last: bool,
 ) -> Result<(), Problem> {
-    let place = timeout(PLACE_WITHIN, state.ranges().acquire()).await.map_err(|_| busy())?;
-    let _place = place.expect("the semaphore is never closed");
-    let pieces = body.take(span.length).await?;
+    let _place = state.places().take(handle.owner()).await.ok_or_else(busy)?;
+    let pieces = timeout(RANGE_WITHIN, body.take(span.length)).await.map_err(|_| Problem::stalled())??;
     if is_last {
         body.check().await?;
     }

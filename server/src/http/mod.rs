@@ -13,7 +13,7 @@
 //! | `once` | `Idempotency-Key` |
 //! | `page` | opaque cursors |
 //! | `content` | a stored file as a response: conditions, ranges, a body read as it is sent |
-//! | `intake`, `held` | request bodies on their way into uploads; the uploads that they go to |
+//! | `intake`, `places`, `held` | request bodies on their way into uploads; their memory; the uploads that they go to |
 //! | `tickets` | what browsers show where they cannot send a header |
 //! | `problem` | refusals as Problem Details |
 //! | `tcp` | the TCP port: TLS, HTTP/2 and HTTP/1.1 |
@@ -32,6 +32,7 @@ mod linger;
 mod once;
 mod page;
 mod patient;
+mod places;
 mod problem;
 mod router;
 mod routes;

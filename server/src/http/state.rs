@@ -2,12 +2,11 @@
 
 use super::{
     held::{HeldUploads, IDLE},
-    intake::RANGES_AT_ONCE,
+    places::Places,
     tickets::Tickets,
 };
 use crate::services::Services;
 use std::{sync::Arc, time::Instant};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// Shared by all requests; cloning is cheap.
@@ -19,7 +18,7 @@ struct Inner {
     services: Services,
     limits: Limits,
     uploads: HeldUploads,
-    ranges: Semaphore,
+    places: Places,
     tickets: Tickets,
     stopping: CancellationToken,
 }
@@ -40,7 +39,7 @@ impl HttpState {
             services,
             limits,
             uploads: HeldUploads::default(),
-            ranges: Semaphore::new(RANGES_AT_ONCE),
+            places: Places::default(),
             tickets: Tickets::default(),
             stopping: CancellationToken::new(),
         }))
@@ -77,8 +76,8 @@ impl HttpState {
     }
 
     /// Places for ranges of request bodies in memory.
-    pub(super) fn ranges(&self) -> &Semaphore {
-        &self.0.ranges
+    pub(super) fn places(&self) -> &Places {
+        &self.0.places
     }
 
     pub(super) fn services(&self) -> &Services {
