@@ -148,7 +148,7 @@ impl Server {
             door,
             self.tcp.run(router.clone(), ending.clone(), quic::GRACE),
             self.http.tidy(ending.clone()),
-            self.certificate.follow_files(ending.clone()),
+            self.certificate.keep(ending.clone()),
             self.janitor.run(ending.clone()),
         );
         if timeout(SETTLING, uploads.settled()).await.is_err() {

@@ -5,6 +5,7 @@ use super::{
     patient::{BODY_IDLE, Patient},
     socket::{After, Socket},
 };
+use crate::certificate::CHALLENGE_ALPN;
 use axum::{Router, body::Body, extract::ConnectInfo};
 use http::{HeaderValue, Request, Version, header::ALT_SVC};
 use hyper::body::Incoming;
@@ -65,7 +66,7 @@ impl std::fmt::Debug for TcpListener {
 impl TcpListener {
     /// Binds the port. `tls` has a certificate; the protocols are set here.
     pub async fn bind(address: SocketAddr, mut tls: ServerConfig, max_connections: usize) -> io::Result<Self> {
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        tls.alpn_protocols = [b"h2", &b"http/1.1"[..], CHALLENGE_ALPN].map(<[u8]>::to_vec).to_vec();
         let listener = tokio::net::TcpListener::bind(address).await?;
         let places = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
         Ok(Self { listener, tls: TlsAcceptor::from(Arc::new(tls)), places })
@@ -134,6 +135,10 @@ impl Connection {
         let Ok(Ok(stream)) = timeout(HANDSHAKE_WITHIN, tls.accept(stream)).await else {
             return tracing::debug!(peer = %self.peer, "TLS handshake failed");
         };
+        // Somebody who checks whose this server is has seen it in the handshake.
+        if stream.get_ref().1.alpn_protocol() == Some(CHALLENGE_ALPN) {
+            return;
+        }
         let (peer, alt_svc) = (self.peer, self.alt_svc.clone());
         let router = self.router.clone();
         let service = tower::service_fn(move |mut request: Request<Incoming>| {

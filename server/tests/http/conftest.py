@@ -16,8 +16,9 @@ MAX_FILE_SIZE = 64 << 20
 
 
 class Server:
-    def __init__(self, home: pathlib.Path):
-        self.home = home
+    def __init__(self, home: pathlib.Path, **settings: str):
+        self.home, self.settings = home, settings
+        home.mkdir(exist_ok=True)
         self.log = open(home / "log", "ab")
         self.address = "127.0.0.1:0"
         self.start()
@@ -32,7 +33,7 @@ class Server:
             "REGISTRATIONS_PER_ADDRESS_PER_MINUTE": "100000",
         }
         self.process = subprocess.Popen(
-            [os.environ["HYPERSEND_SERVER"]], cwd=self.home, env=usual, stdout=subprocess.PIPE, stderr=self.log
+            [os.environ["HYPERSEND_SERVER"]], cwd=self.home, env=usual | self.settings, stdout=subprocess.PIPE, stderr=self.log
         )
         line = self.process.stdout.readline().decode()
         assert line.startswith("listening on "), (line, (self.home / "log").read_text())
