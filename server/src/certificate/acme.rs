@@ -42,14 +42,14 @@ const ANSWER_WITHIN: Duration = Duration::from_mins(2);
 #[derive(Debug, thiserror::Error)]
 enum AcmeError {
     #[error("talk with the authority {directory}")]
-    Authority { directory: String, source: instant_acme::Error },
+    Authority { directory: String, source: Error },
     #[error("the authority does not check {0} by TLS-ALPN-01, which is the only way that this server knows")]
     NoChallenge(String),
     #[error(
         "the authority did not find this server by the names in ACME_DOMAINS: it connects to each of them by TCP on port 443, \
          which has to lead here"
     )]
-    NotFound(#[source] instant_acme::Error),
+    NotFound(#[source] Error),
     #[error("the authority calls the order {0:?} after its check")]
     Stuck(OrderStatus),
     #[error("make a certificate for the authority's check")]
