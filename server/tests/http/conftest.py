@@ -1,4 +1,4 @@
-"""A real server process, and clients that are not ours: curl (by curl_cffi) over HTTP/1.1, HTTP/2 and HTTP/3."""
+"""A real server process, and clients that are not ours, over HTTP/1.1, HTTP/2 and HTTP/3."""
 
 import base64
 import hashlib
@@ -8,9 +8,9 @@ import subprocess
 import uuid
 
 import pytest
-from curl_cffi import Curl, CurlHttpVersion, CurlOpt, requests
+from clients import Http
 
-VERSIONS = {"h1": CurlHttpVersion.V1_1, "h2": CurlHttpVersion.V2TLS, "h3": CurlHttpVersion.V3ONLY}
+VERSIONS = ["h1", "h2", "h3"]
 PASSWORD = "correct horse battery"
 MAX_FILE_SIZE = 64 << 20
 
@@ -66,16 +66,22 @@ class Client:
 
     def __init__(self, server: Server, version: str, token: str | None = None):
         self.server, self.version, self.token = server, version, token
-        self.session = requests.Session(http_version=VERSIONS[version], verify=server.certificate)
+        self.http = Http(version, server.port, server.certificate)
 
-    def send(self, method: str, path: str, headers=None, **more):
+    def authorized(self, headers) -> dict:
         headers = dict(headers or {})
         if self.token and "authorization" not in {name.lower() for name in headers}:
             headers["Authorization"] = f"Bearer {self.token}"
-        response = self.session.request(method, self.server.base + path, headers=headers, timeout=60, **more)
-        expected = {"h1": 1, "h2": 2, "h3": 3}[self.version]
-        assert curl_version(response.http_version) == expected, response.http_version
+        return headers
+
+    def send(self, method: str, path: str, headers=None, **more):
+        response = self.http.request(method, self.server.base + path, headers=self.authorized(headers), **more)
+        assert response.spoken == self.version
         return response
+
+    def stream(self, path: str, take, headers=None):
+        """Gives the answer's body to `take`, piece by piece as it comes."""
+        return self.http.stream(self.server.base + path, take, headers=self.authorized(headers))
 
     def get(self, path, **more):
         return self.send("GET", path, **more)
@@ -90,12 +96,7 @@ class Client:
         return self.send("DELETE", path, **more)
 
 
-def curl_version(number: int) -> int:
-    """1, 2 or 3, as curl counts them (CURLINFO_HTTP_VERSION)."""
-    return {1: 1, 2: 1, 3: 2, 30: 3, 31: 3}[number]
-
-
-@pytest.fixture(params=list(VERSIONS))
+@pytest.fixture(params=VERSIONS)
 def version(request):
     return request.param
 
@@ -136,10 +137,3 @@ def problem(response, status: int, code: str) -> dict:
 
 def digest(data: bytes) -> str:
     return f"sha-256=:{base64.b64encode(hashlib.sha256(data).digest()).decode()}:"
-
-
-def raw_curl(server: Server) -> Curl:
-    """For what the friendlier interface hides."""
-    curl = Curl()
-    curl.setopt(CurlOpt.CAINFO, server.certificate.encode())
-    return curl

@@ -9,7 +9,7 @@ import h2.connection
 import h2.errors
 import pytest
 from conftest import Server, problem, register
-from curl_cffi import requests
+from clients import ConnectionError
 
 # What other clients wait at most while somebody misbehaves, in seconds; alone it is a few milliseconds.
 PROMPTLY = 2.0
@@ -135,7 +135,7 @@ def test_heads_of_more_than_16_kib_are_refused(own, version):
         assert ann.get("/api/v1/users/me", headers={"x-long": "x" * length}).status_code == status
     try:
         assert ann.get("/api/v1/users/me", headers={"x-long": "x" * (64 << 10)}).status_code == 431
-    except requests.exceptions.ConnectionError:
+    except ConnectionError:
         # Over TCP the connection may be closed before the client has sent all of it.
         assert version != "h3"
     assert register(own, version).get("/api/v1/users/me").status_code == 200
