@@ -261,6 +261,14 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_done_before_a_handshake_is_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let certificate = Certificate::load(&settings(dir.path())).unwrap();
+        // What comes in 0-RTT can be sent again by anybody who saw it (RFC 8446, 8).
+        assert_eq!(certificate.tls(&[&rustls::version::TLS13]).max_early_data_size, 0);
+    }
+
+    #[test]
     fn unusable_files_are_named() {
         let dir = tempfile::tempdir().unwrap();
         let files = TlsFiles { cert: dir.path().join("c.pem"), key: dir.path().join("k.pem") };
