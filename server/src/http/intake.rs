@@ -16,7 +16,7 @@ use hypersend_protocol::{
 use hypersend_transfer::plan::Span;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::{sync::SemaphorePermit, time::timeout};
 
 /// Ranges of request bodies in memory at once: 128 MiB, of which a hundred browsers on slow lines have one each.
 pub(super) const RANGES_AT_ONCE: usize = 128;
@@ -44,15 +44,28 @@ impl Body {
         Ok(Self { stream: body.into_data_stream(), rest: Bytes::new(), digest })
     }
 
+    /// A request's body whose digest, if it has one, is somebody else's affair.
+    pub(super) fn unchecked(body: axum::body::Body) -> Self {
+        Self { stream: body.into_data_stream(), rest: Bytes::new(), digest: None }
+    }
+
+    /// The next bytes, `most` at most; none at the end.
+    pub(super) async fn piece(&mut self, most: usize) -> Result<Option<Bytes>, Problem> {
+        while self.rest.is_empty() {
+            match self.next().await? {
+                None => return Ok(None),
+                Some(piece) => self.rest = piece,
+            }
+        }
+        Ok(Some(self.rest.split_to(self.rest.len().min(most))))
+    }
+
     /// Exactly so many bytes, in the pieces in which they came.
     async fn take(&mut self, length: u32) -> Result<Vec<Bytes>, Problem> {
         let (mut pieces, mut missing) = (Vec::new(), length as usize);
         while missing > 0 {
-            if self.rest.is_empty() {
-                self.rest =
-                    self.next().await?.ok_or_else(|| Problem::invalid("the body ended early; send it again"))?;
-            }
-            let piece = self.rest.split_to(self.rest.len().min(missing));
+            let ended = || Problem::invalid("the body ended early; send it again");
+            let piece = self.piece(missing).await?.ok_or_else(ended)?;
             missing -= piece.len();
             if let Some((digest, _)) = &mut self.digest {
                 digest.update(&piece);
@@ -127,8 +140,7 @@ async fn range(
     body: &mut Body,
     is_last: bool,
 ) -> Result<(), Problem> {
-    let place = timeout(PLACE_WITHIN, state.ranges().acquire()).await.map_err(|_| busy())?;
-    let _place = place.expect("the semaphore is never closed");
+    let _place = place(state).await?;
     let pieces = body.take(span.length).await?;
     if is_last {
         body.check().await?;
@@ -137,13 +149,19 @@ async fn range(
     Ok(())
 }
 
+/// A place for one range of a body in memory.
+pub(super) async fn place(state: &HttpState) -> Result<SemaphorePermit<'_>, Problem> {
+    let place = timeout(PLACE_WITHIN, state.ranges().acquire()).await.map_err(|_| busy())?;
+    Ok(place.expect("the semaphore is never closed"))
+}
+
 fn busy() -> Problem {
     let refusal = Refusal::new(ErrorCode::Unavailable, "too many uploads at once; try again in a moment");
     Problem::with_status(StatusCode::SERVICE_UNAVAILABLE, refusal.with_retry_after(PLACE_WITHIN))
 }
 
 /// The SHA-256 of `Content-Digest`; other algorithms are none of ours (RFC 9530, 2).
-fn expected_digest(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Problem> {
+pub(super) fn expected_digest(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Problem> {
     let Some(header) = headers.get(CONTENT_DIGEST) else { return Ok(None) };
     let malformed = || Problem::header("Content-Digest", "of the form sha-256=:BASE64:");
     let text = header.to_str().map_err(|_| malformed())?;
