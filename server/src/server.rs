@@ -117,7 +117,12 @@ impl Server {
         let services = services(settings, &secret, &store, hub, throttle.clone(), disk);
         let janitor = Janitor::new(store, &services, throttle, settings);
         let (listener, tcp) = bind(settings, &certificate, &secret).await?;
-        let limits = Limits { max_file_size: settings.max_file_size, registration_open: settings.registration_open };
+        let limits = Limits {
+            max_file_size: settings.max_file_size,
+            registration_open: settings.registration_open,
+            upload_lifetime: settings.upload_lifetime,
+            resumable_uploads_draft: settings.resumable_uploads_draft,
+        };
         let http = HttpState::new(services.clone(), limits);
         Ok(Self { listener, tcp, http, services, janitor, certificate })
     }

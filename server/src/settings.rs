@@ -73,6 +73,8 @@ pub struct Settings {
     /// `MAX_RESERVED_PER_USER`: bytes, or with a suffix, that one user's unfinished uploads may have reserved on the disk.
     /// None: half of what would be free without them.
     pub max_reserved: Option<u64>,
+    /// `RESUMABLE_UPLOADS_DRAFT`: on or off, whether HTTP's own resumable uploads are served, which are a draft still. off.
+    pub resumable_uploads_draft: bool,
     /// `MAX_CONNECTIONS`: at once. 10000; an idle one costs about 60 KiB.
     pub max_connections: usize,
     /// `UPLOAD_DAYS`: how long an upload that nobody resumes is kept. 7.
@@ -228,6 +230,7 @@ impl Settings {
             max_reserved: from.parse("MAX_RESERVED_PER_USER", None, |text| {
                 ensure(bytes(text)?, |&size| size > 0, "at least 1").map(Some)
             })?,
+            resumable_uploads_draft: from.parse("RESUMABLE_UPLOADS_DRAFT", false, |text| switch(text, "on", "off"))?,
             max_connections: from.parse("MAX_CONNECTIONS", 10_000, |text| {
                 ensure(text::parse(text)?, |&count: &usize| count > 0, "at least 1")
             })?,
@@ -285,6 +288,7 @@ impl fmt::Display for Settings {
                 "MAX_RESERVED_PER_USER",
                 self.max_reserved.map_or_else(|| "(none: half of what is free)".to_owned(), |size| size.to_string()),
             ),
+            ("RESUMABLE_UPLOADS_DRAFT", if self.resumable_uploads_draft { "on" } else { "off" }.into()),
             ("MAX_CONNECTIONS", self.max_connections.to_string()),
             ("UPLOAD_DAYS", days(self.upload_lifetime)),
             ("EVENT_DAYS", days(self.event_lifetime)),
@@ -352,6 +356,8 @@ mod tests {
         assert_eq!(reason(("BCRYPT_COST", "9")), "BCRYPT_COST=\"9\": expected 10 to 16");
         assert_eq!(reason(("BCRYPT_COST", "17")), "BCRYPT_COST=\"17\": expected 10 to 16");
         assert!(load(&[("BCRYPT_COST", "10")]).is_ok() && load(&[("BCRYPT_COST", "16")]).is_ok());
+        assert!(load(&[("RESUMABLE_UPLOADS_DRAFT", "on")]).unwrap().resumable_uploads_draft);
+        assert!(reason(("RESUMABLE_UPLOADS_DRAFT", "yes")).ends_with("expected on or off"));
         assert_eq!(reason(("REGISTRATION", "yes")), "REGISTRATION=\"yes\": expected open or closed");
         assert!(reason(("MAX_FILE_SIZE", "17T")).ends_with("expected 1 to 16T"));
         assert!(reason(("MAX_RESERVED_PER_USER", "0")).ends_with("expected at least 1"));

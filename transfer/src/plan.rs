@@ -143,6 +143,13 @@ impl ChunkPlan {
         self.chunk(index).map_or(0, |chunk| chunk.length.div_ceil(MAX_RANGE_LENGTH))
     }
 
+    /// The range that a byte is in; `None` past the end.
+    pub fn range_of(&self, offset: u64) -> Option<Span> {
+        let range = u64::from(MAX_RANGE_LENGTH);
+        let start = offset - offset % range;
+        (offset < self.size).then(|| span(start, range.min(self.size - start)))
+    }
+
     /// The place of a range that a peer names. Only exactly one of the plan's ranges has one.
     pub fn range_at(&self, offset: u64, length: u64) -> Result<RangePlace, PlanError> {
         let refused = PlanError::NotARange { offset, length };
@@ -214,12 +221,15 @@ mod tests {
                     assert_eq!(span.offset, end);
                     let place = RangePlace { chunk, ordinal, span };
                     assert_eq!(plan.range_at(span.offset, span.length.into()), Ok(place));
+                    assert_eq!(plan.range_of(span.offset), Some(span));
+                    assert_eq!(plan.range_of(span.end() - 1), Some(span));
                     end = span.end();
                 }
                 assert_eq!(end, whole.end());
                 assert_eq!(plan.range_count(chunk) as usize, plan.ranges(chunk).count());
             }
             assert_eq!(end, size);
+            assert_eq!(plan.range_of(size), None);
             let past = ChunkIndex(plan.chunk_count());
             assert_eq!((plan.chunk(past), plan.range_count(past), plan.ranges(past).count()), (None, 0, 0));
         }

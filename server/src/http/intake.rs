@@ -2,7 +2,12 @@
 //!
 //! A body is read as fast as its ranges are stored, each of which needs a place in memory first.
 
-use super::{patient::Stalled, places::PLACE_WITHIN, problem::Problem, state::HttpState};
+use super::{
+    patient::Stalled,
+    places::{PLACE_WITHIN, Place},
+    problem::Problem,
+    state::HttpState,
+};
 use crate::services::UploadHandle;
 use bytes::Bytes;
 use data_encoding::BASE64;
@@ -18,7 +23,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// How long a range may take, however steadily it drips: 1 MiB at 47 kbit/s.
-const RANGE_WITHIN: Duration = Duration::from_mins(3);
+pub(super) const RANGE_WITHIN: Duration = Duration::from_mins(3);
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 
@@ -37,15 +42,28 @@ impl Body {
         Ok(Self { stream: body.into_data_stream(), rest: Bytes::new(), digest })
     }
 
+    /// A request's body whose digest, if it has one, is somebody else's affair.
+    pub(super) fn unchecked(body: axum::body::Body) -> Self {
+        Self { stream: body.into_data_stream(), rest: Bytes::new(), digest: None }
+    }
+
+    /// The next bytes, `most` at most; none at the end.
+    pub(super) async fn piece(&mut self, most: usize) -> Result<Option<Bytes>, Problem> {
+        while self.rest.is_empty() {
+            match self.next().await? {
+                None => return Ok(None),
+                Some(piece) => self.rest = piece,
+            }
+        }
+        Ok(Some(self.rest.split_to(self.rest.len().min(most))))
+    }
+
     /// Exactly so many bytes, in the pieces in which they came.
     async fn take(&mut self, length: u32) -> Result<Vec<Bytes>, Problem> {
         let (mut pieces, mut missing) = (Vec::new(), length as usize);
         while missing > 0 {
-            if self.rest.is_empty() {
-                self.rest =
-                    self.next().await?.ok_or_else(|| Problem::invalid("the body ended early; send it again"))?;
-            }
-            let piece = self.rest.split_to(self.rest.len().min(missing));
+            let ended = || Problem::invalid("the body ended early; send it again");
+            let piece = self.piece(missing).await?.ok_or_else(ended)?;
             missing -= piece.len();
             if let Some((digest, _)) = &mut self.digest {
                 digest.update(&piece);
@@ -117,7 +135,7 @@ async fn range(
     body: &mut Body,
     is_last: bool,
 ) -> Result<(), Problem> {
-    let _place = state.places().take(handle.owner()).await.ok_or_else(busy)?;
+    let _place = place(state, handle).await?;
     let pieces = timeout(RANGE_WITHIN, body.take(span.length)).await.map_err(|_| Problem::stalled())??;
     if is_last {
         body.check().await?;
@@ -126,13 +144,18 @@ async fn range(
     Ok(())
 }
 
+/// A place for one range of a body in memory.
+pub(super) async fn place(state: &HttpState, handle: &UploadHandle) -> Result<Place, Problem> {
+    state.places().take(handle.owner()).await.ok_or_else(busy)
+}
+
 fn busy() -> Problem {
     let refusal = Refusal::new(ErrorCode::Unavailable, "too many uploads at once; try again in a moment");
     Problem::with_status(StatusCode::SERVICE_UNAVAILABLE, refusal.with_retry_after(PLACE_WITHIN))
 }
 
 /// The SHA-256 of `Content-Digest`; other algorithms are none of ours (RFC 9530, 2).
-fn expected_digest(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Problem> {
+pub(super) fn expected_digest(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Problem> {
     let Some(header) = headers.get(CONTENT_DIGEST) else { return Ok(None) };
     let malformed = || Problem::header("Content-Digest", "of the form sha-256=:BASE64:");
     let text = header.to_str().map_err(|_| malformed())?;

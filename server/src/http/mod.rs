@@ -14,6 +14,7 @@
 //! | `page` | opaque cursors |
 //! | `content` | a stored file as a response: conditions, ranges, a body read as it is sent |
 //! | `intake`, `places`, `held` | request bodies on their way into uploads; their memory; the uploads that they go to |
+//! | `offset` | request bodies that are appended to uploads, for protocols that count bytes |
 //! | `tickets` | what browsers show where they cannot send a header |
 //! | `problem` | refusals as Problem Details |
 //! | `tcp` | the TCP port: TLS, HTTP/2 and HTTP/1.1 |
@@ -29,6 +30,7 @@ pub(crate) mod h3;
 mod held;
 mod intake;
 mod linger;
+mod offset;
 mod once;
 mod page;
 mod patient;

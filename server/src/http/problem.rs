@@ -89,10 +89,17 @@ refused!(AccountError ChatError FileError);
 
 impl From<UploadError> for Problem {
     fn from(error: UploadError) -> Self {
-        let too_large = matches!(error, UploadError::TooLarge { .. });
+        // What HTTP has a word of its own for.
+        let status = match &error {
+            UploadError::TooLarge { .. } => Some(StatusCode::PAYLOAD_TOO_LARGE),
+            UploadError::Locked | UploadError::Overtaken => Some(StatusCode::LOCKED),
+            _ => None,
+        };
         let refusal = Refusal::from(error);
-        // The one limit that HTTP has a word of its own for.
-        if too_large { Self::with_status(StatusCode::PAYLOAD_TOO_LARGE, refusal) } else { refusal.into() }
+        match status {
+            Some(status) => Self::with_status(status, refusal),
+            None => refusal.into(),
+        }
     }
 }
 

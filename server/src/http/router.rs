@@ -2,7 +2,7 @@
 
 use super::{
     problem::{self, Problem},
-    routes::{auth, capabilities, chats, events, files, health, messages, uploads, users},
+    routes::{auth, capabilities, chats, events, files, health, messages, tus, uploads, users},
     state::HttpState,
 };
 use axum::{
@@ -63,6 +63,7 @@ fn api() -> (Router<HttpState>, utoipa::openapi::OpenApi) {
         .merge(messages::router())
         .merge(files::router())
         .merge(uploads::router())
+        .merge(tus::router())
         .merge(events::router())
         .merge(capabilities::router());
     let (router, mut document) = OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", v1).split_for_parts();

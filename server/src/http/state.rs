@@ -6,7 +6,10 @@ use super::{
     tickets::Tickets,
 };
 use crate::services::Services;
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio_util::sync::CancellationToken;
 
 /// Shared by all requests; cloning is cheap.
@@ -30,6 +33,10 @@ pub struct Limits {
     pub max_file_size: u64,
     /// Whether anybody may make an account.
     pub registration_open: bool,
+    /// How long an upload is kept that nobody resumes.
+    pub upload_lifetime: Duration,
+    /// Whether the draft of resumable uploads is served.
+    pub resumable_uploads_draft: bool,
 }
 
 impl HttpState {

@@ -21,7 +21,7 @@ pub use files::{FileError, Files, OpenFile};
 pub use passwords::Passwords;
 pub use throttle::{Rates, Throttle, TooOften};
 pub use tokens::TokenKey;
-pub use uploads::{Begun, UploadError, UploadHandle, UploadPolicy, Uploads};
+pub use uploads::{Appender, Begun, Staging, UploadError, UploadHandle, UploadPolicy, Uploads};
 
 use hypersend_protocol::refusal::{ErrorCode, Refusal};
 

@@ -24,7 +24,8 @@ use hypersend_protocol::{
 };
 use hypersend_transfer::{
     folder::{
-        self, CheckpointError, CreateError, Landed, Manifest, OpenError, PublishError, SealError, TransferFolder,
+        self, AppendError, CheckpointError, CreateError, Landed, Manifest, OpenError, PublishError, SealError,
+        TransferFolder,
     },
     map::ReceiveMap,
     plan::{ChunkPlan, PlanError, Span},
@@ -34,20 +35,33 @@ use std::{
     collections::HashMap,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio_util::task::TaskTracker;
 
+mod append;
+mod fill;
+mod note;
+mod staging;
 #[cfg(test)]
 mod tests;
+
+pub use append::Appender;
+pub use staging::Staging;
 
 /// Room that uploads leave on the disk, in bytes: the database must be able to write when the disk is full of files.
 const KEEP_FREE: u64 = 256 << 20;
 
-/// How long to wait for the last user of a folder to let go of it: the time of one range's write.
+/// How long to wait for the last user of a folder, or for who last appended to it, to let go: the time of one range's write.
 const RELEASE: Duration = Duration::from_secs(2);
+
+/// How often an upload that goes on and on is marked as one that does: its lifetime is a day at least.
+const MARK_EVERY: Duration = Duration::from_hours(1);
 
 /// What the operator decides about uploads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +85,8 @@ struct Inner {
     open: Mutex<HashMap<FileId, Slot>>,
     /// Checkpoints of folders that nobody holds any more.
     closing: TaskTracker,
+    /// Places for uploads that are filled from others.
+    filling: Semaphore,
 }
 
 /// An upload that somebody holds.
@@ -84,6 +100,9 @@ struct Slot {
 struct Active {
     folder: TransferFolder,
     finishing: tokio::sync::Mutex<()>,
+    appending: append::Turns,
+    /// When its record was last marked as resumed, in milliseconds of [`UnixMillis`].
+    resumed: AtomicU64,
 }
 
 impl std::fmt::Debug for Inner {
@@ -135,6 +154,20 @@ pub enum UploadError {
     /// The range was refused.
     #[error(transparent)]
     Range(#[from] folder::StoreError),
+    /// The bytes do not follow on what is there.
+    #[error("the upload has come to byte {reached}, and the bytes begin at {at}: go on from byte {reached}")]
+    Gap {
+        /// Where they begin.
+        at: u64,
+        /// Up to where there is something.
+        reached: u64,
+    },
+    /// Another request appends to it and does not let go.
+    #[error("another request is writing to this upload; try again in a moment")]
+    Locked,
+    /// Another request has taken the turn to append.
+    #[error("another request goes on with this upload")]
+    Overtaken,
     /// Chunks are missing.
     #[error("{0} chunks are missing; send them first")]
     Incomplete(u32),
@@ -176,7 +209,7 @@ impl From<UploadError> for Refusal {
                 refusal(ErrorCode::LimitReached).with_limit(*limit)
             }
             UploadError::TooMany => refusal(ErrorCode::LimitReached).with_limit(MAX_OPEN_UPLOADS as u64),
-            UploadError::KeyTaken => refusal(ErrorCode::Conflict),
+            UploadError::KeyTaken | UploadError::Gap { .. } | UploadError::Overtaken => refusal(ErrorCode::Conflict),
             UploadError::NoSpace { .. }
             | UploadError::Range(folder::StoreError::NoSpace(_))
             | UploadError::Create(CreateError::NoSpace(_))
@@ -193,7 +226,7 @@ impl From<UploadError> for Refusal {
             }
             UploadError::Incomplete(_) => refusal(ErrorCode::Incomplete),
             UploadError::Changed => refusal(ErrorCode::FileChanged),
-            UploadError::InUse => refusal(ErrorCode::Unavailable).with_retry_after(RELEASE),
+            UploadError::InUse | UploadError::Locked => refusal(ErrorCode::Unavailable).with_retry_after(RELEASE),
             UploadError::Store(error) => store_refusal(error),
             UploadError::Range(_)
             | UploadError::Open(_)
@@ -205,6 +238,15 @@ impl From<UploadError> for Refusal {
                 tracing::error!(error = %crate::report(&error), "upload failed");
                 internal()
             }
+        }
+    }
+}
+
+impl From<AppendError> for UploadError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Gap { at, reached } => Self::Gap { at, reached },
+            AppendError::Store(error) => Self::Range(error),
         }
     }
 }
@@ -224,7 +266,8 @@ impl Uploads {
     /// Keeps what is under way in `uploads` and what is finished in `files`, two folders of one file system.
     pub fn new(store: Arc<dyn Store>, disk: Disk, uploads: PathBuf, files: PathBuf, policy: UploadPolicy) -> Self {
         let (open, closing) = (Mutex::default(), TaskTracker::new());
-        Self(Arc::new(Inner { store, disk, uploads, files, policy, open, closing }))
+        let filling = Semaphore::new(fill::AT_ONCE);
+        Self(Arc::new(Inner { store, disk, uploads, files, policy, open, closing, filling }))
     }
 
     /// Begins an upload, or goes on with the one of the same key.
@@ -276,7 +319,7 @@ impl Uploads {
 
     /// Goes on with one of the caller's uploads, by its id.
     pub async fn resume(&self, me: &Caller, file: FileId) -> Result<Begun> {
-        if let Some(upload) = self.0.store.upload(file).await?.filter(|upload| upload.owner == me.id()) {
+        if let Some(upload) = self.0.store.resume_upload(file, me.id(), clock::now()).await? {
             return self.hold(upload).await;
         }
         // Finished, perhaps by an attempt whose answer was lost.
@@ -378,8 +421,9 @@ impl Uploads {
                     tokio::time::sleep(RELEASE / 40).await;
                 }
                 opened => {
-                    let finishing = tokio::sync::Mutex::default();
-                    return opened.map(|folder| Arc::new(Active { folder, finishing }));
+                    let (finishing, appending) = (tokio::sync::Mutex::default(), append::Turns::default());
+                    let resumed = AtomicU64::new(upload.active.0);
+                    return opened.map(|folder| Arc::new(Active { folder, finishing, appending, resumed }));
                 }
             }
         }
@@ -515,12 +559,29 @@ impl UploadHandle {
     pub async fn put(&self, span: Span, value: Option<ChunkValue>, parts: Vec<Bytes>) -> Result<Landed> {
         let active = self.active.clone();
         let landed = self.hold.uploads.0.disk.run(move || active.folder.store_range(span, value, &parts)).await?;
+        self.went_on().await?;
+        Ok(landed)
+    }
+
+    /// When it was last seen to go on, to within [`MARK_EVERY`]: its lifetime counts from there.
+    pub fn resumed(&self) -> UnixMillis {
+        UnixMillis(self.active.resumed.load(Ordering::Relaxed))
+    }
+
+    /// What is to be done now and then while bytes come in.
+    async fn went_on(&self) -> Result<()> {
+        let inner = &self.hold.uploads.0;
         if self.active.folder.checkpoint_is_due() {
             // Ranges go on being stored meanwhile.
             let active = self.active.clone();
-            self.hold.uploads.0.closing.spawn_blocking(move || active.checkpoint());
+            inner.closing.spawn_blocking(move || active.checkpoint());
         }
-        Ok(landed)
+        let now = clock::now();
+        if now >= self.resumed().plus(MARK_EVERY) {
+            self.active.resumed.store(now.0, Ordering::Relaxed);
+            inner.store.resume_upload(self.id, self.owner, now).await?;
+        }
+        Ok(())
     }
 
     /// Turns the upload into a file, if it has the hash that its sender has computed; a sender that has not is believed.

@@ -131,6 +131,8 @@ pub trait Store: Send + Sync + 'static {
     async fn begin_upload(&self, upload: BeginUpload) -> Result<Begun>;
     /// An upload under way.
     async fn upload(&self, id: FileId) -> Result<Option<Upload>>;
+    /// An upload of this owner under way, marked as resumed now; `None` when there is none.
+    async fn resume_upload(&self, id: FileId, owner: UserId, now: UnixMillis) -> Result<Option<Upload>>;
     /// Turns an upload into a file; the same file when it is one already, `None` when there is neither.
     async fn commit_upload(&self, commit: CommitUpload) -> Result<Option<File>>;
     /// Forgets an upload under way; `false` when there is none.

@@ -12,13 +12,13 @@ CHECKS = ",".join(
         "content_type_conformance",
         "response_headers_conformance",
         "response_schema_conformance",
-        "missing_required_header",
         "unsupported_method",
         "use_after_free",
     ]
 )
-# Answers without an end of their own, and what would end the login that the other requests come with.
-LEFT_OUT = ["/api/v1/events", "/api/v1/ws", "/api/v1/auth/logout"]
+# Answers without an end of their own, what would end the login that the other requests come with, and bodies of a type that
+# schemathesis cannot make.
+LEFT_OUT = ["/api/v1/events", "/api/v1/ws", "/api/v1/auth/logout", "/api/v1/tus", "/api/v1/tus/{upload}"]
 
 
 def test_every_answer_is_as_the_document_says(server, tmp_path):

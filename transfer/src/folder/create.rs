@@ -1,7 +1,7 @@
 //! A new folder, or one in place of what a crash left of an earlier attempt.
 
 use super::{
-    CONTENT, JOURNAL, MANIFEST, TransferFolder, VALUES,
+    CONTENT, JOURNAL, MANIFEST, TAIL, TransferFolder, VALUES,
     disk::{NoSpace, ReserveError, remove_if_there, replace, reserve},
     landing::Landing,
     manifest::{Manifest, ManifestError},
@@ -89,6 +89,7 @@ fn lock(dir: &Path) -> Result<File, CreateError> {
 /// The manifest comes last: with its name in place, the folder is complete.
 fn fill(dir: &Path, content: &File, manifest: &Manifest, plan: ChunkPlan) -> Result<Journal, CreateError> {
     remove_if_there(&dir.join(VALUES))?;
+    remove_if_there(&dir.join(TAIL))?;
     content.set_len(0)?;
     reserve(dir, content, plan.size()).map_err(|error| match error {
         ReserveError::NoSpace(no_space) => CreateError::NoSpace(no_space),

@@ -93,6 +93,26 @@ impl Landing {
         Some(values)
     }
 
+    /// The values of the ranges at the start of a chunk that has begun, as far as they have landed without a gap.
+    pub(super) fn leading(&self, index: ChunkIndex) -> Vec<ChunkValue> {
+        let Some(Begun::Filling(slots)) = self.begun.get(&index) else { return Vec::new() };
+        slots.iter().map_while(|slot| if let Slot::Landed(value) = slot { Some(*value) } else { None }).collect()
+    }
+
+    /// The first ranges of a chunk of so many are found to have landed before a crash. Not all of them: then the chunk would
+    /// have been recorded.
+    pub(super) fn restore(&mut self, index: ChunkIndex, ranges: u32, values: &[ChunkValue]) {
+        let full = self.begun.len() >= MAX_CHUNKS_BEGUN && !self.begun.contains_key(&index);
+        if full || values.is_empty() || values.len() >= ranges as usize || self.map.contains(index) {
+            return;
+        }
+        let chunk = self.begun.entry(index).or_insert_with(|| Begun::Filling(vec![Slot::Missing; ranges as usize]));
+        let Begun::Filling(slots) = chunk else { return };
+        for (slot, value) in slots.iter_mut().zip(values).filter(|(slot, _)| matches!(slot, Slot::Missing)) {
+            *slot = Slot::Landed(*value);
+        }
+    }
+
     /// A claimed range could not be written.
     pub(super) fn abandon(&mut self, place: RangePlace) {
         let Some(Begun::Filling(slots)) = self.begun.get_mut(&place.chunk) else { return };
@@ -170,6 +190,23 @@ mod tests {
         landing.abandon(place(0, 0));
         assert!(landing.begun.is_empty());
         assert_eq!(landing.claim(place(0, 0), 2, value(1)), Claim::Write);
+    }
+
+    #[test]
+    fn ranges_from_before_a_crash_count_but_never_make_a_chunk() {
+        let plan = ChunkPlan::parse(8 * MIB, 4 * MIB).unwrap();
+        let place = |ordinal: u64| plan.range_at(ordinal * MIB, MIB).unwrap();
+        let mut landing = Landing::new(ReceiveMap::new(plan.chunk_count()));
+        landing.restore(ChunkIndex(0), 4, &[1, 2, 3, 4].map(value));
+        assert!(landing.begun.is_empty(), "all ranges and no record: the record failed");
+        landing.restore(ChunkIndex(0), 4, &[1, 2].map(value));
+        assert_eq!(landing.leading(ChunkIndex(0)), [1, 2].map(value));
+        landing.claim(place(3), 4, value(4));
+        assert_eq!(landing.landed(place(3), value(4)), None);
+        assert_eq!(landing.leading(ChunkIndex(0)), [1, 2].map(value), "a gap ends them");
+        landing.claim(place(2), 4, value(3));
+        assert_eq!(landing.landed(place(2), value(3)), Some([1, 2, 3, 4].map(value).to_vec()));
+        assert!(landing.leading(ChunkIndex(0)).is_empty());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! manifest.json   what the file is, see [`Manifest`]; its presence says that the folder was made completely
 //! content         the file itself, at its full length from the start; each chunk is written at its place
 //! journal         what has landed, see [`journal`](crate::journal); gone once the file is published
+//! tail            the beginning of a range that has not come whole, see [`Tail`]; gone once the file is published
 //! values          written by sealing: the value of every chunk, 32 bytes each; its presence says that nothing is missing
 //! ```
 //!
@@ -20,11 +21,13 @@
 //! | `create` | made, or made anew when a crash left it half made |
 //! | `open` | taken up again: journal read, unsettled chunks hashed again |
 //! | `store` | ranges written as they arrive |
+//! | `append`, `tail` | bytes one after another, with any number at a time; what does not fill a range yet |
 //! | `landing` | which ranges of which chunks are being written; no I/O |
 //! | `settle` | checkpoints |
 //! | `seal` | complete: hash checked, published or extracted |
 //! | `manifest`, `disk` | the manifest; space and durable names |
 
+mod append;
 mod create;
 mod disk;
 mod landing;
@@ -33,8 +36,10 @@ mod open;
 mod seal;
 mod settle;
 mod store;
+mod tail;
 mod under_way;
 
+pub use append::AppendError;
 pub use create::CreateError;
 pub use disk::{NoSpace, free_bytes};
 pub use landing::MAX_CHUNKS_BEGUN;
@@ -43,9 +48,11 @@ pub use open::OpenError;
 pub use seal::{ExtractError, PublishError, SealError, Sealed};
 pub use settle::{CHECKPOINT_BYTES, CheckpointError};
 pub use store::{ExpectError, Landed, StoreError};
+pub use tail::Tail;
 pub use under_way::TransferFolder;
 
 pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const CONTENT: &str = "content";
 pub(crate) const JOURNAL: &str = "journal";
+pub(crate) const TAIL: &str = "tail";
 pub(crate) const VALUES: &str = "values";

@@ -1,7 +1,7 @@
 //! The end of a file under way: proved, flushed, and moved to where it belongs.
 
 use super::{
-    CONTENT, CheckpointError, JOURNAL, MANIFEST, TransferFolder, VALUES,
+    CONTENT, CheckpointError, JOURNAL, MANIFEST, TAIL, TransferFolder, VALUES,
     disk::{parent, remove_if_there, replace, sync_dir},
     manifest::Manifest,
     open::is_sealed,
@@ -154,6 +154,7 @@ impl Sealed {
 
     fn move_folder(&self, destination: &Path) -> io::Result<()> {
         remove_if_there(&self.dir.join(JOURNAL))?;
+        remove_if_there(&self.dir.join(TAIL))?;
         fs::rename(&self.dir, destination)?;
         sync_dir(parent(destination))
     }

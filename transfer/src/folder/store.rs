@@ -186,7 +186,7 @@ impl TransferFolder {
         Ok(Landed::Chunk(index))
     }
 
-    fn write_error(&self, span: Span, source: io::Error) -> StoreError {
+    pub(super) fn write_error(&self, span: Span, source: io::Error) -> StoreError {
         let full = matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
         match (full, free_bytes(&self.dir)) {
             (true, Ok(free)) => NoSpace { needed: span.length.into(), free }.into(),
@@ -244,7 +244,7 @@ impl Drop for Writing<'_> {
 const PIECES_PER_WRITE: usize = 1_024;
 
 /// Writes the parts one after the other, from where they are.
-fn write_parts(file: &File, mut offset: u64, parts: &[Bytes]) -> io::Result<()> {
+pub(super) fn write_parts(file: &File, mut offset: u64, parts: &[Bytes]) -> io::Result<()> {
     for batch in parts.chunks(PIECES_PER_WRITE) {
         let mut pieces = [IoSlice::new(&[]); PIECES_PER_WRITE];
         for (piece, part) in pieces.iter_mut().zip(batch) {

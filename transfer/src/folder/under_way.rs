@@ -6,7 +6,13 @@ use super::{
     manifest::Manifest,
     settle::Settling,
 };
-use crate::{journal::Journal, map::ReceiveMap, plan::ChunkPlan};
+use crate::{
+    journal::Journal,
+    map::ReceiveMap,
+    plan::{ChunkPlan, Span},
+    read::read_span,
+};
+use bytes::Bytes;
 use hypersend_protocol::hash::ChunkValue;
 use std::{
     fmt,
@@ -55,6 +61,11 @@ impl TransferFolder {
     /// Which chunks are stored at this moment.
     pub fn map(&self) -> ReceiveMap {
         self.landing().map().clone()
+    }
+
+    /// Reads bytes that are stored. Where nothing is, they are zeros.
+    pub fn read_stored(&self, span: Span) -> io::Result<Bytes> {
+        read_span(&self.content, span)
     }
 
     /// Removes the folder and everything in it. A crash meanwhile leaves an unfinished folder, or none.

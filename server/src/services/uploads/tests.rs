@@ -139,3 +139,88 @@ async fn without_a_setting_half_of_the_disk_is_the_limit_and_all_of_it_is_no_roo
     assert!(matches!(refused, Err(UploadError::NoSpace { .. })), "{refused:?}");
     scene.open(1, 10).await;
 }
+
+async fn appending(scene: &Scene, key: u8, size: usize) -> Arc<UploadHandle> {
+    Arc::new(scene.open(key, size).await)
+}
+
+async fn send(handle: &Arc<UploadHandle>, bytes: &'static [u8]) {
+    let mut appender = handle.append().await.unwrap();
+    appender.push(Bytes::from_static(bytes));
+    appender.settle().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_comes_later_goes_on_where_the_first_was_stopped() {
+    let scene = Scene::new().await;
+    let handle = appending(&scene, 1, CONTENT.len()).await;
+    let (head, tail) = CONTENT.split_at(10);
+    let mut first = handle.append().await.unwrap();
+    assert_eq!((first.offset(), first.room() as usize), (0, CONTENT.len()));
+    first.push(Bytes::from_static(head));
+    assert_eq!((first.offset(), first.reached()), (10, 0));
+    let stopped = async {
+        first.overtaken().await;
+        drop(first);
+    };
+    let (mut second, ()) = tokio::join!(async { handle.append().await.unwrap() }, stopped);
+    assert_eq!(second.offset(), 10, "what the first had received is kept");
+    second.push(Bytes::from_static(tail));
+    second.settle().await.unwrap();
+    assert_eq!((second.reached(), second.room()), (CONTENT.len() as u64, 0));
+    drop(second);
+    let file = handle.finish(None).await.unwrap();
+    assert_eq!(file.root, RootHash(blake3::hash(CONTENT).into()));
+}
+
+#[tokio::test]
+async fn who_does_not_let_go_is_not_waited_for_for_ever_and_only_the_newest_gets_the_turn() {
+    let scene = Scene::new().await;
+    let handle = appending(&scene, 1, CONTENT.len()).await;
+    let first = handle.append().await.unwrap();
+    let refused = handle.append().await.err();
+    assert!(matches!(refused, Some(UploadError::Locked)), "{refused:?}");
+    let later = async { tokio::join!(handle.append(), handle.append(), async { drop(first) }) };
+    let (second, third, ()) = later.await;
+    assert!(matches!(second.err(), Some(UploadError::Overtaken)));
+    assert_eq!(third.unwrap().offset(), 0);
+}
+
+#[tokio::test]
+async fn uploads_are_joined_and_a_broken_off_join_goes_on() {
+    let scene = Scene::new().await;
+    let parts = [appending(&scene, 1, 7).await, appending(&scene, 2, 0).await, appending(&scene, 3, 20).await];
+    send(&parts[0], &CONTENT[..7]).await;
+    send(&parts[2], &CONTENT[7..]).await;
+    let whole = scene.open(4, CONTENT.len()).await;
+    for _ in 0..2 {
+        whole.fill(&parts).await.unwrap();
+    }
+    assert_eq!(whole.finish(None).await.unwrap().root, RootHash(blake3::hash(CONTENT).into()));
+}
+
+#[tokio::test]
+async fn an_upload_that_goes_on_is_not_abandoned() {
+    let scene = Scene::new().await;
+    let handle = appending(&scene, 1, CONTENT.len()).await;
+    let active = async || scene.store.upload(handle.id()).await.unwrap().unwrap().active;
+    let begun = active().await;
+    assert_eq!(handle.resumed(), begun);
+    send(&handle, &CONTENT[..1]).await;
+    assert_eq!(active().await, begun, "once an hour is enough");
+    handle.active.resumed.store(0, Ordering::Relaxed);
+    send(&handle, &CONTENT[1..2]).await;
+    assert!(active().await >= begun && handle.resumed() == active().await);
+}
+
+#[tokio::test]
+async fn a_note_goes_where_its_upload_goes() {
+    let scene = Scene::new().await;
+    let (handle, root) = complete(&scene).await;
+    assert_eq!(scene.uploads.note(handle.id()).await.unwrap(), None);
+    handle.write_note(b"one".to_vec()).await.unwrap();
+    handle.write_note(b"two".to_vec()).await.unwrap();
+    assert_eq!(scene.uploads.note(handle.id()).await.unwrap().unwrap(), b"two");
+    handle.finish(Some(root)).await.unwrap();
+    assert_eq!(scene.uploads.note(handle.id()).await.unwrap().unwrap(), b"two");
+}

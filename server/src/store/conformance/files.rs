@@ -39,6 +39,19 @@ pub(in crate::store) async fn an_upload_is_begun_and_resumed(world: World) {
     assert_eq!(world.store.file(id, ann).await.unwrap(), None, "no file yet");
 }
 
+pub(in crate::store) async fn an_upload_is_resumed_by_its_owner(world: World) {
+    let (ann, bob) = (world.user("ann").await, world.user("bob").await);
+    let (upload, file) = (world.upload(ann, "film").await, world.file(ann, "book").await);
+    let now = world.now();
+    for (id, owner) in [(upload.id, bob), (file.id, ann), (no_file(), ann)] {
+        assert_eq!(world.store.resume_upload(id, owner, now).await.unwrap(), None);
+    }
+    assert_eq!(world.store.upload(upload.id).await.unwrap(), Some(upload.clone()), "nobody else keeps it alive");
+    let resumed = world.store.resume_upload(upload.id, ann, now).await.unwrap();
+    assert_eq!(resumed, Some(Upload { active: now, ..upload.clone() }));
+    assert_eq!(world.store.upload(upload.id).await.unwrap(), resumed);
+}
+
 pub(in crate::store) async fn a_key_stands_for_one_name_and_size(world: World) {
     let ann = world.user("ann").await;
     let new = world.new_upload(ann, "film");

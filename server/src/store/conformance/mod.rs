@@ -89,6 +89,7 @@ macro_rules! cases {
             }
             files {
                 an_upload_is_begun_and_resumed
+                an_upload_is_resumed_by_its_owner
                 a_key_stands_for_one_name_and_size
                 a_key_is_its_owner_s
                 an_upload_raced_for_is_one

@@ -86,6 +86,15 @@ pub(super) fn upload(db: &Connection, id: FileId) -> Result<Option<Upload>> {
     one(db, select_uploads!("id = ?1"), [Column(id)], read_upload)
 }
 
+/// An upload of this owner under way, marked as resumed now.
+pub(super) fn resume(act: &mut Act<'_>, id: FileId, owner: UserId, now: UnixMillis) -> Result<Option<Upload>> {
+    let sql = "UPDATE files SET active = ?3 WHERE id = ?1 AND owner = ?2 AND finished IS NULL";
+    match run(act.db, sql, params![Column(id), Column(owner), Column(now)])? {
+        0 => Ok(None),
+        _ => upload(act.db, id),
+    }
+}
+
 /// Turns an upload into a file; the same file when it is one already.
 pub(super) fn commit(act: &mut Act<'_>, commit: CommitUpload) -> Result<Option<File>> {
     run(

@@ -157,6 +157,10 @@ impl Store for SqliteStore {
         self.readers.read(move |db| files::upload(db, id)).await
     }
 
+    async fn resume_upload(&self, id: FileId, owner: UserId, now: UnixMillis) -> Result<Option<Upload>> {
+        self.writer.act(move |act| files::resume(act, id, owner, now)).await
+    }
+
     async fn commit_upload(&self, commit: CommitUpload) -> Result<Option<File>> {
         self.writer.act(move |act| files::commit(act, commit)).await
     }
