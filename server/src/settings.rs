@@ -15,10 +15,12 @@ use std::{
 
 mod dotenv;
 mod flags;
+mod origins;
 mod text;
 
 pub use dotenv::{DotenvError, read_dotenv};
 pub use flags::Flags;
+pub use origins::CorsOrigins;
 use text::{bytes, days, ensure, minutes, switch};
 
 /// How a program's environment looks: names and values.
@@ -56,6 +58,8 @@ pub struct Settings {
     pub log: String,
     /// `REGISTRATION`: open (anybody may make an account) or closed. open.
     pub registration_open: bool,
+    /// `CORS_ORIGINS`: origins whose web pages may call the API, separated by commas, or `*`. None but the server's own.
+    pub cors_origins: CorsOrigins,
     /// `BCRYPT_COST`: base-2 logarithm of the rounds of a password hash, 10 to 16. 12: about 0.25 s of one core a login.
     pub bcrypt_cost: u32,
     /// `ACCESS_TOKEN_MINUTES`: lifetime of an access token. 15.
@@ -212,6 +216,7 @@ impl Settings {
             log_format: flags.log_format.map_or_else(|| from.parse("LOG_FORMAT", LogFormat::Text, text::parse), Ok)?,
             log: from.text("LOG").unwrap_or("info").to_owned(),
             registration_open: from.parse("REGISTRATION", true, |text| switch(text, "open", "closed"))?,
+            cors_origins: from.parse("CORS_ORIGINS", CorsOrigins::Own, CorsOrigins::parse)?,
             bcrypt_cost: from.parse("BCRYPT_COST", 12, |text| {
                 ensure(text::parse(text)?, |cost| (10..=16).contains(cost), "10 to 16")
             })?,
@@ -277,6 +282,7 @@ impl fmt::Display for Settings {
             ("LOG_FORMAT", format!("{:?}", self.log_format).to_lowercase()),
             ("LOG", self.log.clone()),
             ("REGISTRATION", if self.registration_open { "open" } else { "closed" }.into()),
+            ("CORS_ORIGINS", self.cors_origins.to_string()),
             ("BCRYPT_COST", self.bcrypt_cost.to_string()),
             ("ACCESS_TOKEN_MINUTES", (self.access_token_lifetime.as_secs() / 60).to_string()),
             ("SESSION_DAYS", days(self.session_lifetime)),

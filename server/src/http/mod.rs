@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `router` | all routes and what wraps them |
 //! | `routes/` | one file for each resource: paths, bodies, handlers |
+//! | `cors` | pages of other origins |
 //! | `state` | what handlers share |
 //! | `extract` | bodies, paths and queries whose failures are Problem Details |
 //! | `caller` | who is calling, by the Bearer token |
@@ -25,6 +26,7 @@
 
 mod caller;
 mod content;
+mod cors;
 mod extract;
 pub(crate) mod h3;
 mod held;

@@ -1,10 +1,12 @@
 //! All routes, and what wraps them.
 
 use super::{
+    cors,
     problem::{self, Problem},
     routes::{auth, capabilities, chats, events, files, health, messages, tus, uploads, users},
     state::HttpState,
 };
+use crate::settings::CorsOrigins;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request},
@@ -13,6 +15,7 @@ use axum::{
 };
 use http::{HeaderName, HeaderValue, StatusCode};
 use hypersend_protocol::refusal::{ErrorCode, Refusal};
+use tower::util::option_layer;
 use tower_http::compression::{
     CompressionLayer, Predicate,
     predicate::{NotForContentType, SizeAbove},
@@ -102,8 +105,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     api().1
 }
 
-/// Everything that the HTTP door serves, for HTTP/3, TCP and tests.
-pub fn router(state: HttpState) -> Router {
+/// Everything that the HTTP door serves, for HTTP/3, TCP and tests. Pages of these origins may call it.
+pub fn router(state: HttpState, cors: &CorsOrigins) -> Router {
     let (api, document) = api();
     let api = api.layer(DefaultBodyLimit::max(MAX_JSON_BYTES));
     // What is stored is as good as random.
@@ -117,6 +120,7 @@ pub fn router(state: HttpState) -> Router {
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_that_method)
         .layer(CompressionLayer::new().compress_when(compressible))
+        .layer(option_layer(cors::layer(cors)))
         .layer(middleware::from_fn(identify))
         .with_state(state)
 }
