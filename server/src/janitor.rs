@@ -91,6 +91,7 @@ mod tests {
     use super::*;
     use crate::{
         disk::Disk,
+        metrics::Metrics,
         services::{Rates, UploadPolicy},
         store,
     };
@@ -109,8 +110,8 @@ mod tests {
         let hanging = hanging.into_iter().map(|gate| disk.run(move || gate.recv().is_err()));
         let policy = UploadPolicy { max_file_size: 1, max_reserved: None };
         let root = dir.path().to_owned();
-        let files = Files::new(store.clone(), disk.clone(), root.clone());
-        let uploads = Uploads::new(store.clone(), disk.clone(), root.clone(), root, policy);
+        let files = Files::new(store.clone(), disk.clone(), root.clone(), Metrics::default());
+        let uploads = Uploads::new(store.clone(), disk.clone(), root.clone(), root, policy, Metrics::default());
         let once = NonZeroU32::MIN;
         let throttle = Throttle::new(Rates {
             logins_per_account: once,

@@ -14,6 +14,7 @@
 //! | [`disk`] | where file I/O blocks |
 //! | [`certificate`] | the TLS certificate, made at first start if there is none |
 //! | [`janitor`] | what is forgotten after a while |
+//! | [`metrics`] | what an operator watches |
 //! | [`clock`] | the only reader of the clock |
 
 pub mod certificate;
@@ -22,6 +23,7 @@ pub mod disk;
 pub mod http;
 pub mod hub;
 pub mod janitor;
+pub mod metrics;
 pub mod quic;
 pub mod server;
 pub mod services;

@@ -6,6 +6,7 @@ use crate::{
     http::{self, HttpState, Limits, TcpListener},
     hub::Hub,
     janitor::Janitor,
+    metrics::Metrics,
     quic::{self, DoorClosed, ListenError, Listener},
     services::{Accounts, Chats, Files, Passwords, Policy, Rates, Services, Throttle, TokenKey, UploadPolicy, Uploads},
     settings::{SecretKey, Settings},
@@ -125,7 +126,7 @@ impl Server {
             upload_lifetime: settings.upload_lifetime,
             resumable_uploads_draft: settings.resumable_uploads_draft,
         };
-        let http = HttpState::new(services.clone(), limits);
+        let http = HttpState::new(services.clone(), limits, settings.metrics_token.clone());
         let router = http::router(http.clone(), &settings.cors_origins);
         Ok(Self { listener, tcp, http, router, services, janitor, certificate })
     }
@@ -144,7 +145,7 @@ impl Server {
     /// is checkpointed. Returns within 9 s of the cancellation, which leaves a moment for whatever ends the process; or, with
     /// an error, when nobody can be served any more.
     pub async fn run(self, stopping: CancellationToken) -> Result<(), DoorClosed> {
-        let uploads = self.services.uploads.clone();
+        let (uploads, metrics) = (self.services.uploads.clone(), self.services.metrics.clone());
         let router = self.router;
         let ending = stopping.child_token();
         let door = async {
@@ -154,7 +155,7 @@ impl Server {
         };
         let (served, ..) = tokio::join!(
             door,
-            self.tcp.run(router.clone(), ending.clone(), quic::GRACE),
+            self.tcp.run(router.clone(), metrics, ending.clone(), quic::GRACE),
             self.http.tidy(ending.clone()),
             self.certificate.keep(ending.clone()),
             self.janitor.run(ending.clone()),
@@ -212,12 +213,21 @@ fn services(
     let key = TokenKey::new(secret, settings.access_token_lifetime);
     let policy = Policy { registration_open: settings.registration_open, session_lifetime: settings.session_lifetime };
     let passwords = Passwords::new(settings.bcrypt_cost);
+    let metrics = Metrics::default();
     let limits = UploadPolicy { max_file_size: settings.max_file_size, max_reserved: settings.max_reserved };
     Services {
-        accounts: Accounts::new(store.clone(), hub.clone(), passwords, throttle, key, policy),
-        chats: Chats::new(store.clone(), hub),
-        uploads: Uploads::new(store.clone(), disk.clone(), settings.uploads(), settings.files(), limits),
-        files: Files::new(store.clone(), disk, settings.files()),
+        accounts: Accounts::new(store.clone(), hub.clone(), passwords, throttle, key, policy, metrics.clone()),
+        chats: Chats::new(store.clone(), hub, metrics.clone()),
+        uploads: Uploads::new(
+            store.clone(),
+            disk.clone(),
+            settings.uploads(),
+            settings.files(),
+            limits,
+            metrics.clone(),
+        ),
+        files: Files::new(store.clone(), disk, settings.files(), metrics.clone()),
+        metrics,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Everything an operator can say: command-line flags over environment variables over `.env` over defaults.
 
-use hypersend_protocol::{DEFAULT_PORT, limit::MAX_FILE_SIZE};
+use hypersend_protocol::{DEFAULT_PORT, limit::MAX_FILE_SIZE, name::Token};
 use instant_acme::LetsEncrypt;
 use std::{
     collections::BTreeMap,
@@ -52,6 +52,8 @@ pub struct Settings {
     pub server_names: Vec<String>,
     /// `SECRET_KEY`: signs access tokens; at least 32 bytes. None: made at first start and kept under the data root.
     pub secret_key: Option<SecretKey>,
+    /// `METRICS_TOKEN`: who shows it as a Bearer token may read `/metrics`; at least 32 bytes. None: nobody.
+    pub metrics_token: Option<SecretKey>,
     /// `LOG_FORMAT`: text or json. text.
     pub log_format: LogFormat,
     /// `LOG`: what is logged, in the syntax of tracing's `EnvFilter`. info.
@@ -129,7 +131,7 @@ impl FromStr for LogFormat {
     }
 }
 
-/// What access tokens are signed with. Prints as `***`.
+/// What access tokens are signed with, or an operator's own token. Prints as `***`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretKey(String);
 
@@ -146,9 +148,21 @@ impl SecretKey {
         Ok(Self(text.to_owned()))
     }
 
+    /// Accepts a key that can be shown in a header, or says what is wrong with it.
+    pub fn parse_bearer(text: &str) -> Result<Self, String> {
+        let key = Self::parse(text)?;
+        let fits = key.0.parse::<Token>().is_ok();
+        if fits { Ok(key) } else { Err("expected letters, digits and signs of ASCII, without spaces".into()) }
+    }
+
     /// The key.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
+    }
+
+    /// Whether that is it; in a time that does not tell how much of it is right.
+    pub fn is(&self, shown: &str) -> bool {
+        blake3::hash(shown.as_bytes()) == blake3::hash(self.as_bytes())
     }
 }
 
@@ -212,7 +226,8 @@ impl Settings {
             tls,
             acme,
             server_names: list(from.text("SERVER_NAMES").unwrap_or("localhost,127.0.0.1,::1")),
-            secret_key: from.secret("SECRET_KEY")?,
+            secret_key: from.secret("SECRET_KEY", SecretKey::parse)?,
+            metrics_token: from.secret("METRICS_TOKEN", SecretKey::parse_bearer)?,
             log_format: flags.log_format.map_or_else(|| from.parse("LOG_FORMAT", LogFormat::Text, text::parse), Ok)?,
             log: from.text("LOG").unwrap_or("info").to_owned(),
             registration_open: from.parse("REGISTRATION", true, |text| switch(text, "open", "closed"))?,
@@ -279,6 +294,7 @@ impl fmt::Display for Settings {
             ("ACME_ROOT", acme.and_then(|acme| acme.root.as_deref().map(path)).unwrap_or_default()),
             ("SERVER_NAMES", self.server_names.join(",")),
             ("SECRET_KEY", if self.secret_key.is_some() { "***" } else { "(none: kept under DATA_ROOT)" }.into()),
+            ("METRICS_TOKEN", if self.metrics_token.is_some() { "***" } else { "(none: no metrics)" }.into()),
             ("LOG_FORMAT", format!("{:?}", self.log_format).to_lowercase()),
             ("LOG", self.log.clone()),
             ("REGISTRATION", if self.registration_open { "open" } else { "closed" }.into()),
@@ -330,8 +346,12 @@ impl Source<'_> {
         parse(text).map_err(|reason| SettingError { name, value: text.to_owned(), reason })
     }
 
-    fn secret(&self, name: &'static str) -> Result<Option<SecretKey>, SettingError> {
-        let parse = |text| SecretKey::parse(text).map_err(|reason| SettingError { name, value: "***".into(), reason });
+    fn secret(
+        &self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<SecretKey, String>,
+    ) -> Result<Option<SecretKey>, SettingError> {
+        let parse = |text| parse(text).map_err(|reason| SettingError { name, value: "***".into(), reason });
         self.text(name).map(parse).transpose()
     }
 }
@@ -371,6 +391,8 @@ mod tests {
         assert!(reason(("SECRET_KEY", "short")).contains("***"), "a secret was printed");
         assert!(load(&[("SECRET_KEY", &"k".repeat(31))]).is_err());
         assert!(load(&[("SECRET_KEY", &"k".repeat(32))]).is_ok());
+        assert!(reason(("METRICS_TOKEN", "a token of more than 32 bytes with spaces")).contains("without spaces"));
+        assert!(load(&[("METRICS_TOKEN", &"t".repeat(32))]).unwrap().metrics_token.unwrap().is(&"t".repeat(32)));
         assert!(reason(("TLS_CERT", "/c.pem")).contains("set both"));
         let both = [("ACME_DOMAINS", "chat.example.org"), ("TLS_CERT", "/c.pem"), ("TLS_KEY", "/k.pem")];
         assert!(load(&both).unwrap_err().to_string().contains("set one of them"));

@@ -55,7 +55,8 @@ impl FromRequestParts<HttpState> for TicketAuth {
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Result<Token, Problem> {
+/// The token that a request comes with.
+pub(super) fn bearer(headers: &HeaderMap) -> Result<Token, Problem> {
     let missing = || {
         let message = "log in first: this needs the header Authorization: Bearer, with an access token";
         Problem::from(Refusal::new(ErrorCode::BadToken, message))

@@ -3,18 +3,19 @@
 use super::{
     cors,
     problem::{self, Problem},
-    routes::{auth, capabilities, chats, events, files, health, messages, tus, uploads, users},
+    routes::{auth, capabilities, chats, events, files, health, messages, metrics, tus, uploads, users},
     state::HttpState,
 };
 use crate::settings::CorsOrigins;
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request},
+    extract::{DefaultBodyLimit, MatchedPath, Request, State},
     middleware::{self, Next},
     response::Response,
 };
 use http::{HeaderName, HeaderValue, StatusCode};
 use hypersend_protocol::refusal::{ErrorCode, Refusal};
+use std::time::Instant;
 use tower::util::option_layer;
 use tower_http::compression::{
     CompressionLayer, Predicate,
@@ -116,12 +117,13 @@ pub fn router(state: HttpState, cors: &CorsOrigins) -> Router {
     Router::new()
         .merge(api)
         .merge(health::router())
+        .merge(metrics::router())
         .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_that_method)
         .layer(CompressionLayer::new().compress_when(compressible))
         .layer(option_layer(cors::layer(cors)))
-        .layer(middleware::from_fn(identify))
+        .layer(middleware::from_fn_with_state(state.clone(), identify))
         .with_state(state)
 }
 
@@ -134,8 +136,10 @@ async fn not_that_method() -> Problem {
     Problem::with_status(StatusCode::METHOD_NOT_ALLOWED, refusal)
 }
 
-/// Gives every request an id, in the log and in the answer.
-async fn identify(request: Request, next: Next) -> Response {
+/// Gives every request an id, in the log and in the answer, and counts it.
+async fn identify(State(state): State<HttpState>, request: Request, next: Next) -> Response {
+    let (start, method) = (Instant::now(), request.method().clone());
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let id = Uuid::now_v7().to_string();
     let span = tracing::info_span!("request", id, method = %request.method(), path = request.uri().path());
     let mut response = async {
@@ -145,6 +149,8 @@ async fn identify(request: Request, next: Next) -> Response {
     }
     .instrument(span)
     .await;
+    let route = route.as_ref().map(MatchedPath::as_str);
+    state.services().metrics.answered(&method, route, response.status(), start.elapsed());
     response.headers_mut().insert(REQUEST_ID, HeaderValue::from_str(&id).expect("a UUID is ASCII"));
     response
 }

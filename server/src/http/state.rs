@@ -5,7 +5,7 @@ use super::{
     places::Places,
     tickets::Tickets,
 };
-use crate::services::Services;
+use crate::{services::Services, settings::SecretKey};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -20,6 +20,7 @@ pub struct HttpState(Arc<Inner>);
 struct Inner {
     services: Services,
     limits: Limits,
+    metrics_token: Option<SecretKey>,
     uploads: HeldUploads,
     places: Places,
     tickets: Tickets,
@@ -40,11 +41,12 @@ pub struct Limits {
 }
 
 impl HttpState {
-    /// Handlers call these services.
-    pub fn new(services: Services, limits: Limits) -> Self {
+    /// Handlers call these services. Whoever has the token may see the metrics.
+    pub fn new(services: Services, limits: Limits, metrics_token: Option<SecretKey>) -> Self {
         Self(Arc::new(Inner {
             services,
             limits,
+            metrics_token,
             uploads: HeldUploads::default(),
             places: Places::default(),
             tickets: Tickets::default(),
@@ -89,6 +91,11 @@ impl HttpState {
 
     pub(super) fn services(&self) -> &Services {
         &self.0.services
+    }
+
+    /// Whom metrics are shown to; nobody if there is none.
+    pub(super) fn metrics_token(&self) -> Option<&SecretKey> {
+        self.0.metrics_token.as_ref()
     }
 
     pub(super) fn limits(&self) -> Limits {

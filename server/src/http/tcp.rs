@@ -5,7 +5,10 @@ use super::{
     patient::{BODY_IDLE, Patient},
     socket::{After, Socket},
 };
-use crate::certificate::CHALLENGE_ALPN;
+use crate::{
+    certificate::CHALLENGE_ALPN,
+    metrics::{Metrics, Protocol},
+};
 use axum::{Router, body::Body, extract::ConnectInfo};
 use http::{HeaderValue, Request, Version, header::ALT_SVC};
 use hyper::body::Incoming;
@@ -78,7 +81,7 @@ impl TcpListener {
     }
 
     /// Serves until `stopping` is cancelled; then lets requests finish, and cuts those that take longer than `grace`.
-    pub async fn run(self, router: Router, stopping: CancellationToken, grace: Duration) {
+    pub async fn run(self, router: Router, metrics: Metrics, stopping: CancellationToken, grace: Duration) {
         let port = self.local_addr().map_or(0, |address| address.port());
         let alt_svc = HeaderValue::from_str(&format!("h3=\":{port}\"; ma=86400")).expect("it is ASCII");
         let (connections, graceful) = (TaskTracker::new(), GracefulShutdown::new());
@@ -103,7 +106,8 @@ impl TcpListener {
             // Small frames of a conversation should not wait for more of them.
             let _ = stream.set_nodelay(true);
             let stream = Socket::new(stream, After { tasks: connections.clone(), cut: cut.clone(), place });
-            let connection = Connection { peer, router: router.clone(), alt_svc: alt_svc.clone() };
+            let (router, metrics) = (router.clone(), metrics.clone());
+            let connection = Connection { peer, router, metrics, alt_svc: alt_svc.clone() };
             let (tls, watcher, cut) = (self.tls.clone(), graceful.watcher(), cut.clone());
             connections.spawn(async move {
                 tokio::select! {
@@ -128,6 +132,7 @@ struct Connection {
     peer: SocketAddr,
     router: Router,
     alt_svc: HeaderValue,
+    metrics: Metrics,
 }
 
 impl Connection {
@@ -139,6 +144,8 @@ impl Connection {
         if stream.get_ref().1.alpn_protocol() == Some(CHALLENGE_ALPN) {
             return;
         }
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let _counted = self.metrics.connected(if is_http2 { Protocol::Http2 } else { Protocol::Http1 });
         let (peer, alt_svc) = (self.peer, self.alt_svc.clone());
         let router = self.router.clone();
         let service = tower::service_fn(move |mut request: Request<Incoming>| {

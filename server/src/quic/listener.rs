@@ -1,7 +1,7 @@
 //! The endpoint.
 
 use super::{connection, crowd::Crowd};
-use crate::{http, services::Services};
+use crate::{http, metrics::Protocol, services::Services};
 use axum::Router;
 use hypersend_protocol::{ALPN, limit::HELLO_TIMEOUT, refusal::ErrorCode};
 use hypersend_quic::{frames::close_code, socket, transport};
@@ -157,8 +157,14 @@ impl Doors {
         };
         let handshake = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
         match handshake.and_then(|data| data.protocol).as_deref() {
-            Some(ALPN) => connection::serve(connection, self.services, self.crowd, stopping).await,
-            Some(H3) => http::h3::serve(connection, self.http, stopping).await,
+            Some(ALPN) => {
+                let _counted = self.services.metrics.connected(Protocol::Native);
+                connection::serve(connection, self.services, self.crowd, stopping).await;
+            }
+            Some(H3) => {
+                let _counted = self.services.metrics.connected(Protocol::Http3);
+                http::h3::serve(connection, self.http, stopping).await;
+            }
             // rustls agrees to nothing that is not in the list above.
             _ => connection.close(close_code(ErrorCode::UnsupportedVersion), b"no protocol in common"),
         }

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     clock,
     hub::Hub,
+    metrics::{LoginOutcome, Metrics},
     store::{
         Store, StoreError,
         sessions::{Rotated, Rotation, Session},
@@ -42,6 +43,7 @@ struct Inner {
     throttle: Throttle,
     key: TokenKey,
     policy: Policy,
+    metrics: Metrics,
 }
 
 impl std::fmt::Debug for Inner {
@@ -157,8 +159,9 @@ impl Accounts {
         throttle: Throttle,
         key: TokenKey,
         policy: Policy,
+        metrics: Metrics,
     ) -> Self {
-        Self(Arc::new(Inner { store, hub, passwords, throttle, key, policy }))
+        Self(Arc::new(Inner { store, hub, passwords, throttle, key, policy, metrics }))
     }
 
     /// Makes an account and begins a session.
@@ -189,6 +192,17 @@ impl Accounts {
 
     /// Begins a session.
     pub async fn login(&self, from: IpAddr, agent: &str, email: Email, password: Password) -> Result<Login> {
+        let login = self.try_login(from, agent, email, password).await;
+        self.0.metrics.login(match &login {
+            Ok(_) => LoginOutcome::Accepted,
+            Err(AccountError::WrongCredentials) => LoginOutcome::Wrong,
+            Err(AccountError::TooOften(_)) => LoginOutcome::Limited,
+            Err(_) => LoginOutcome::Failed,
+        });
+        login
+    }
+
+    async fn try_login(&self, from: IpAddr, agent: &str, email: Email, password: Password) -> Result<Login> {
         self.0.throttle.login(from, &email)?;
         let user = self.0.store.user_by_email(&email).await?;
         let hash = user.as_ref().map(|user| user.password_hash.clone());

@@ -4,6 +4,7 @@ use super::{accounts::Caller, feed::Feed as Follow, store_refusal};
 use crate::{
     clock,
     hub::Hub,
+    metrics::Metrics,
     store::{
         Store, StoreError,
         chats::{AddMembers, Chat, ChatLine, NewGroup, RemoveMember},
@@ -19,13 +20,14 @@ use hypersend_protocol::{
     name::{ChatTitle, Email},
     refusal::{ErrorCode, Refusal},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 /// The chat service.
 #[derive(Clone)]
 pub struct Chats {
     store: Arc<dyn Store>,
     hub: Hub,
+    metrics: Metrics,
 }
 
 impl std::fmt::Debug for Chats {
@@ -107,8 +109,8 @@ type Result<T> = std::result::Result<T, ChatError>;
 
 impl Chats {
     /// Serves from `store`; live notices come by `hub`.
-    pub fn new(store: Arc<dyn Store>, hub: Hub) -> Self {
-        Self { store, hub }
+    pub fn new(store: Arc<dyn Store>, hub: Hub, metrics: Metrics) -> Self {
+        Self { store, hub, metrics }
     }
 
     /// Where live notices come from.
@@ -186,8 +188,12 @@ impl Chats {
             return Err(ChatError::TooManyFiles);
         }
         let message = NewMessage { chat, sender: me.id(), client_id, text, files, reply_to, now: clock::now() };
+        let start = Instant::now();
         match self.store.append_message(message).await? {
-            Append::Posted { seq, at } => Ok(Posted { client_id, seq, at }),
+            Append::Posted { seq, at } => {
+                self.metrics.message(start.elapsed());
+                Ok(Posted { client_id, seq, at })
+            }
             Append::NotFound => Err(ChatError::NoChat),
             Append::FileNotFound(file) => Err(ChatError::NoFile(file)),
             Append::ReplyNotFound(seq) => Err(ChatError::NoMessage(seq)),

@@ -9,6 +9,7 @@
 use super::{accounts::Caller, internal, store_refusal, uploads::remove_folder};
 use crate::{
     disk::Disk,
+    metrics::Metrics,
     store::{
         Store, StoreError,
         files::{DeleteFile, File},
@@ -37,6 +38,7 @@ pub struct Files {
     disk: Disk,
     /// Each file is a folder in this one, named by its id.
     root: PathBuf,
+    metrics: Metrics,
 }
 
 impl std::fmt::Debug for Files {
@@ -105,8 +107,8 @@ type Result<T> = std::result::Result<T, FileError>;
 
 impl Files {
     /// Serves the files under `root`.
-    pub fn new(store: Arc<dyn Store>, disk: Disk, root: PathBuf) -> Self {
-        Self { store, disk, root }
+    pub fn new(store: Arc<dyn Store>, disk: Disk, root: PathBuf, metrics: Metrics) -> Self {
+        Self { store, disk, root, metrics }
     }
 
     /// A file that the caller may read.
@@ -128,7 +130,10 @@ impl Files {
         self.file(me, file).await?;
         let dir = self.root.join(file.to_string());
         match self.disk.run(move || StoredFile::open(&dir)).await {
-            Ok(stored) => Ok(OpenFile { id: file, stored: Arc::new(stored), disk: self.disk.clone() }),
+            Ok(stored) => {
+                let (disk, metrics) = (self.disk.clone(), self.metrics.clone());
+                Ok(OpenFile { id: file, stored: Arc::new(stored), disk, metrics })
+            }
             Err(source) => {
                 // Its folder is no fault when it was deleted in between.
                 self.file(me, file).await?;
@@ -190,6 +195,7 @@ pub struct OpenFile {
     id: FileId,
     stored: Arc<StoredFile>,
     disk: Disk,
+    metrics: Metrics,
 }
 
 impl OpenFile {
@@ -202,7 +208,9 @@ impl OpenFile {
     pub async fn bytes(&self, span: Span) -> Result<Bytes> {
         let stored = self.stored.clone();
         let bytes = self.disk.run(move || stored.read_range(span)).await;
-        bytes.map_err(|source| FileError::Read { file: self.id, source })
+        let bytes = bytes.map_err(|source| FileError::Read { file: self.id, source })?;
+        self.metrics.sent(bytes.len() as u64);
+        Ok(bytes)
     }
 
     /// The values of some chunks.
@@ -255,7 +263,8 @@ mod tests {
                 session: SessionId(clock::new_id()),
                 session_expires: UnixMillis(u64::MAX),
             };
-            Self { files: Files::new(store, Disk::start().unwrap(), root.path().to_owned()), ann, root }
+            let files = Files::new(store, Disk::start().unwrap(), root.path().to_owned(), Metrics::default());
+            Self { files, ann, root }
         }
 
         fn folder(&self, file: FileId) -> PathBuf {

@@ -25,7 +25,7 @@ pub use uploads::{Appender, Begun, Staging, UploadError, UploadHandle, UploadPol
 
 use hypersend_protocol::refusal::{ErrorCode, Refusal};
 
-use crate::store::StoreError;
+use crate::{metrics::Metrics, store::StoreError};
 
 /// All services; cloning shares them.
 #[derive(Clone, Debug)]
@@ -38,6 +38,8 @@ pub struct Services {
     pub uploads: Uploads,
     /// Files, and their way out.
     pub files: Files,
+    /// What is counted of all of it.
+    pub metrics: Metrics,
 }
 
 /// What a caller learns of a backend's failure: nothing of its inside, and whether to try again. The log has the rest.

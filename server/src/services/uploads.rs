@@ -8,6 +8,7 @@ use super::{accounts::Caller, internal, store_refusal};
 use crate::{
     clock,
     disk::Disk,
+    metrics::Metrics,
     store::{
         Store, StoreError,
         files::{BeginUpload, CommitUpload, File, Quota, Upload},
@@ -82,6 +83,7 @@ struct Inner {
     uploads: PathBuf,
     files: PathBuf,
     policy: UploadPolicy,
+    metrics: Metrics,
     open: Mutex<HashMap<FileId, Slot>>,
     /// Checkpoints of folders that nobody holds any more.
     closing: TaskTracker,
@@ -264,10 +266,17 @@ pub enum Begun {
 
 impl Uploads {
     /// Keeps what is under way in `uploads` and what is finished in `files`, two folders of one file system.
-    pub fn new(store: Arc<dyn Store>, disk: Disk, uploads: PathBuf, files: PathBuf, policy: UploadPolicy) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        disk: Disk,
+        uploads: PathBuf,
+        files: PathBuf,
+        policy: UploadPolicy,
+        metrics: Metrics,
+    ) -> Self {
         let (open, closing) = (Mutex::default(), TaskTracker::new());
         let filling = Semaphore::new(fill::AT_ONCE);
-        Self(Arc::new(Inner { store, disk, uploads, files, policy, open, closing, filling }))
+        Self(Arc::new(Inner { store, disk, uploads, files, policy, metrics, open, closing, filling }))
     }
 
     /// Begins an upload, or goes on with the one of the same key.
@@ -393,7 +402,10 @@ impl Uploads {
         };
         let opened = cell.get_or_try_init(|| self.open_folder(&upload)).await;
         match opened {
-            Ok(active) => Ok(Begun::Open(UploadHandle { id, owner, active: active.clone(), hold: guard })),
+            Ok(active) => {
+                self.0.metrics.upload_begun();
+                Ok(Begun::Open(UploadHandle { id, owner, active: active.clone(), hold: guard }))
+            }
             Err(Opening::Published(root)) => {
                 // The crash came between moving the folder and committing the record.
                 let file = self.0.store.commit_upload(CommitUpload { id, root, now: clock::now() }).await?;
@@ -558,7 +570,9 @@ impl UploadHandle {
     /// it.
     pub async fn put(&self, span: Span, value: Option<ChunkValue>, parts: Vec<Bytes>) -> Result<Landed> {
         let active = self.active.clone();
-        let landed = self.hold.uploads.0.disk.run(move || active.folder.store_range(span, value, &parts)).await?;
+        let inner = &self.hold.uploads.0;
+        let landed = inner.disk.run(move || active.folder.store_range(span, value, &parts)).await?;
+        inner.metrics.received(span.length.into());
         self.went_on().await?;
         Ok(landed)
     }
@@ -619,6 +633,7 @@ impl UploadHandle {
         };
         let commit = CommitUpload { id: self.id, root, now: clock::now() };
         let file = inner.store.commit_upload(commit).await?.ok_or(UploadError::NoUpload(self.id))?;
+        inner.metrics.upload_finished();
         tracing::info!(file = %self.id, user = %self.owner, bytes = file.size, "upload stored");
         Ok(file)
     }

@@ -41,7 +41,7 @@ impl Scene {
         let password_hash = PasswordHash(String::new());
         assert!(store.create_user(NewUser { id, email, name, password_hash, now: clock::now() }).await.unwrap());
         let me = Caller { profile, session: SessionId(Uuid::nil()), session_expires: UnixMillis(u64::MAX) };
-        let uploads = Uploads::new(store.clone(), Disk::start().unwrap(), uploads, files, policy);
+        let uploads = Uploads::new(store.clone(), Disk::start().unwrap(), uploads, files, policy, Metrics::default());
         Self { dir, store, uploads, me }
     }
 
