@@ -2,7 +2,7 @@
 
 use super::{
     problem::Problem,
-    routes::{auth, capabilities, chats, events, files, health, messages, tus, uploads, users},
+    routes::{auth, capabilities, chats, events, files, health, messages, resumable, tus, uploads, users},
     state::HttpState,
 };
 use axum::{
@@ -51,7 +51,8 @@ impl Modify for Security {
     }
 }
 
-fn api() -> (Router<HttpState>, utoipa::openapi::OpenApi) {
+/// What is a draft elsewhere is served if the operator says so.
+fn api(with_drafts: bool) -> (Router<HttpState>, utoipa::openapi::OpenApi) {
     let v1 = OpenApiRouter::new()
         .merge(auth::router())
         .merge(users::router())
@@ -62,17 +63,18 @@ fn api() -> (Router<HttpState>, utoipa::openapi::OpenApi) {
         .merge(tus::router())
         .merge(events::router())
         .merge(capabilities::router());
+    let v1 = if with_drafts { v1.merge(resumable::router()) } else { v1 };
     OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", v1).split_for_parts()
 }
 
 /// The document that describes the API.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    api().1
+    api(true).1
 }
 
 /// Everything that the HTTP door serves, for HTTP/3, TCP and tests.
 pub fn router(state: HttpState) -> Router {
-    let (api, document) = api();
+    let (api, document) = api(state.limits().resumable_uploads_draft);
     let api = api.layer(DefaultBodyLimit::max(MAX_JSON_BYTES));
     // What is stored is as good as random.
     let compressible = SizeAbove::new(COMPRESS_ABOVE)

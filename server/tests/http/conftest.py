@@ -16,8 +16,9 @@ MAX_FILE_SIZE = 64 << 20
 
 
 class Server:
-    def __init__(self, home: pathlib.Path):
+    def __init__(self, home: pathlib.Path, **settings: str):
         self.home = home
+        self.settings = settings
         self.log = open(home / "log", "ab")
         self.address = "127.0.0.1:0"
         self.start()
@@ -30,7 +31,8 @@ class Server:
             "LOGINS_PER_ACCOUNT_PER_MINUTE": "100000",
             "LOGINS_PER_ADDRESS_PER_MINUTE": "100000",
             "REGISTRATIONS_PER_ADDRESS_PER_MINUTE": "100000",
-        }
+            "RESUMABLE_UPLOADS_DRAFT": "on",
+        } | self.settings
         self.process = subprocess.Popen(
             [os.environ["HYPERSEND_SERVER"]], cwd=self.home, env=usual, stdout=subprocess.PIPE, stderr=self.log
         )

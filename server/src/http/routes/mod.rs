@@ -7,6 +7,7 @@ pub(super) mod events;
 pub(super) mod files;
 pub(super) mod health;
 pub(super) mod messages;
+pub(super) mod resumable;
 pub(super) mod tus;
 pub(super) mod uploads;
 pub(super) mod users;
