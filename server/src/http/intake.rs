@@ -16,7 +16,10 @@ use hypersend_protocol::{
 use hypersend_transfer::plan::Span;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
-use tokio::{sync::SemaphorePermit, time::timeout};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 
 /// Ranges of request bodies in memory at once: 128 MiB, of which a hundred browsers on slow lines have one each.
 pub(super) const RANGES_AT_ONCE: usize = 128;
@@ -140,7 +143,7 @@ async fn range(
     body: &mut Body,
     is_last: bool,
 ) -> Result<(), Problem> {
-    let _place = place(state).await?;
+    let _place = place(state.ranges()).await?;
     let pieces = body.take(span.length).await?;
     if is_last {
         body.check().await?;
@@ -149,9 +152,9 @@ async fn range(
     Ok(())
 }
 
-/// A place for one range of a body in memory.
-pub(super) async fn place(state: &HttpState) -> Result<SemaphorePermit<'_>, Problem> {
-    let place = timeout(PLACE_WITHIN, state.ranges().acquire()).await.map_err(|_| busy())?;
+/// A place for one range of a body in memory, or for whatever else there is only so much room for.
+pub(super) async fn place(places: &Semaphore) -> Result<SemaphorePermit<'_>, Problem> {
+    let place = timeout(PLACE_WITHIN, places.acquire()).await.map_err(|_| busy())?;
     Ok(place.expect("the semaphore is never closed"))
 }
 

@@ -102,7 +102,7 @@ pub(super) async fn receive(
     }
     let mut at = 0;
     while at < staged.length() {
-        let _place = place(state).await?;
+        let _place = place(state.ranges()).await?;
         let length = u64::from(appender.room()).min(staged.length() - at);
         appender.push(staged.read(at, usize::try_from(length).expect("no longer than a range")).await?);
         appender.settle().await?;
@@ -147,7 +147,7 @@ async fn append_range(state: &HttpState, appender: &mut Appender, body: &mut Bod
         return Ok(false);
     }
     let _place = tokio::select! {
-        place = place(state) => place?,
+        place = place(state.ranges()) => place?,
         () = appender.overtaken() => return Err(UploadError::Overtaken.into()),
     };
     let mut more = Ok(true);
@@ -175,7 +175,7 @@ async fn stage(
 ) -> Result<Staging, Problem> {
     let (mut staged, mut hash) = (handle.stage().await?, Context::new(checksum.algorithm));
     loop {
-        let _place = place(state).await?;
+        let _place = place(state.ranges()).await?;
         let (mut pieces, mut room) = (Vec::new(), MAX_RANGE_LENGTH);
         while room > 0
             && let Some(piece) = piece(appender, &mut body, room).await?

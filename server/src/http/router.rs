@@ -2,7 +2,7 @@
 
 use super::{
     problem::Problem,
-    routes::{auth, capabilities, chats, events, files, health, messages, resumable, tus, uploads, users},
+    routes::{auth, capabilities, chats, events, files, forms, health, messages, resumable, tus, uploads, users},
     state::HttpState,
 };
 use axum::{
@@ -59,6 +59,7 @@ fn api(with_drafts: bool) -> (Router<HttpState>, utoipa::openapi::OpenApi) {
         .merge(chats::router())
         .merge(messages::router())
         .merge(files::router())
+        .merge(forms::router())
         .merge(uploads::router())
         .merge(tus::router())
         .merge(events::router())

@@ -3,6 +3,7 @@
 use super::{
     held::{HeldUploads, IDLE},
     intake::RANGES_AT_ONCE,
+    routes::forms::FORMS_AT_ONCE,
     tickets::Tickets,
 };
 use crate::services::Services;
@@ -23,6 +24,7 @@ struct Inner {
     limits: Limits,
     uploads: HeldUploads,
     ranges: Semaphore,
+    forms: Semaphore,
     tickets: Tickets,
     stopping: CancellationToken,
 }
@@ -48,6 +50,7 @@ impl HttpState {
             limits,
             uploads: HeldUploads::default(),
             ranges: Semaphore::new(RANGES_AT_ONCE),
+            forms: Semaphore::new(FORMS_AT_ONCE),
             tickets: Tickets::default(),
             stopping: CancellationToken::new(),
         }))
@@ -86,6 +89,11 @@ impl HttpState {
     /// Places for ranges of request bodies in memory.
     pub(super) fn ranges(&self) -> &Semaphore {
         &self.0.ranges
+    }
+
+    /// Places for forms whose files are put aside on the disk.
+    pub(super) fn forms(&self) -> &Semaphore {
+        &self.0.forms
     }
 
     pub(super) fn services(&self) -> &Services {

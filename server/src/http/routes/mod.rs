@@ -5,6 +5,7 @@ pub(super) mod capabilities;
 pub(super) mod chats;
 pub(super) mod events;
 pub(super) mod files;
+pub(super) mod forms;
 pub(super) mod health;
 pub(super) mod messages;
 pub(super) mod resumable;

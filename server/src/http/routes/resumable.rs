@@ -4,15 +4,15 @@
 //! An upload is complete when a request says that it completes it, not when it has all its bytes. Left out are the interim
 //! answers with status 104, which hyper cannot send; a client that wants to resume begins with `Upload-Complete: ?0`.
 
-mod disposition;
 mod refusal;
 
-use self::{disposition::name, refusal::Refused};
+use self::refusal::Refused;
 use super::files::{FileView, key_of};
 use crate::{
     clock,
     http::{
         caller::Auth,
+        disposition::file_name,
         extract::Path,
         intake::{Body, expected_digest},
         offset::{self, Checksum, Standing, UPLOAD_LENGTH, UPLOAD_OFFSET, number},
@@ -30,7 +30,7 @@ use axum::{
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION},
+    header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION},
 };
 use hypersend_protocol::{
     id::FileId,
@@ -95,7 +95,8 @@ async fn create(
     let said = Said::of(&headers)?;
     let needed = || Problem::invalid("say Upload-Length: room is reserved before the first byte");
     let size = said.length(0)?.ok_or_else(needed)?;
-    let name = name(&headers)?;
+    let disposition = headers.get(CONTENT_DISPOSITION).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let name = disposition.map(|text| file_name(&text)).transpose()?.flatten().unwrap_or_else(offset::unnamed);
     let handle =
         match state.services().uploads.begin(&me, key_of(client_id), name, size).await.map_err(Problem::from)? {
             Begun::Finished(file) => return Ok(complete(StatusCode::CREATED, file)),
