@@ -4,7 +4,7 @@
 
 use super::{
     patient::Stalled,
-    places::{PLACE_WITHIN, Place},
+    places::{PLACE_WITHIN, Place, Places},
     problem::Problem,
     state::HttpState,
 };
@@ -14,13 +14,19 @@ use data_encoding::BASE64;
 use futures::StreamExt;
 use http::{HeaderMap, HeaderName, StatusCode};
 use hypersend_protocol::{
-    id::ChunkIndex,
+    id::{ChunkIndex, UserId},
     refusal::{ErrorCode, Refusal},
 };
 use hypersend_transfer::plan::Span;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use tokio::time::timeout;
+
+/// Ranges of request bodies in memory at once: 128 MiB, of which a hundred browsers on slow lines have one each.
+pub(super) const RANGES_AT_ONCE: usize = 128;
+
+/// How many of them may be one user's.
+pub(super) const RANGES_PER_USER: usize = 32;
 
 /// How long a range may take, however steadily it drips: 1 MiB at 47 kbit/s.
 pub(super) const RANGE_WITHIN: Duration = Duration::from_mins(3);
@@ -135,7 +141,7 @@ async fn range(
     body: &mut Body,
     is_last: bool,
 ) -> Result<(), Problem> {
-    let _place = place(state, handle).await?;
+    let _place = place(state.ranges(), handle.owner()).await?;
     let pieces = timeout(RANGE_WITHIN, body.take(span.length)).await.map_err(|_| Problem::stalled())??;
     if is_last {
         body.check().await?;
@@ -144,9 +150,9 @@ async fn range(
     Ok(())
 }
 
-/// A place for one range of a body in memory.
-pub(super) async fn place(state: &HttpState, handle: &UploadHandle) -> Result<Place, Problem> {
-    state.places().take(handle.owner()).await.ok_or_else(busy)
+/// A place among those that there are.
+pub(super) async fn place(places: &Places, user: UserId) -> Result<Place, Problem> {
+    places.take(user).await.ok_or_else(busy)
 }
 
 fn busy() -> Problem {

@@ -16,6 +16,7 @@
 //! | `content` | a stored file as a response: conditions, ranges, a body read as it is sent |
 //! | `intake`, `places`, `held` | request bodies on their way into uploads; their memory; the uploads that they go to |
 //! | `offset` | request bodies that are appended to uploads, for protocols that count bytes |
+//! | `multipart`, `disposition` | forms with files, read as they come; what a file is called |
 //! | `tickets` | what browsers show where they cannot send a header |
 //! | `problem` | refusals as Problem Details |
 //! | `tcp` | the TCP port: TLS, HTTP/2 and HTTP/1.1 |
@@ -27,11 +28,13 @@
 mod caller;
 mod content;
 mod cors;
+mod disposition;
 mod extract;
 pub(crate) mod h3;
 mod held;
 mod intake;
 mod linger;
+mod multipart;
 mod offset;
 mod once;
 mod page;

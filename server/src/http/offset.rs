@@ -9,19 +9,23 @@ use super::{
     state::HttpState,
 };
 use crate::{
-    services::{Appender, Staging, UploadError, UploadHandle},
+    services::{Appender, Caller, Staging, UploadError, UploadHandle},
     store::files::File,
 };
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header::CONTENT_LENGTH};
+use http::{HeaderMap, HeaderName, StatusCode, header::CONTENT_LENGTH};
 use hypersend_protocol::{
     limit::MAX_RANGE_LENGTH,
+    name::FileName,
     refusal::{ErrorCode, Refusal},
     time::UnixMillis,
 };
 use ring::digest::{Algorithm, Context};
 use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
+
+pub(super) const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
+pub(super) const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
 
 /// The most bytes that may come with a checksum: they lie on the disk beside the room that is reserved for the upload.
 pub(super) const MAX_CHECKED_BYTES: u64 = 64 << 20;
@@ -54,16 +58,27 @@ pub(super) async fn begin(
     headers: &HeaderMap,
     checksum: Option<&Checksum>,
 ) -> Result<Appender, Problem> {
-    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok()).unwrap_or(0);
-    if checksum.is_some() && length > MAX_CHECKED_BYTES {
-        return Err(too_long_to_check());
-    }
     let appender = handle.append().await?;
-    let (reached, size) = (appender.offset(), handle.plan().size());
+    let reached = appender.offset();
     if reached != offset {
         return Err(UploadError::Gap { at: offset, reached }.into());
     }
-    if length > size - reached { Err(too_long(size)) } else { Ok(appender) }
+    fits(handle, &appender, headers, checksum)?;
+    Ok(appender)
+}
+
+/// Refuses a body by its length, if that is said.
+pub(super) fn fits(
+    handle: &UploadHandle,
+    appender: &Appender,
+    headers: &HeaderMap,
+    checksum: Option<&Checksum>,
+) -> Result<(), Problem> {
+    let (length, size) = (number(headers, &CONTENT_LENGTH)?.unwrap_or(0), handle.plan().size());
+    if checksum.is_some() && length > MAX_CHECKED_BYTES {
+        return Err(too_long_to_check());
+    }
+    if length > size - appender.offset() { Err(too_long(size)) } else { Ok(()) }
 }
 
 /// Appends a body, which may be checked as a whole first.
@@ -88,7 +103,7 @@ pub(super) async fn receive(
     }
     let mut at = 0;
     while at < staged.length() {
-        let _place = place(state, handle).await?;
+        let _place = place(state.ranges(), handle.owner()).await?;
         let length = u64::from(appender.room()).min(staged.length() - at);
         appender.push(staged.read(at, usize::try_from(length).expect("no longer than a range")).await?);
         appender.settle().await?;
@@ -104,6 +119,29 @@ pub(super) async fn finish(state: &HttpState, handle: &UploadHandle) -> Result<F
     Ok(file)
 }
 
+/// Drops an upload under way, and stops whoever is sending it.
+pub(super) async fn discard(state: &HttpState, me: &Caller, handle: &Arc<UploadHandle>) -> Result<(), Problem> {
+    let _turn = handle.append().await?;
+    state.uploads().release(handle.id());
+    Ok(state.services().uploads.cancel(me, handle.id()).await?)
+}
+
+/// A header that is a number of bytes.
+pub(super) fn number(headers: &HeaderMap, name: &HeaderName) -> Result<Option<u64>, Problem> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(number) if is_number => Ok(Some(number)),
+        _ => Err(Problem::header(name.as_str(), "a number of bytes")),
+    }
+}
+
+/// What a file is called whose sender does not say.
+pub(super) fn unnamed() -> FileName {
+    FileName::parse("unnamed").expect("it is a name")
+}
+
 /// Appends up to the end of a range; `false` when the body or the file is at its end.
 async fn append_range(
     state: &HttpState,
@@ -115,7 +153,7 @@ async fn append_range(
         return Ok(false);
     }
     let _place = tokio::select! {
-        place = place(state, handle) => place?,
+        place = place(state.ranges(), handle.owner()) => place?,
         () = appender.overtaken() => return Err(UploadError::Overtaken.into()),
     };
     let mut more = Ok(true);
@@ -145,7 +183,7 @@ async fn stage(
 ) -> Result<Staging, Problem> {
     let (mut staged, mut hash) = (handle.stage().await?, Context::new(checksum.algorithm));
     loop {
-        let _place = place(state, handle).await?;
+        let _place = place(state.ranges(), handle.owner()).await?;
         let (mut pieces, mut room) = (Vec::new(), MAX_RANGE_LENGTH);
         let end = Instant::now() + RANGE_WITHIN;
         while room > 0
@@ -187,4 +225,22 @@ fn too_long_to_check() -> Problem {
     let message = format!("a body that comes with a checksum has {MAX_CHECKED_BYTES} bytes at most; send it in pieces");
     let refusal = Refusal::new(ErrorCode::LimitReached, message).with_limit(MAX_CHECKED_BYTES);
     Problem::with_status(StatusCode::PAYLOAD_TOO_LARGE, refusal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_digits() {
+        let read = |text: &str| {
+            let headers = [(UPLOAD_OFFSET, text.parse().unwrap())].into_iter().collect();
+            number(&headers, &UPLOAD_OFFSET)
+        };
+        assert_eq!(read("18446744073709551615").unwrap(), Some(u64::MAX));
+        for bad in ["", "-1", "+1", "1.0", "0x1", "18446744073709551616"] {
+            assert!(read(bad).is_err(), "{bad:?} was accepted");
+        }
+        assert_eq!(number(&HeaderMap::new(), &UPLOAD_OFFSET).unwrap(), None);
+    }
 }

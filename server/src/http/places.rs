@@ -1,5 +1,5 @@
-//! Places for ranges of request bodies in memory. A range under way is up to 1 MiB, and a client decides how long it takes
-//! to fill. So there is one budget of them for all HTTP clients together, and nobody gets more than a share of it.
+//! Places for what clients decide the length of: a range of a request body in memory is up to 1 MiB, and a client decides how
+//! long it takes to fill. So there is one budget for all HTTP clients together, and nobody gets more than a share of it.
 
 use hypersend_protocol::id::UserId;
 use std::{
@@ -12,37 +12,31 @@ use tokio::{
     time::timeout,
 };
 
-/// Ranges of request bodies in memory at once: 128 MiB, of which a hundred browsers on slow lines have one each.
-const RANGES: usize = 128;
-
-/// How many of them may be one user's.
-const RANGES_PER_USER: usize = 32;
-
-/// How long a range may wait for its place.
+/// How long somebody may wait for a place.
 pub(super) const PLACE_WITHIN: Duration = Duration::from_secs(10);
 
 /// The places, and who has how many.
 #[derive(Debug)]
 pub(super) struct Places {
     all: Arc<Semaphore>,
+    per_user: usize,
     /// Of those who have some; what is left of others goes when somebody new comes.
     shares: Mutex<HashMap<UserId, Weak<Semaphore>>>,
 }
 
-/// A place for one range, until dropped.
+/// A place, until dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     _of_all: OwnedSemaphorePermit,
     _of_share: OwnedSemaphorePermit,
 }
 
-impl Default for Places {
-    fn default() -> Self {
-        Self { all: Arc::new(Semaphore::new(RANGES)), shares: Mutex::default() }
-    }
-}
-
 impl Places {
+    /// So many, of which so many may be one user's.
+    pub(super) fn new(all: usize, per_user: usize) -> Self {
+        Self { all: Arc::new(Semaphore::new(all)), per_user, shares: Mutex::default() }
+    }
+
     /// Waits for a place; not for ever.
     pub(super) async fn take(&self, user: UserId) -> Option<Place> {
         let taking = async {
@@ -60,7 +54,7 @@ impl Places {
             return share;
         }
         shares.retain(|_, share| share.strong_count() > 0);
-        let share = Arc::new(Semaphore::new(RANGES_PER_USER));
+        let share = Arc::new(Semaphore::new(self.per_user));
         shares.insert(user, Arc::downgrade(&share));
         share
     }
@@ -83,12 +77,11 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_gets_more_than_a_share_and_all_no_more_than_there_are() {
-        let places = Places::default();
+        let places = Places::new(5, 2);
         let ann = user();
-        let mut anns = join_all((0..RANGES_PER_USER).map(|_| places.take(ann))).await;
+        let mut anns = join_all((0..2).map(|_| places.take(ann))).await;
         assert!(soon(places.take(ann)).await.is_none(), "she waits");
-        let others = RANGES - RANGES_PER_USER;
-        let kept = join_all((0..others).map(|_| places.take(user()))).await;
+        let kept = join_all((0..3).map(|_| places.take(user()))).await;
         assert!(kept.iter().all(Option::is_some));
         assert!(soon(places.take(user())).await.is_none(), "there is none left");
         anns.pop();
@@ -97,7 +90,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_has_no_place_any_more_is_forgotten() {
-        let places = Places::default();
+        let places = Places::new(5, 2);
         for _ in 0..10 {
             drop(places.take(user()).await);
         }

@@ -3,7 +3,9 @@
 use super::{
     cors,
     problem::{self, Problem},
-    routes::{auth, capabilities, chats, events, files, health, messages, metrics, tus, uploads, users},
+    routes::{
+        auth, capabilities, chats, events, files, forms, health, messages, metrics, resumable, tus, uploads, users,
+    },
     state::HttpState,
 };
 use crate::settings::CorsOrigins;
@@ -59,17 +61,20 @@ impl Modify for Security {
     }
 }
 
-fn api() -> (Router<HttpState>, utoipa::openapi::OpenApi) {
+/// What is a draft elsewhere is served if the operator says so.
+fn api(with_drafts: bool) -> (Router<HttpState>, utoipa::openapi::OpenApi) {
     let v1 = OpenApiRouter::new()
         .merge(auth::router())
         .merge(users::router())
         .merge(chats::router())
         .merge(messages::router())
         .merge(files::router())
+        .merge(forms::router())
         .merge(uploads::router())
         .merge(tus::router())
         .merge(events::router())
         .merge(capabilities::router());
+    let v1 = if with_drafts { v1.merge(resumable::router()) } else { v1 };
     let (router, mut document) = OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", v1).split_for_parts();
     for operation in operations(&mut document) {
         name(operation);
@@ -103,12 +108,12 @@ fn call_refusals_problems(operation: &mut Operation) {
 
 /// The document that describes the API.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    api().1
+    api(true).1
 }
 
 /// Everything that the HTTP door serves, for HTTP/3, TCP and tests. Pages of these origins may call it.
 pub fn router(state: HttpState, cors: &CorsOrigins) -> Router {
-    let (api, document) = api();
+    let (api, document) = api(state.limits().resumable_uploads_draft);
     let api = api.layer(DefaultBodyLimit::max(MAX_JSON_BYTES));
     // What is stored is as good as random.
     let compressible = SizeAbove::new(COMPRESS_ABOVE)

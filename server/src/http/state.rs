@@ -2,7 +2,9 @@
 
 use super::{
     held::{HeldUploads, IDLE},
+    intake::{RANGES_AT_ONCE, RANGES_PER_USER},
     places::Places,
+    routes::forms::{FORMS_AT_ONCE, FORMS_PER_USER},
     tickets::Tickets,
 };
 use crate::{services::Services, settings::SecretKey};
@@ -22,7 +24,8 @@ struct Inner {
     limits: Limits,
     metrics_token: Option<SecretKey>,
     uploads: HeldUploads,
-    places: Places,
+    ranges: Places,
+    forms: Places,
     tickets: Tickets,
     stopping: CancellationToken,
 }
@@ -48,7 +51,8 @@ impl HttpState {
             limits,
             metrics_token,
             uploads: HeldUploads::default(),
-            places: Places::default(),
+            ranges: Places::new(RANGES_AT_ONCE, RANGES_PER_USER),
+            forms: Places::new(FORMS_AT_ONCE, FORMS_PER_USER),
             tickets: Tickets::default(),
             stopping: CancellationToken::new(),
         }))
@@ -85,8 +89,13 @@ impl HttpState {
     }
 
     /// Places for ranges of request bodies in memory.
-    pub(super) fn places(&self) -> &Places {
-        &self.0.places
+    pub(super) fn ranges(&self) -> &Places {
+        &self.0.ranges
+    }
+
+    /// Places for forms whose files are put aside on the disk.
+    pub(super) fn forms(&self) -> &Places {
+        &self.0.forms
     }
 
     pub(super) fn services(&self) -> &Services {

@@ -577,7 +577,7 @@ impl UploadHandle {
         Ok(landed)
     }
 
-    /// When it was last seen to go on, to within [`MARK_EVERY`]: its lifetime counts from there.
+    /// When it was last seen to go on, to within an hour: its lifetime counts from there.
     pub fn resumed(&self) -> UnixMillis {
         UnixMillis(self.active.resumed.load(Ordering::Relaxed))
     }

@@ -31,9 +31,10 @@ class Server:
             "LOGINS_PER_ACCOUNT_PER_MINUTE": "100000",
             "LOGINS_PER_ADDRESS_PER_MINUTE": "100000",
             "REGISTRATIONS_PER_ADDRESS_PER_MINUTE": "100000",
-        }
+            "RESUMABLE_UPLOADS_DRAFT": "on",
+        } | self.settings
         self.process = subprocess.Popen(
-            [os.environ["HYPERSEND_SERVER"]], cwd=self.home, env=usual | self.settings, stdout=subprocess.PIPE, stderr=self.log
+            [os.environ["HYPERSEND_SERVER"]], cwd=self.home, env=usual, stdout=subprocess.PIPE, stderr=self.log
         )
         line = self.process.stdout.readline().decode()
         assert line.startswith("listening on "), (line, (self.home / "log").read_text())

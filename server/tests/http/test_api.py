@@ -233,7 +233,9 @@ def test_an_empty_file_is_a_file(ann):
 
 def test_the_server_says_what_it_can(stranger, version):
     answer = stranger.get("/api/v1/capabilities")
-    assert answer.json()["limits"]["max_file_size"] == MAX_FILE_SIZE
+    limits = answer.json()["limits"]
+    assert (limits["max_file_size"], limits["max_checked_append"], limits["max_form"]) == (MAX_FILE_SIZE, 64 << 20, 4 << 30)
+    assert answer.json()["resumable_uploads_draft"]
     assert stranger.get("/healthz").text == "ok\n" and stranger.get("/readyz").text == "ready\n"
     document = stranger.get("/openapi.json").json()
     assert document["openapi"].startswith("3.1") and "/api/v1/files/{file}/content" in document["paths"]

@@ -1,6 +1,7 @@
 //! What this server can do, and how much.
 
-use crate::http::state::HttpState;
+use super::forms::MAX_FORM_BYTES;
+use crate::http::{offset::MAX_CHECKED_BYTES, state::HttpState};
 use axum::extract::State;
 use hypersend_protocol::{limit, session::VERSION};
 use serde::Serialize;
@@ -20,6 +21,8 @@ struct Capabilities {
     protocol: u32,
     /// Whether anybody may make an account.
     registration_open: bool,
+    /// Whether the draft of HTTP's own resumable uploads is served.
+    resumable_uploads_draft: bool,
     limits: LimitsView,
 }
 
@@ -35,6 +38,8 @@ struct LimitsView {
     max_members: usize,
     max_page: u32,
     max_open_uploads: usize,
+    max_checked_append: u64,
+    max_form: u64,
     min_password: usize,
     max_password: usize,
 }
@@ -48,6 +53,7 @@ async fn capabilities(State(state): State<HttpState>) -> axum::Json<Capabilities
         version: env!("CARGO_PKG_VERSION"),
         protocol: VERSION,
         registration_open: limits.registration_open,
+        resumable_uploads_draft: limits.resumable_uploads_draft,
         limits: LimitsView {
             max_file_size: limits.max_file_size,
             max_chunks: limit::MAX_CHUNKS,
@@ -58,6 +64,8 @@ async fn capabilities(State(state): State<HttpState>) -> axum::Json<Capabilities
             max_members: limit::MAX_MEMBERS,
             max_page: limit::MAX_PAGE,
             max_open_uploads: limit::MAX_OPEN_UPLOADS,
+            max_checked_append: MAX_CHECKED_BYTES,
+            max_form: MAX_FORM_BYTES,
             min_password: limit::MIN_PASSWORD_BYTES,
             max_password: limit::MAX_PASSWORD_BYTES,
         },

@@ -5,8 +5,7 @@ mod headers;
 
 use self::headers::{
     ALGORITHMS, FILE_ID, Note, TUS_CHECKSUM_ALGORITHM, TUS_EXTENSION, TUS_MAX_SIZE, TUS_RESUMABLE, TUS_VERSION,
-    UPLOAD_CONCAT, UPLOAD_EXPIRES, UPLOAD_LENGTH, UPLOAD_METADATA, UPLOAD_OFFSET, X_HTTP_METHOD_OVERRIDE, checksum,
-    number,
+    UPLOAD_CONCAT, UPLOAD_EXPIRES, UPLOAD_METADATA, X_HTTP_METHOD_OVERRIDE, checksum,
 };
 use super::files::key_of;
 use crate::{
@@ -15,7 +14,7 @@ use crate::{
         content::Octets,
         extract::Path,
         intake::Body,
-        offset::{self, Standing},
+        offset::{self, Standing, UPLOAD_LENGTH, UPLOAD_OFFSET, number},
         once::Once,
         problem::{Problem, ProblemDetails},
         state::HttpState,
@@ -212,11 +211,7 @@ async fn terminate(
     Path(upload): Path<FileId>,
 ) -> Result<StatusCode, Problem> {
     match state.uploads().find(&state, &me, upload).await? {
-        Ok(handle) => {
-            // Whoever is sending stops first.
-            let _turn = handle.append().await?;
-            discard(&state, &me, upload).await?;
-        }
+        Ok(handle) => offset::discard(&state, &me, &handle).await?,
         Err(_) => state.services().files.delete(&me, upload).await?,
     }
     Ok(StatusCode::NO_CONTENT)
@@ -269,8 +264,8 @@ async fn concatenate(state: &HttpState, me: &Caller, note: &Note, parts: &[FileI
             offset::finish(state, &whole).await?
         }
     };
-    for part in handles {
-        discard(state, me, part.id()).await?;
+    for part in &handles {
+        offset::discard(state, me, part).await?;
     }
     Ok(created(file.id, of_file(&file)))
 }
@@ -282,11 +277,6 @@ fn key_of_parts(parts: &[FileId]) -> UploadKey {
         hash.update(part.0.as_bytes());
     }
     UploadKey(hash.finalize().into())
-}
-
-async fn discard(state: &HttpState, me: &Caller, upload: FileId) -> Result<(), Problem> {
-    state.uploads().release(upload);
-    Ok(state.services().uploads.cancel(me, upload).await?)
 }
 
 fn has_bytes(headers: &HeaderMap) -> bool {

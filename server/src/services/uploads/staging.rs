@@ -1,16 +1,16 @@
-//! Bytes that must be checked as a whole before any of them counts, on the disk meanwhile.
+//! Bytes that cannot count yet, on the disk meanwhile: they have to be checked as a whole, or it is not known how many come.
 
-use super::{Result, UploadError, UploadHandle};
-use crate::disk::Disk;
+use super::{KEEP_FREE, Result, UploadError, UploadHandle, Uploads};
+use crate::{clock, disk::Disk};
 use bytes::Bytes;
+use hypersend_transfer::folder;
 use std::{
     fs::{self, File},
     io,
     os::unix::fs::FileExt,
+    path::PathBuf,
     sync::Arc,
 };
-
-const STAGED: &str = "staged";
 
 /// A file without a name: it is gone when this is, and when the server dies.
 pub struct Staging {
@@ -22,18 +22,34 @@ pub struct Staging {
 impl UploadHandle {
     /// An empty place beside the upload.
     pub async fn stage(&self) -> Result<Staging> {
-        let path = self.active.folder.dir().join(STAGED);
-        let disk = self.hold.uploads.0.disk.clone();
-        let make = move || {
-            let file = File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
-            fs::remove_file(&path).map(|()| file)
-        };
-        let file = Arc::new(disk.run(make).await?);
-        Ok(Staging { file, disk, length: 0 })
+        Staging::make(self.hold.uploads.0.disk.clone(), self.active.folder.dir().to_owned()).await
+    }
+}
+
+impl Uploads {
+    /// An empty place for about so many bytes of which it is not known yet what they are.
+    pub async fn stage(&self, expected: u64) -> Result<Staging> {
+        let (disk, root) = (self.0.disk.clone(), self.0.uploads.clone());
+        let dir = root.clone();
+        if disk.run(move || folder::free_bytes(&dir)).await? < expected.saturating_add(KEEP_FREE) {
+            return Err(UploadError::NoSpace { needed: expected });
+        }
+        Staging::make(disk, root).await
     }
 }
 
 impl Staging {
+    async fn make(disk: Disk, dir: PathBuf) -> Result<Self> {
+        // Nobody else's: two that make one of the same name would share it.
+        let path = dir.join(format!("staged-{}", clock::new_id()));
+        let make = move || {
+            let file = File::options().read(true).write(true).create_new(true).open(&path)?;
+            fs::remove_file(&path).map(|()| file)
+        };
+        let file = Arc::new(disk.run(make).await?);
+        Ok(Self { file, disk, length: 0 })
+    }
+
     /// How many bytes there are.
     pub fn length(&self) -> u64 {
         self.length

@@ -1,6 +1,10 @@
 //! What tus says in headers, and what of it is kept with an upload.
 
-use crate::http::{offset::Checksum, problem::Problem, state::HttpState};
+use crate::http::{
+    offset::{self, Checksum},
+    problem::Problem,
+    state::HttpState,
+};
 use data_encoding::BASE64;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use hypersend_protocol::{
@@ -17,8 +21,6 @@ pub(super) const TUS_VERSION: HeaderName = HeaderName::from_static("tus-version"
 pub(super) const TUS_EXTENSION: HeaderName = HeaderName::from_static("tus-extension");
 pub(super) const TUS_MAX_SIZE: HeaderName = HeaderName::from_static("tus-max-size");
 pub(super) const TUS_CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("tus-checksum-algorithm");
-pub(super) const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
-pub(super) const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
 pub(super) const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
 pub(super) const UPLOAD_CONCAT: HeaderName = HeaderName::from_static("upload-concat");
 pub(super) const UPLOAD_EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
@@ -37,9 +39,6 @@ pub(super) const MAX_PARTS: usize = 100;
 
 /// The status for a body that is not what its checksum says.
 const CHECKSUM_MISMATCH: u16 = 460;
-
-/// What a file is called whose sender does not say.
-const NAMELESS: &str = "unnamed";
 
 /// What tus wants to know again of an upload, and says when asked.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,20 +113,10 @@ impl Note {
         }
         let named = |wanted: &str| pairs.iter().find(|(key, _)| *key == wanted);
         let Some((_, name)) = named("filename").or_else(|| named("name")) else {
-            return Ok(FileName::parse(NAMELESS).expect("it is a name"));
+            return Ok(offset::unnamed());
         };
         let name = std::str::from_utf8(name).map_err(|_| malformed())?;
         FileName::parse(name).map_err(|error| Problem::invalid(format!("filename in Upload-Metadata: {error}")))
-    }
-}
-
-/// A header that is a number of bytes.
-pub(super) fn number(headers: &HeaderMap, name: &HeaderName) -> Result<Option<u64>, Problem> {
-    let Some(text) = text(headers, name)? else { return Ok(None) };
-    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    match text.parse() {
-        Ok(number) if is_number => Ok(Some(number)),
-        _ => Err(Problem::header(name.as_str(), "a number of bytes")),
     }
 }
 
@@ -176,8 +165,8 @@ mod tests {
         assert_eq!(metadata("filename ZmlsbS5ta3Y=").unwrap(), "film.mkv");
         assert_eq!(metadata("is_private,name Yg==,filename ZmlsbS5ta3Y=, type dGV4dA==").unwrap(), "film.mkv");
         assert_eq!(metadata("name Yg==").unwrap(), "b");
-        assert_eq!(metadata("").unwrap(), NAMELESS);
-        assert_eq!(Note::default().file_name().unwrap().as_str(), NAMELESS);
+        assert_eq!(metadata("").unwrap(), "unnamed");
+        assert_eq!(Note::default().file_name().unwrap(), offset::unnamed());
         for bad in ["filename *", "filename Li4vYQ==", "filename /w==", "filename", "x y z"] {
             assert!(metadata(bad).is_err(), "{bad:?} was accepted");
         }
@@ -210,15 +199,5 @@ mod tests {
             assert!(read(bad).is_err(), "{bad:?} was accepted");
         }
         assert!(checksum(&HeaderMap::new()).unwrap().is_none());
-    }
-
-    #[test]
-    fn a_number_is_digits() {
-        let read = |text: &str| number(&headers(&UPLOAD_OFFSET, text), &UPLOAD_OFFSET);
-        assert_eq!(read("18446744073709551615").unwrap(), Some(u64::MAX));
-        for bad in ["", "-1", "+1", "1.0", "0x1", "18446744073709551616"] {
-            assert!(read(bad).is_err(), "{bad:?} was accepted");
-        }
-        assert_eq!(number(&HeaderMap::new(), &UPLOAD_OFFSET).unwrap(), None);
     }
 }
