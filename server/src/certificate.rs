@@ -97,7 +97,7 @@ impl ResolvesServerCert for Current {
 }
 
 /// How often the files are looked at. A renewed certificate is valid for weeks beside the one it replaces.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 impl Certificate {
     /// Loads the certificate that the settings name, or makes one; where one is yet to be obtained, it is made for the time
