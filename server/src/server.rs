@@ -8,7 +8,10 @@ use crate::{
     janitor::Janitor,
     metrics::Metrics,
     quic::{self, DoorClosed, ListenError, Listener},
-    services::{Accounts, Chats, Files, Passwords, Policy, Rates, Services, Throttle, TokenKey, UploadPolicy, Uploads},
+    services::{
+        Accounts, Chats, Files, Passwords, Policy, Rates, Services, Throttle, TokenKey, Updates, UpdatesError,
+        UploadPolicy, Uploads,
+    },
     settings::{SecretKey, Settings},
     store::{self, Store, StoreError},
 };
@@ -62,6 +65,9 @@ pub enum StartError {
     /// No certificate.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// The file of releases cannot be used.
+    #[error(transparent)]
+    Updates(#[from] UpdatesError),
     /// No threads for the disk.
     #[error("start the disk's threads; check the limit on processes (ulimit -u)")]
     Threads(#[source] io::Error),
@@ -117,7 +123,8 @@ impl Server {
         });
         let secret = secret_key(settings)?;
         let disk = Disk::start().map_err(StartError::Threads)?;
-        let services = services(settings, &secret, &store, hub, throttle.clone(), disk);
+        let updates = Updates::open(settings.updates_file.clone(), disk.clone()).await?;
+        let services = services(settings, &secret, &store, hub, throttle.clone(), disk, updates);
         let janitor = Janitor::new(store, &services, throttle, settings);
         let (listener, tcp) = bind(settings, &certificate, &secret).await?;
         let limits = Limits {
@@ -209,6 +216,7 @@ fn services(
     hub: Hub,
     throttle: Throttle,
     disk: Disk,
+    updates: Updates,
 ) -> Services {
     let key = TokenKey::new(secret, settings.access_token_lifetime);
     let policy = Policy { registration_open: settings.registration_open, session_lifetime: settings.session_lifetime };
@@ -227,6 +235,7 @@ fn services(
             metrics.clone(),
         ),
         files: Files::new(store.clone(), disk, settings.files(), metrics.clone()),
+        updates,
         metrics,
     }
 }

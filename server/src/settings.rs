@@ -81,6 +81,8 @@ pub struct Settings {
     pub max_reserved: Option<u64>,
     /// `RESUMABLE_UPLOADS_DRAFT`: on or off, whether HTTP's own resumable uploads are served, which are a draft still. off.
     pub resumable_uploads_draft: bool,
+    /// `UPDATES_FILE`: a JSON file of client programs' releases to publish. None: none are.
+    pub updates_file: Option<PathBuf>,
     /// `MAX_CONNECTIONS`: at once. 10000; an idle one costs about 60 KiB.
     pub max_connections: usize,
     /// `UPLOAD_DAYS`: how long an upload that nobody resumes is kept. 7.
@@ -251,6 +253,7 @@ impl Settings {
                 ensure(bytes(text)?, |&size| size > 0, "at least 1").map(Some)
             })?,
             resumable_uploads_draft: from.parse("RESUMABLE_UPLOADS_DRAFT", false, |text| switch(text, "on", "off"))?,
+            updates_file: from.text("UPDATES_FILE").map(PathBuf::from),
             max_connections: from.parse("MAX_CONNECTIONS", 10_000, |text| {
                 ensure(text::parse(text)?, |&count: &usize| count > 0, "at least 1")
             })?,
@@ -311,6 +314,7 @@ impl fmt::Display for Settings {
                 self.max_reserved.map_or_else(|| "(none: half of what is free)".to_owned(), |size| size.to_string()),
             ),
             ("RESUMABLE_UPLOADS_DRAFT", if self.resumable_uploads_draft { "on" } else { "off" }.into()),
+            ("UPDATES_FILE", self.updates_file.as_deref().map(path).unwrap_or_default()),
             ("MAX_CONNECTIONS", self.max_connections.to_string()),
             ("UPLOAD_DAYS", days(self.upload_lifetime)),
             ("EVENT_DAYS", days(self.event_lifetime)),

@@ -4,7 +4,8 @@ use super::{
     cors,
     problem::{self, Problem},
     routes::{
-        auth, capabilities, chats, events, files, forms, health, messages, metrics, resumable, tus, uploads, users,
+        auth, capabilities, chats, events, files, forms, health, messages, metrics, resumable, tus, updates, uploads,
+        users,
     },
     state::HttpState,
 };
@@ -73,6 +74,7 @@ fn api(with_drafts: bool) -> (Router<HttpState>, utoipa::openapi::OpenApi) {
         .merge(uploads::router())
         .merge(tus::router())
         .merge(events::router())
+        .merge(updates::router())
         .merge(capabilities::router());
     let v1 = if with_drafts { v1.merge(resumable::router()) } else { v1 };
     let (router, mut document) = OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", v1).split_for_parts();

@@ -12,6 +12,7 @@ mod files;
 mod passwords;
 mod throttle;
 mod tokens;
+mod updates;
 mod uploads;
 
 pub use accounts::{AccountError, Accounts, Caller, Login, Policy};
@@ -21,6 +22,7 @@ pub use files::{FileError, Files, OpenFile};
 pub use passwords::Passwords;
 pub use throttle::{Rates, Throttle, TooOften};
 pub use tokens::TokenKey;
+pub use updates::{Build, Release, Updates, UpdatesError};
 pub use uploads::{Appender, Begun, Staging, UploadError, UploadHandle, UploadPolicy, Uploads};
 
 use hypersend_protocol::refusal::{ErrorCode, Refusal};
@@ -38,6 +40,8 @@ pub struct Services {
     pub uploads: Uploads,
     /// Files, and their way out.
     pub files: Files,
+    /// Releases of client programs.
+    pub updates: Updates,
     /// What is counted of all of it.
     pub metrics: Metrics,
 }

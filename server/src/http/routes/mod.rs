@@ -11,5 +11,6 @@ pub(super) mod messages;
 pub(super) mod metrics;
 pub(super) mod resumable;
 pub(super) mod tus;
+pub(super) mod updates;
 pub(super) mod uploads;
 pub(super) mod users;
