@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`throughput`] | upload and download, file to file, against raw QUIC streams |
 //! | [`chat`] | message latency, idle and beside saturating bulk |
+//! | [`http`] | the HTTP door, by each version, beside the native one |
 //! | [`messages`] | messages persisted and fanned out per second |
 //! | [`resume`] | going on after kill -9, and the first chunk of a very large file |
 //! | [`idle`] | memory of idle connections |
@@ -17,6 +18,7 @@
 //! | [`report`], [`machine`] | the table, and where it was made |
 
 mod chat;
+mod http;
 mod idle;
 mod machine;
 mod messages;
@@ -45,6 +47,7 @@ fn main() -> Result<()> {
         eprintln!("--- {bench}");
         let measured = match bench {
             Bench::Throughput => throughput::measure(&settings, &mut report),
+            Bench::Http => http::measure(&settings, &mut report),
             Bench::Chat => chat::measure(&settings, &mut report),
             Bench::Messages => messages::measure(&settings, &mut report),
             Bench::Resume => resume::measure(&settings, &mut report),

@@ -60,6 +60,8 @@ pub(crate) enum Command {
 pub(crate) enum Bench {
     /// Upload and download against raw QUIC
     Throughput,
+    /// Transfers and small requests by HTTP/3, HTTP/2 and HTTP/1.1
+    Http,
     /// Message latency, idle and beside bulk
     Chat,
     /// Messages per second
@@ -97,7 +99,7 @@ impl fmt::Display for Place {
 impl Settings {
     /// What to measure, in order.
     pub(crate) fn benches(&self) -> Vec<Bench> {
-        let all = [Bench::Throughput, Bench::Chat, Bench::Messages, Bench::Resume, Bench::Idle];
+        let all = [Bench::Throughput, Bench::Http, Bench::Chat, Bench::Messages, Bench::Resume, Bench::Idle];
         if self.only.is_empty() { all.to_vec() } else { self.only.clone() }
     }
 

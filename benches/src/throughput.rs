@@ -121,7 +121,7 @@ fn write_plainly(dir: &Path, bytes: u64) -> Result<Duration> {
 }
 
 /// Bytes that nothing can compress or guess, on the platter; gives their hash.
-fn make_file(path: &Path, bytes: u64) -> Result<RootHash> {
+pub(crate) fn make_file(path: &Path, bytes: u64) -> Result<RootHash> {
     let mut file = File::create(path).context("make the file to send")?;
     let mut hasher = blake3::Hasher::new();
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
@@ -141,7 +141,8 @@ fn make_file(path: &Path, bytes: u64) -> Result<RootHash> {
     Ok(RootHash(hasher.finalize().into()))
 }
 
-fn hash_file(path: &Path) -> Result<RootHash> {
+/// The hash of what was fetched.
+pub(crate) fn hash_file(path: &Path) -> Result<RootHash> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(File::open(path).context("open what was fetched")?)?;
     Ok(RootHash(hasher.finalize().into()))

@@ -1,9 +1,14 @@
-//! The TLS certificate: the operator's files, or a development certificate made at first start.
+//! The TLS certificate: the operator's files, one obtained by ACME, or a development certificate made at first start.
 //!
 //! A development certificate is self-signed and lives for ten years: clients pin it on first use, as ssh does with host
 //! keys, so replacing it is an event that they are loudly told of.
 
+mod acme;
+
+pub(crate) use acme::CHALLENGE_ALPN;
+
 use crate::settings::{Settings, TlsFiles};
+use acme::{Acme, Challenges};
 use arc_swap::ArcSwap;
 use data_encoding::HEXLOWER;
 use hypersend_quic::tls;
@@ -73,16 +78,21 @@ pub struct Certificate {
     /// Whether it is a development certificate.
     pub development: bool,
     files: TlsFiles,
+    acme: Option<Acme>,
     current: Arc<Current>,
 }
 
 /// What handshakes are answered with from now on.
 #[derive(Debug)]
-struct Current(ArcSwap<CertifiedKey>);
+struct Current {
+    key: ArcSwap<CertifiedKey>,
+    challenges: Arc<Challenges>,
+}
 
 impl ResolvesServerCert for Current {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let is_challenge = hello.alpn().is_some_and(|mut protocols| protocols.any(|name| name == CHALLENGE_ALPN));
+        if is_challenge { self.challenges.certificate(hello.server_name()?) } else { Some(self.key.load_full()) }
     }
 }
 
@@ -90,18 +100,21 @@ impl ResolvesServerCert for Current {
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 impl Certificate {
-    /// Loads the certificate that the settings name, or makes one.
+    /// Loads the certificate that the settings name, or makes one; where one is yet to be obtained, it is made for the time
+    /// until then.
     pub fn load(settings: &Settings) -> Result<Self, CertificateError> {
+        if let Some(acme) = &settings.acme {
+            let challenges = Arc::new(Challenges::default());
+            let acme = Acme::new(acme.clone(), &settings.data_root.join("acme"), challenges.clone());
+            let files = acme.files().clone();
+            let obtained = files.cert.exists() && files.key.exists();
+            let first = if obtained { read(&files, false, challenges)? } else { development(settings, challenges)? };
+            return Ok(Self { files, acme: Some(acme), ..first });
+        }
+        let challenges = Arc::default();
         match &settings.tls {
-            Some(files) => read(files, false),
-            None => {
-                let dir = &settings.certs_dir;
-                let files = TlsFiles { cert: dir.join("dev-cert.pem"), key: dir.join("dev-key.pem") };
-                if !(files.cert.exists() && files.key.exists()) {
-                    make(&files, &settings.server_names)?;
-                }
-                read(&files, true)
-            }
+            Some(files) => read(files, false, challenges),
+            None => development(settings, challenges),
         }
     }
 
@@ -114,9 +127,21 @@ impl Certificate {
             .with_cert_resolver(self.current.clone())
     }
 
+    /// Keeps the certificate good until `stopping` is cancelled: renews it, if that is the server's business, and takes up new
+    /// files.
+    pub async fn keep(self, stopping: CancellationToken) {
+        let acme = self.acme.clone();
+        let renewing = async {
+            if let Some(acme) = acme {
+                acme.run(stopping.clone()).await;
+            }
+        };
+        tokio::join!(renewing, self.follow_files(stopping.clone()));
+    }
+
     /// Takes up new files until `stopping` is cancelled. Open connections go on with the certificate that they began with;
     /// files that cannot be used change nothing.
-    pub async fn follow_files(self, stopping: CancellationToken) {
+    async fn follow_files(self, stopping: CancellationToken) {
         let mut seen = modified(&self.files);
         loop {
             tokio::select! {
@@ -130,7 +155,7 @@ impl Certificate {
             match load(&self.files) {
                 Ok((key, fingerprint)) => {
                     seen = now;
-                    self.current.0.store(Arc::new(key));
+                    self.current.key.store(Arc::new(key));
                     tracing::info!(sha256 = HEXLOWER.encode(&fingerprint), "certificate replaced");
                 }
                 // The other of the two may still be on its way.
@@ -144,10 +169,20 @@ fn modified(files: &TlsFiles) -> [Option<SystemTime>; 2] {
     [&files.cert, &files.key].map(|path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok())
 }
 
-fn read(files: &TlsFiles, development: bool) -> Result<Certificate, CertificateError> {
+/// The development certificate, made if there is none.
+fn development(settings: &Settings, challenges: Arc<Challenges>) -> Result<Certificate, CertificateError> {
+    let dir = &settings.certs_dir;
+    let files = TlsFiles { cert: dir.join("dev-cert.pem"), key: dir.join("dev-key.pem") };
+    if !(files.cert.exists() && files.key.exists()) {
+        make(&files, &settings.server_names)?;
+    }
+    read(&files, true, challenges)
+}
+
+fn read(files: &TlsFiles, development: bool, challenges: Arc<Challenges>) -> Result<Certificate, CertificateError> {
     let (key, fingerprint) = load(files)?;
-    let current = Arc::new(Current(ArcSwap::from_pointee(key)));
-    Ok(Certificate { fingerprint, development, files: files.clone(), current })
+    let current = Arc::new(Current { key: ArcSwap::from_pointee(key), challenges });
+    Ok(Certificate { fingerprint, development, files: files.clone(), acme: None, current })
 }
 
 /// The chain with its key, and the fingerprint of its leaf.
@@ -223,6 +258,14 @@ mod tests {
         assert_eq!(first.fingerprint, again.fingerprint);
         let mode = fs::metadata(dir.path().join("dev-key.pem")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn nothing_is_done_before_a_handshake_is_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let certificate = Certificate::load(&settings(dir.path())).unwrap();
+        // What comes in 0-RTT can be sent again by anybody who saw it (RFC 8446, 8).
+        assert_eq!(certificate.tls(&[&rustls::version::TLS13]).max_early_data_size, 0);
     }
 
     #[test]

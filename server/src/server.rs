@@ -11,6 +11,7 @@ use crate::{
     settings::{SecretKey, Settings},
     store::{self, Store, StoreError},
 };
+use axum::Router;
 use data_encoding::HEXLOWER;
 use std::{
     fs, io,
@@ -79,6 +80,7 @@ pub struct Server {
     listener: Listener,
     tcp: TcpListener,
     http: HttpState,
+    router: Router,
     services: Services,
     janitor: Janitor,
     certificate: Certificate,
@@ -124,7 +126,8 @@ impl Server {
             resumable_uploads_draft: settings.resumable_uploads_draft,
         };
         let http = HttpState::new(services.clone(), limits);
-        Ok(Self { listener, tcp, http, services, janitor, certificate })
+        let router = http::router(http.clone(), &settings.cors_origins);
+        Ok(Self { listener, tcp, http, router, services, janitor, certificate })
     }
 
     /// Where it listens.
@@ -142,7 +145,7 @@ impl Server {
     /// an error, when nobody can be served any more.
     pub async fn run(self, stopping: CancellationToken) -> Result<(), DoorClosed> {
         let uploads = self.services.uploads.clone();
-        let router = http::router(self.http.clone());
+        let router = self.router;
         let ending = stopping.child_token();
         let door = async {
             let served = self.listener.run(self.services, router.clone(), ending.clone()).await;
@@ -153,7 +156,7 @@ impl Server {
             door,
             self.tcp.run(router.clone(), ending.clone(), quic::GRACE),
             self.http.tidy(ending.clone()),
-            self.certificate.follow_files(ending.clone()),
+            self.certificate.keep(ending.clone()),
             self.janitor.run(ending.clone()),
         );
         if timeout(SETTLING, uploads.settled()).await.is_err() {

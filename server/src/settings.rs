@@ -1,6 +1,7 @@
 //! Everything an operator can say: command-line flags over environment variables over `.env` over defaults.
 
 use hypersend_protocol::{DEFAULT_PORT, limit::MAX_FILE_SIZE};
+use instant_acme::LetsEncrypt;
 use std::{
     collections::BTreeMap,
     ffi::OsString,
@@ -14,10 +15,12 @@ use std::{
 
 mod dotenv;
 mod flags;
+mod origins;
 mod text;
 
 pub use dotenv::{DotenvError, read_dotenv};
 pub use flags::Flags;
+pub use origins::CorsOrigins;
 use text::{bytes, days, ensure, minutes, switch};
 
 /// How a program's environment looks: names and values.
@@ -42,6 +45,8 @@ pub struct Settings {
     pub certs_dir: PathBuf,
     /// `TLS_CERT` and `TLS_KEY`: PEM files of a real certificate, both or neither. None: a development certificate.
     pub tls: Option<TlsFiles>,
+    /// `ACME_DOMAINS` and the rest: who certifies this server, and by which names. None: nobody.
+    pub acme: Option<AcmeSettings>,
     /// `SERVER_NAMES`: host names and addresses in the development certificate, separated by commas.
     /// `localhost,127.0.0.1,::1`.
     pub server_names: Vec<String>,
@@ -53,6 +58,8 @@ pub struct Settings {
     pub log: String,
     /// `REGISTRATION`: open (anybody may make an account) or closed. open.
     pub registration_open: bool,
+    /// `CORS_ORIGINS`: origins whose web pages may call the API, separated by commas, or `*`. None but the server's own.
+    pub cors_origins: CorsOrigins,
     /// `BCRYPT_COST`: base-2 logarithm of the rounds of a password hash, 10 to 16. 12: about 0.25 s of one core a login.
     pub bcrypt_cost: u32,
     /// `ACCESS_TOKEN_MINUTES`: lifetime of an access token. 15.
@@ -87,6 +94,19 @@ pub struct TlsFiles {
     pub cert: PathBuf,
     /// The private key.
     pub key: PathBuf,
+}
+
+/// Whom to ask for a certificate. Asking accepts the authority's terms of service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcmeSettings {
+    /// `ACME_DOMAINS`: the names, separated by commas. Port 443 of each has to lead to this server's TCP port.
+    pub domains: Vec<String>,
+    /// `ACME_CONTACT`: an email address for the authority's warnings. None: none.
+    pub contact: Option<String>,
+    /// `ACME_DIRECTORY`: the authority's address. Let's Encrypt.
+    pub directory: String,
+    /// `ACME_ROOT`: a PEM file with the certificate that the authority's own server is checked by. None: the usual ones.
+    pub root: Option<PathBuf>,
 }
 
 /// How the log looks.
@@ -173,18 +193,30 @@ impl Settings {
             }
             _ => unreachable!("clap demands --cert and --key together"),
         };
+        let domains = list(from.text("ACME_DOMAINS").unwrap_or_default());
+        let acme = (!domains.is_empty()).then(|| AcmeSettings {
+            domains,
+            contact: from.text("ACME_CONTACT").map(str::to_owned),
+            directory: from.text("ACME_DIRECTORY").unwrap_or(LetsEncrypt::Production.url()).to_owned(),
+            root: from.text("ACME_ROOT").map(PathBuf::from),
+        });
+        if let (Some(acme), Some(_)) = (&acme, &tls) {
+            let reason = "TLS_CERT is set too; set one of them".to_owned();
+            return Err(SettingError { name: "ACME_DOMAINS", value: acme.domains.join(","), reason });
+        }
         let default_listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, DEFAULT_PORT));
-        let names = from.text("SERVER_NAMES").unwrap_or("localhost,127.0.0.1,::1");
         Ok(Self {
             listen: flags.listen.map_or_else(|| from.parse("LISTEN", default_listen, text::parse), Ok)?,
             data_root: path(&flags.data_root, "DATA_ROOT", "data"),
             certs_dir: path(&flags.certs_dir, "CERTS_DIR", "certs"),
             tls,
-            server_names: names.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect(),
+            acme,
+            server_names: list(from.text("SERVER_NAMES").unwrap_or("localhost,127.0.0.1,::1")),
             secret_key: from.secret("SECRET_KEY")?,
             log_format: flags.log_format.map_or_else(|| from.parse("LOG_FORMAT", LogFormat::Text, text::parse), Ok)?,
             log: from.text("LOG").unwrap_or("info").to_owned(),
             registration_open: from.parse("REGISTRATION", true, |text| switch(text, "open", "closed"))?,
+            cors_origins: from.parse("CORS_ORIGINS", CorsOrigins::Own, CorsOrigins::parse)?,
             bcrypt_cost: from.parse("BCRYPT_COST", 12, |text| {
                 ensure(text::parse(text)?, |cost| (10..=16).contains(cost), "10 to 16")
             })?,
@@ -232,7 +264,7 @@ impl fmt::Display for Settings {
     /// One setting a line, by the name that sets it; secrets hidden.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = |path: &Path| path.display().to_string();
-        let tls = self.tls.as_ref();
+        let (tls, acme) = (self.tls.as_ref(), self.acme.as_ref());
         let none = || "(none: development certificate)".to_owned();
         let days = |duration: Duration| (duration.as_secs() / 86_400).to_string();
         let rows = [
@@ -241,11 +273,16 @@ impl fmt::Display for Settings {
             ("CERTS_DIR", path(&self.certs_dir)),
             ("TLS_CERT", tls.map_or_else(none, |tls| path(&tls.cert))),
             ("TLS_KEY", tls.map_or_else(none, |tls| path(&tls.key))),
+            ("ACME_DOMAINS", acme.map_or_else(String::new, |acme| acme.domains.join(","))),
+            ("ACME_CONTACT", acme.and_then(|acme| acme.contact.clone()).unwrap_or_default()),
+            ("ACME_DIRECTORY", acme.map_or_else(String::new, |acme| acme.directory.clone())),
+            ("ACME_ROOT", acme.and_then(|acme| acme.root.as_deref().map(path)).unwrap_or_default()),
             ("SERVER_NAMES", self.server_names.join(",")),
             ("SECRET_KEY", if self.secret_key.is_some() { "***" } else { "(none: kept under DATA_ROOT)" }.into()),
             ("LOG_FORMAT", format!("{:?}", self.log_format).to_lowercase()),
             ("LOG", self.log.clone()),
             ("REGISTRATION", if self.registration_open { "open" } else { "closed" }.into()),
+            ("CORS_ORIGINS", self.cors_origins.to_string()),
             ("BCRYPT_COST", self.bcrypt_cost.to_string()),
             ("ACCESS_TOKEN_MINUTES", (self.access_token_lifetime.as_secs() / 60).to_string()),
             ("SESSION_DAYS", days(self.session_lifetime)),
@@ -264,6 +301,11 @@ impl fmt::Display for Settings {
         ];
         rows.iter().try_for_each(|(name, value)| writeln!(f, "{name}={value}"))
     }
+}
+
+/// What stands between commas.
+fn list(text: &str) -> Vec<String> {
+    text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
 }
 
 fn per_minute(count: u32) -> NonZeroU32 {
@@ -330,6 +372,8 @@ mod tests {
         assert!(load(&[("SECRET_KEY", &"k".repeat(31))]).is_err());
         assert!(load(&[("SECRET_KEY", &"k".repeat(32))]).is_ok());
         assert!(reason(("TLS_CERT", "/c.pem")).contains("set both"));
+        let both = [("ACME_DOMAINS", "chat.example.org"), ("TLS_CERT", "/c.pem"), ("TLS_KEY", "/k.pem")];
+        assert!(load(&both).unwrap_err().to_string().contains("set one of them"));
     }
 
     #[test]

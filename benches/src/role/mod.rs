@@ -3,8 +3,10 @@
 //! A role prints one line of JSON when it is ready, then answers each line that it reads with one line. It ends when its
 //! standard input does, so no role outlives the measurement.
 
+mod asker;
 mod chatter;
 mod flood;
+mod http;
 mod idlers;
 mod listen;
 mod raw;
@@ -12,6 +14,7 @@ mod sender;
 
 pub(crate) use chatter::{Bulk, Talk, Talked};
 pub(crate) use flood::{Flood, Flooded};
+pub(crate) use http::{Done as HttpDone, Job as HttpJob, Version as HttpVersion};
 pub(crate) use listen::{Heard, Received};
 pub(crate) use raw::Sink;
 pub(crate) use sender::{Carried, Stored};
@@ -60,6 +63,24 @@ pub(crate) enum Task {
         file: FileId,
         /// Where to.
         to: PathBuf,
+    },
+    /// Sends, fetches or asks by HTTP.
+    Http {
+        /// As whom.
+        login: Login,
+        /// By which version.
+        version: HttpVersion,
+        /// What.
+        job: HttpJob,
+    },
+    /// Asks who it is, over and over.
+    Asker {
+        /// As whom.
+        login: Login,
+        /// How long.
+        lasting: Duration,
+        /// Requests under way at once.
+        depth: usize,
     },
     /// Begins to send one file and says how far it is, until killed.
     Begin {
@@ -116,6 +137,8 @@ pub(crate) fn run(task: Task) -> Result<()> {
             Task::RawSource { sink, bytes } => raw::source(stage, sink, bytes).await,
             Task::Upload { login, file } => sender::upload(stage, login, file).await,
             Task::Download { login, file, to } => sender::download(stage, login, file, to).await,
+            Task::Http { login, version, job } => http::run(stage, login, version, job).await,
+            Task::Asker { login, lasting, depth } => asker::run(stage, login, lasting, depth).await,
             Task::Begin { login, file } => sender::begin(stage, login, file).await,
             Task::Chatter { login } => chatter::run(stage, login).await,
             Task::Flood { logins, peers } => flood::run(stage, logins, peers).await,

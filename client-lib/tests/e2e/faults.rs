@@ -2,7 +2,7 @@
 
 use crate::support::{Desk, disconnected, upload};
 use hypersend_client::{
-    Status,
+    DownloadError, Status,
     protocol::{refusal::ErrorCode, session::Auth, session::GoingAway},
 };
 use hypersend_lab::{
@@ -11,7 +11,8 @@ use hypersend_lab::{
     user::password,
     within,
 };
-use std::{fs, io::Write, path::PathBuf};
+use hypersend_transfer::folder::TransferFolder;
+use std::{fs, io::Write, path::PathBuf, time::Duration};
 use tokio::sync::mpsc;
 
 const SIZE: u64 = 24 * MIB;
@@ -167,6 +168,12 @@ async fn content_that_a_power_cut_took_is_sent_again() {
     assert_eq!(b3_of(&desk.path("copy")), b3_of(&source));
 }
 
+/// The folder of a download under way.
+fn part(desk: &Desk) -> PathBuf {
+    let mut entries = fs::read_dir(desk.path(".")).unwrap().map(|entry| entry.unwrap().path());
+    entries.find(|path| path.is_dir()).expect("a download has a folder")
+}
+
 #[tokio::test]
 async fn a_client_that_lost_what_it_had_fetched_fetches_it_again() {
     let Scene { server, proxy, ann, desk, source } = Scene::set().await;
@@ -175,10 +182,30 @@ async fn a_client_that_lost_what_it_had_fetched_fetches_it_again() {
     let fetching = ann.client.download(file.id, desk.path("copy"));
     proxy.until_cut().await;
     drop(fetching);
-    let part = fs::read_dir(desk.path(".")).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_dir());
-    let mut journal = fs::File::options().append(true).open(part.unwrap().join("journal")).unwrap();
+    let mut journal = fs::File::options().append(true).open(part(&desk).join("journal")).unwrap();
     journal.write_all(b"nonsense").unwrap();
     proxy.restore();
     crate::support::download(&ann.client, &file, &desk.path("copy")).await;
+    assert_eq!(b3_of(&desk.path("copy")), file.root);
+}
+
+#[tokio::test]
+async fn a_download_waits_for_the_one_before_to_let_go_and_not_for_ever() {
+    let Scene { server, proxy, ann, desk, source } = Scene::set().await;
+    let file = upload(&ann.device(server.config()).await, &source).await;
+    proxy.cut_after(8 * MIB);
+    let fetching = ann.client.download(file.id, desk.path("copy"));
+    proxy.until_cut().await;
+    drop(fetching);
+    let take = || std::future::ready(TransferFolder::open(&part(&desk)).ok());
+    let held = eventually("the dropped download lets go", take).await;
+    proxy.restore();
+    let again = || ann.client.download(file.id, desk.path("copy"));
+    let refused = within("it gives up", again().finish()).await;
+    assert!(matches!(refused, Err(DownloadError::InUse(_))), "{refused:?}");
+    let waiting = again();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    drop(held);
+    within("the file is fetched", waiting.finish()).await.unwrap();
     assert_eq!(b3_of(&desk.path("copy")), file.root);
 }

@@ -23,9 +23,16 @@ use hypersend_protocol::{
 };
 use hypersend_transfer::plan::Span;
 use std::fmt::Write;
+use utoipa::ToSchema;
 
 /// Pieces of a file that are read ahead of the client: one on its way while the next is read.
 const PIECES_AHEAD: usize = 2;
+
+/// How the document calls a body of bytes as they are.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "there is nothing but its schema")]
+pub(super) struct Octets(Vec<u8>);
 
 /// Bytes of a file, from one to before another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,34 +1,29 @@
 //! Request bodies on their way into an upload, range by range.
 //!
-//! A body is read as fast as its ranges are stored. A range under way is up to 1 MiB in memory, and a client decides how
-//! long it takes to fill; so there is one budget of such ranges for all HTTP clients together.
+//! A body is read as fast as its ranges are stored, each of which needs a place in memory first.
 
-use super::{problem::Problem, state::HttpState};
+use super::{
+    patient::Stalled,
+    places::{PLACE_WITHIN, Place},
+    problem::Problem,
+    state::HttpState,
+};
 use crate::services::UploadHandle;
 use bytes::Bytes;
 use data_encoding::BASE64;
 use futures::StreamExt;
 use http::{HeaderMap, HeaderName, StatusCode};
 use hypersend_protocol::{
-    id::ChunkIndex,
+    id::{ChunkIndex, UserId},
     refusal::{ErrorCode, Refusal},
 };
 use hypersend_transfer::plan::Span;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
-use tokio::{
-    sync::{Semaphore, SemaphorePermit},
-    time::timeout,
-};
+use tokio::time::timeout;
 
-/// Ranges of request bodies in memory at once: 128 MiB, of which a hundred browsers on slow lines have one each.
-pub(super) const RANGES_AT_ONCE: usize = 128;
-
-/// How long a range may wait for its place among them.
-const PLACE_WITHIN: Duration = Duration::from_secs(10);
-
-/// How long a client may say nothing in the middle of a body.
-const PIECE_WITHIN: Duration = Duration::from_secs(30);
+/// How long a range may take, however steadily it drips: 1 MiB at 47 kbit/s.
+pub(super) const RANGE_WITHIN: Duration = Duration::from_mins(3);
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 
@@ -96,13 +91,10 @@ impl Body {
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
-        let late = || {
-            let refusal = Refusal::new(ErrorCode::TimedOut, "the body stopped coming; send it again");
-            Problem::from(refusal)
-        };
-        match timeout(PIECE_WITHIN, self.stream.next()).await.map_err(|_| late())? {
+        match self.stream.next().await {
             None => Ok(None),
             Some(Ok(piece)) => Ok(Some(piece)),
+            Some(Err(error)) if Stalled::is_cause_of(&error) => Err(Problem::stalled()),
             Some(Err(_)) => Err(Problem::invalid("the body broke off; send it again")),
         }
     }
@@ -143,8 +135,8 @@ async fn range(
     body: &mut Body,
     is_last: bool,
 ) -> Result<(), Problem> {
-    let _place = place(state.ranges()).await?;
-    let pieces = body.take(span.length).await?;
+    let _place = place(state, handle.owner()).await?;
+    let pieces = timeout(RANGE_WITHIN, body.take(span.length)).await.map_err(|_| Problem::stalled())??;
     if is_last {
         body.check().await?;
     }
@@ -152,13 +144,12 @@ async fn range(
     Ok(())
 }
 
-/// A place for one range of a body in memory, or for whatever else there is only so much room for.
-pub(super) async fn place(places: &Semaphore) -> Result<SemaphorePermit<'_>, Problem> {
-    let place = timeout(PLACE_WITHIN, places.acquire()).await.map_err(|_| busy())?;
-    Ok(place.expect("the semaphore is never closed"))
+/// A place for one range of a body in memory.
+pub(super) async fn place(state: &HttpState, user: UserId) -> Result<Place, Problem> {
+    state.places().take(user).await.ok_or_else(busy)
 }
 
-fn busy() -> Problem {
+pub(super) fn busy() -> Problem {
     let refusal = Refusal::new(ErrorCode::Unavailable, "too many uploads at once; try again in a moment");
     Problem::with_status(StatusCode::SERVICE_UNAVAILABLE, refusal.with_retry_after(PLACE_WITHIN))
 }

@@ -7,23 +7,27 @@
 //! | --- | --- |
 //! | `router` | all routes and what wraps them |
 //! | `routes/` | one file for each resource: paths, bodies, handlers |
+//! | `cors` | pages of other origins |
 //! | `state` | what handlers share |
 //! | `extract` | bodies, paths and queries whose failures are Problem Details |
 //! | `caller` | who is calling, by the Bearer token |
 //! | `once` | `Idempotency-Key` |
 //! | `page` | opaque cursors |
 //! | `content` | a stored file as a response: conditions, ranges, a body read as it is sent |
-//! | `intake`, `held` | request bodies on their way into uploads; the uploads that they go to |
+//! | `intake`, `places`, `held` | request bodies on their way into uploads; their memory; the uploads that they go to |
 //! | `offset` | request bodies that are appended to uploads, for protocols that count bytes |
 //! | `multipart`, `disposition` | forms with files, read as they come; what a file is called |
 //! | `tickets` | what browsers show where they cannot send a header |
 //! | `problem` | refusals as Problem Details |
 //! | `tcp` | the TCP port: TLS, HTTP/2 and HTTP/1.1 |
 //! | `h3/` | the UDP port: HTTP/3 over quinn |
+//! | `patient` | how long a request's body may stop coming |
+//! | `socket` | a TCP connection that is not read, and its end |
 //! | `linger` | bodies that nobody wants, over HTTP/1.1 |
 
 mod caller;
 mod content;
+mod cors;
 mod disposition;
 mod extract;
 pub(crate) mod h3;
@@ -34,9 +38,12 @@ mod multipart;
 mod offset;
 mod once;
 mod page;
+mod patient;
+mod places;
 mod problem;
 mod router;
 mod routes;
+mod socket;
 mod state;
 mod tcp;
 mod tickets;

@@ -4,7 +4,7 @@
 //! put aside on the disk until the checksum has been found right, and then appended.
 
 use super::{
-    intake::{Body, place},
+    intake::{Body, RANGE_WITHIN, place},
     problem::Problem,
     state::HttpState,
 };
@@ -22,6 +22,7 @@ use hypersend_protocol::{
 };
 use ring::digest::{Algorithm, Context};
 use std::sync::Arc;
+use tokio::time::{Instant, timeout_at};
 
 pub(super) const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 pub(super) const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
@@ -89,7 +90,7 @@ pub(super) async fn receive(
     checksum: Option<Checksum>,
 ) -> Result<(), Problem> {
     let Some(checksum) = checksum else {
-        while append_range(state, appender, &mut body).await? {}
+        while append_range(state, handle, appender, &mut body).await? {}
         return match body.piece(1).await? {
             None => Ok(()),
             Some(_) => Err(too_long(handle.plan().size())),
@@ -102,7 +103,7 @@ pub(super) async fn receive(
     }
     let mut at = 0;
     while at < staged.length() {
-        let _place = place(state.ranges()).await?;
+        let _place = place(state, handle.owner()).await?;
         let length = u64::from(appender.room()).min(staged.length() - at);
         appender.push(staged.read(at, usize::try_from(length).expect("no longer than a range")).await?);
         appender.settle().await?;
@@ -142,20 +143,27 @@ pub(super) fn unnamed() -> FileName {
 }
 
 /// Appends up to the end of a range; `false` when the body or the file is at its end.
-async fn append_range(state: &HttpState, appender: &mut Appender, body: &mut Body) -> Result<bool, Problem> {
+async fn append_range(
+    state: &HttpState,
+    handle: &UploadHandle,
+    appender: &mut Appender,
+    body: &mut Body,
+) -> Result<bool, Problem> {
     if appender.room() == 0 {
         return Ok(false);
     }
     let _place = tokio::select! {
-        place = place(state.ranges()) => place?,
+        place = place(state, handle.owner()) => place?,
         () = appender.overtaken() => return Err(UploadError::Overtaken.into()),
     };
     let mut more = Ok(true);
+    let end = Instant::now() + RANGE_WITHIN;
     while appender.room() > 0 {
-        match piece(appender, body, appender.room()).await {
-            Ok(Some(piece)) => appender.push(piece),
-            Ok(None) => more = Ok(false),
-            Err(problem) => more = Err(problem),
+        match timeout_at(end, piece(appender, body, appender.room())).await {
+            Ok(Ok(Some(piece))) => appender.push(piece),
+            Ok(Ok(None)) => more = Ok(false),
+            Ok(Err(problem)) => more = Err(problem),
+            Err(_) => more = Err(Problem::stalled()),
         }
         if !matches!(more, Ok(true)) {
             break;
@@ -175,10 +183,12 @@ async fn stage(
 ) -> Result<Staging, Problem> {
     let (mut staged, mut hash) = (handle.stage().await?, Context::new(checksum.algorithm));
     loop {
-        let _place = place(state.ranges()).await?;
+        let _place = place(state, handle.owner()).await?;
         let (mut pieces, mut room) = (Vec::new(), MAX_RANGE_LENGTH);
+        let end = Instant::now() + RANGE_WITHIN;
         while room > 0
-            && let Some(piece) = piece(appender, &mut body, room).await?
+            && let Some(piece) =
+                timeout_at(end, piece(appender, &mut body, room)).await.map_err(|_| Problem::stalled())??
         {
             hash.update(&piece);
             room -= u32::try_from(piece.len()).expect("no longer than the room");

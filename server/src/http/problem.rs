@@ -1,8 +1,9 @@
 //! Refusals as Problem Details (RFC 9457).
 
+use super::patient::Stalled;
 use crate::services::{AccountError, ChatError, FileError, UploadError};
 use axum::{
-    extract::rejection::{JsonRejection, PathRejection, QueryRejection},
+    extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection},
     response::{IntoResponse, Response},
 };
 use http::{
@@ -12,6 +13,9 @@ use http::{
 use hypersend_protocol::refusal::{ErrorCode, Refusal};
 use serde::Serialize;
 use utoipa::ToSchema;
+
+/// What Problem Details are called on the wire.
+pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 
 /// The answer "no", on its way out.
 #[derive(Debug)]
@@ -51,6 +55,11 @@ impl Problem {
     /// A request that makes no sense.
     pub(super) fn invalid(message: impl Into<String>) -> Self {
         Refusal::new(ErrorCode::Invalid, message).into()
+    }
+
+    /// A body that stopped coming.
+    pub(super) fn stalled() -> Self {
+        Refusal::new(ErrorCode::TimedOut, "the body stopped coming; send it again").into()
     }
 
     /// A header that makes no sense.
@@ -134,7 +143,7 @@ impl IntoResponse for Problem {
         let body = serde_json::to_vec(&details).expect("strings and numbers are JSON");
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         if let Some(wait_ms) = details.retry_after_ms {
             headers.insert(RETRY_AFTER, HeaderValue::from(wait_ms.div_ceil(1_000)));
         }
@@ -152,10 +161,22 @@ impl IntoResponse for Problem {
 
 impl From<JsonRejection> for Problem {
     fn from(rejection: JsonRejection) -> Self {
+        if let JsonRejection::BytesRejection(rejection) = rejection {
+            return rejection.into();
+        }
         let status = rejection.status();
         // A value that a field does not take is as invalid as one that is missing.
         let status = if status == StatusCode::UNPROCESSABLE_ENTITY { StatusCode::BAD_REQUEST } else { status };
         Self::with_status(status, Refusal::new(ErrorCode::Invalid, rejection.body_text()))
+    }
+}
+
+impl From<BytesRejection> for Problem {
+    fn from(rejection: BytesRejection) -> Self {
+        if Stalled::is_cause_of(&rejection) {
+            return Self::stalled();
+        }
+        Self::with_status(rejection.status(), Refusal::new(ErrorCode::Invalid, rejection.body_text()))
     }
 }
 

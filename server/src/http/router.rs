@@ -1,10 +1,12 @@
 //! All routes, and what wraps them.
 
 use super::{
-    problem::Problem,
+    cors,
+    problem::{self, Problem},
     routes::{auth, capabilities, chats, events, files, forms, health, messages, resumable, tus, uploads, users},
     state::HttpState,
 };
+use crate::settings::CorsOrigins;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request},
@@ -13,6 +15,7 @@ use axum::{
 };
 use http::{HeaderName, HeaderValue, StatusCode};
 use hypersend_protocol::refusal::{ErrorCode, Refusal};
+use tower::util::option_layer;
 use tower_http::compression::{
     CompressionLayer, Predicate,
     predicate::{NotForContentType, SizeAbove},
@@ -20,7 +23,11 @@ use tower_http::compression::{
 use tracing::Instrument;
 use utoipa::{
     Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    openapi::{
+        PathItem, RefOr,
+        path::Operation,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
 };
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
@@ -65,7 +72,35 @@ fn api(with_drafts: bool) -> (Router<HttpState>, utoipa::openapi::OpenApi) {
         .merge(events::router())
         .merge(capabilities::router());
     let v1 = if with_drafts { v1.merge(resumable::router()) } else { v1 };
-    OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", v1).split_for_parts()
+    let (router, mut document) = OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", v1).split_for_parts();
+    for operation in operations(&mut document) {
+        name(operation);
+        call_refusals_problems(operation);
+    }
+    (router, document)
+}
+
+fn operations(document: &mut utoipa::openapi::OpenApi) -> impl Iterator<Item = &mut Operation> {
+    document.paths.paths.values_mut().flat_map(|item| {
+        let PathItem { get, put, post, delete, patch, head, options, .. } = item;
+        [get, put, post, delete, patch, head, options].into_iter().flatten()
+    })
+}
+
+/// Names an operation by its resource and its handler, such as `chats_list`: several resources have a `list`, and generated
+/// clients need one name for each.
+fn name(operation: &mut Operation) {
+    if let (Some(tags), Some(handler)) = (&operation.tags, &operation.operation_id) {
+        operation.operation_id = Some(format!("{}_{handler}", tags.join("_")));
+    }
+}
+
+/// Says the media type of Problem Details once for all operations.
+fn call_refusals_problems(operation: &mut Operation) {
+    if let Some(RefOr::T(refusal)) = operation.responses.responses.get_mut("default") {
+        let details = refusal.content.shift_remove("application/json");
+        refusal.content.extend(details.map(|details| (problem::MEDIA_TYPE.to_owned(), details)));
+    }
 }
 
 /// The document that describes the API.
@@ -73,8 +108,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     api(true).1
 }
 
-/// Everything that the HTTP door serves, for HTTP/3, TCP and tests.
-pub fn router(state: HttpState) -> Router {
+/// Everything that the HTTP door serves, for HTTP/3, TCP and tests. Pages of these origins may call it.
+pub fn router(state: HttpState, cors: &CorsOrigins) -> Router {
     let (api, document) = api(state.limits().resumable_uploads_draft);
     let api = api.layer(DefaultBodyLimit::max(MAX_JSON_BYTES));
     // What is stored is as good as random.
@@ -88,6 +123,7 @@ pub fn router(state: HttpState) -> Router {
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_that_method)
         .layer(CompressionLayer::new().compress_when(compressible))
+        .layer(option_layer(cors::layer(cors)))
         .layer(middleware::from_fn(identify))
         .with_state(state)
 }

@@ -2,7 +2,7 @@
 
 use super::{
     held::{HeldUploads, IDLE},
-    intake::RANGES_AT_ONCE,
+    places::Places,
     routes::forms::FORMS_AT_ONCE,
     tickets::Tickets,
 };
@@ -23,7 +23,7 @@ struct Inner {
     services: Services,
     limits: Limits,
     uploads: HeldUploads,
-    ranges: Semaphore,
+    places: Places,
     forms: Semaphore,
     tickets: Tickets,
     stopping: CancellationToken,
@@ -49,7 +49,7 @@ impl HttpState {
             services,
             limits,
             uploads: HeldUploads::default(),
-            ranges: Semaphore::new(RANGES_AT_ONCE),
+            places: Places::default(),
             forms: Semaphore::new(FORMS_AT_ONCE),
             tickets: Tickets::default(),
             stopping: CancellationToken::new(),
@@ -87,8 +87,8 @@ impl HttpState {
     }
 
     /// Places for ranges of request bodies in memory.
-    pub(super) fn ranges(&self) -> &Semaphore {
-        &self.0.ranges
+    pub(super) fn places(&self) -> &Places {
+        &self.0.places
     }
 
     /// Places for forms whose files are put aside on the disk.

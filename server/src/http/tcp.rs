@@ -1,6 +1,11 @@
 //! The TCP port of the same number: TLS, then HTTP/2 or HTTP/1.1, as the client likes.
 
-use super::linger::lingering;
+use super::{
+    linger::lingering,
+    patient::{BODY_IDLE, Patient},
+    socket::{After, Socket},
+};
+use crate::certificate::CHALLENGE_ALPN;
 use axum::{Router, body::Body, extract::ConnectInfo};
 use http::{HeaderValue, Request, Version, header::ALT_SVC};
 use hyper::body::Incoming;
@@ -15,8 +20,7 @@ use hyper_util::{
 use rustls::ServerConfig;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
-    net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::Semaphore,
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
@@ -62,7 +66,7 @@ impl std::fmt::Debug for TcpListener {
 impl TcpListener {
     /// Binds the port. `tls` has a certificate; the protocols are set here.
     pub async fn bind(address: SocketAddr, mut tls: ServerConfig, max_connections: usize) -> io::Result<Self> {
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        tls.alpn_protocols = [b"h2", &b"http/1.1"[..], CHALLENGE_ALPN].map(<[u8]>::to_vec).to_vec();
         let listener = tokio::net::TcpListener::bind(address).await?;
         let places = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
         Ok(Self { listener, tls: TlsAcceptor::from(Arc::new(tls)), places })
@@ -96,7 +100,10 @@ impl TcpListener {
                 tracing::warn!("connection refused: too many are open");
                 continue;
             };
-            let connection = Connection { peer, router: router.clone(), alt_svc: alt_svc.clone(), _place: place };
+            // Small frames of a conversation should not wait for more of them.
+            let _ = stream.set_nodelay(true);
+            let stream = Socket::new(stream, After { tasks: connections.clone(), cut: cut.clone(), place });
+            let connection = Connection { peer, router: router.clone(), alt_svc: alt_svc.clone() };
             let (tls, watcher, cut) = (self.tls.clone(), graceful.watcher(), cut.clone());
             connections.spawn(async move {
                 tokio::select! {
@@ -107,7 +114,11 @@ impl TcpListener {
         }
         connections.close();
         drop(self.listener);
-        let _ = timeout(grace, graceful.shutdown()).await;
+        let ends = async {
+            graceful.shutdown().await;
+            connections.wait().await;
+        };
+        let _ = timeout(grace, ends).await;
         cut.cancel();
         connections.wait().await;
     }
@@ -117,16 +128,17 @@ struct Connection {
     peer: SocketAddr,
     router: Router,
     alt_svc: HeaderValue,
-    _place: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    async fn serve(self, stream: TcpStream, tls: &TlsAcceptor, watcher: Watcher) {
-        // Small frames of a conversation should not wait for more of them.
-        let _ = stream.set_nodelay(true);
+    async fn serve(self, stream: Socket, tls: &TlsAcceptor, watcher: Watcher) {
         let Ok(Ok(stream)) = timeout(HANDSHAKE_WITHIN, tls.accept(stream)).await else {
             return tracing::debug!(peer = %self.peer, "TLS handshake failed");
         };
+        // Somebody who checks whose this server is has seen it in the handshake.
+        if stream.get_ref().1.alpn_protocol() == Some(CHALLENGE_ALPN) {
+            return;
+        }
         let (peer, alt_svc) = (self.peer, self.alt_svc.clone());
         let router = self.router.clone();
         let service = tower::service_fn(move |mut request: Request<Incoming>| {
@@ -135,7 +147,10 @@ impl Connection {
             async move {
                 let ready = ServiceExt::<Request<Body>>::ready(&mut router).await?;
                 let is_http1 = request.version() <= Version::HTTP_11;
-                let request = request.map(|body| if is_http1 { lingering(Body::new(body)) } else { Body::new(body) });
+                let request = request.map(|body| {
+                    let body = Body::new(Patient::new(body, BODY_IDLE));
+                    if is_http1 { lingering(body) } else { body }
+                });
                 let mut response = ready.call(request).await?;
                 response.headers_mut().insert(ALT_SVC, alt_svc);
                 Ok::<_, std::convert::Infallible>(response)

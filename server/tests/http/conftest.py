@@ -1,4 +1,4 @@
-"""A real server process, and clients that are not ours: curl (by curl_cffi) over HTTP/1.1, HTTP/2 and HTTP/3."""
+"""A real server process, and clients that are not ours, over HTTP/1.1, HTTP/2 and HTTP/3."""
 
 import base64
 import hashlib
@@ -8,17 +8,17 @@ import subprocess
 import uuid
 
 import pytest
-from curl_cffi import Curl, CurlHttpVersion, CurlOpt, requests
+from clients import Http
 
-VERSIONS = {"h1": CurlHttpVersion.V1_1, "h2": CurlHttpVersion.V2TLS, "h3": CurlHttpVersion.V3ONLY}
+VERSIONS = ["h1", "h2", "h3"]
 PASSWORD = "correct horse battery"
 MAX_FILE_SIZE = 64 << 20
 
 
 class Server:
     def __init__(self, home: pathlib.Path, **settings: str):
-        self.home = home
-        self.settings = settings
+        self.home, self.settings = home, settings
+        home.mkdir(exist_ok=True)
         self.log = open(home / "log", "ab")
         self.address = "127.0.0.1:0"
         self.start()
@@ -32,9 +32,9 @@ class Server:
             "LOGINS_PER_ADDRESS_PER_MINUTE": "100000",
             "REGISTRATIONS_PER_ADDRESS_PER_MINUTE": "100000",
             "RESUMABLE_UPLOADS_DRAFT": "on",
-        } | self.settings
+        }
         self.process = subprocess.Popen(
-            [os.environ["HYPERSEND_SERVER"]], cwd=self.home, env=usual, stdout=subprocess.PIPE, stderr=self.log
+            [os.environ["HYPERSEND_SERVER"]], cwd=self.home, env=usual | self.settings, stdout=subprocess.PIPE, stderr=self.log
         )
         line = self.process.stdout.readline().decode()
         assert line.startswith("listening on "), (line, (self.home / "log").read_text())
@@ -67,16 +67,22 @@ class Client:
 
     def __init__(self, server: Server, version: str, token: str | None = None):
         self.server, self.version, self.token = server, version, token
-        self.session = requests.Session(http_version=VERSIONS[version], verify=server.certificate)
+        self.http = Http(version, server.port, server.certificate)
 
-    def send(self, method: str, path: str, headers=None, **more):
+    def authorized(self, headers) -> dict:
         headers = dict(headers or {})
         if self.token and "authorization" not in {name.lower() for name in headers}:
             headers["Authorization"] = f"Bearer {self.token}"
-        response = self.session.request(method, self.server.base + path, headers=headers, timeout=60, **more)
-        expected = {"h1": 1, "h2": 2, "h3": 3}[self.version]
-        assert curl_version(response.http_version) == expected, response.http_version
+        return headers
+
+    def send(self, method: str, path: str, headers=None, **more):
+        response = self.http.request(method, self.server.base + path, headers=self.authorized(headers), **more)
+        assert response.spoken == self.version
         return response
+
+    def stream(self, path: str, take, headers=None):
+        """Gives the answer's body to `take`, piece by piece as it comes."""
+        return self.http.stream(self.server.base + path, take, headers=self.authorized(headers))
 
     def get(self, path, **more):
         return self.send("GET", path, **more)
@@ -91,12 +97,7 @@ class Client:
         return self.send("DELETE", path, **more)
 
 
-def curl_version(number: int) -> int:
-    """1, 2 or 3, as curl counts them (CURLINFO_HTTP_VERSION)."""
-    return {1: 1, 2: 1, 3: 2, 30: 3, 31: 3}[number]
-
-
-@pytest.fixture(params=list(VERSIONS))
+@pytest.fixture(params=VERSIONS)
 def version(request):
     return request.param
 
@@ -137,10 +138,3 @@ def problem(response, status: int, code: str) -> dict:
 
 def digest(data: bytes) -> str:
     return f"sha-256=:{base64.b64encode(hashlib.sha256(data).digest()).decode()}:"
-
-
-def raw_curl(server: Server) -> Curl:
-    """For what the friendlier interface hides."""
-    curl = Curl()
-    curl.setopt(CurlOpt.CAINFO, server.certificate.encode())
-    return curl

@@ -9,12 +9,8 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
-use tokio::{
-    sync::mpsc,
-    time::{Instant, Sleep, sleep},
-};
+use tokio::sync::mpsc;
 
 /// What goes from the pump to the body.
 #[derive(Debug)]
@@ -26,10 +22,10 @@ enum Part {
 }
 
 /// The two ends of a body. `length` is what the request's head says.
-pub(super) fn channel(length: Option<u64>, idle: Duration, lane: Arc<Lane>) -> (Pump, RequestBody) {
+pub(super) fn channel(length: Option<u64>, lane: Arc<Lane>) -> (Pump, RequestBody) {
     // Bounded by the gate: the pump gets nothing to send while the handler has not taken what was sent.
     let (parts, queue) = mpsc::unbounded_channel();
-    let body = RequestBody { parts: queue, lane, left: length, idle, timer: None, over: false };
+    let body = RequestBody { parts: queue, lane, left: length, over: false };
     (Pump { parts, length }, body)
 }
 
@@ -73,14 +69,10 @@ impl Pump {
     }
 }
 
-/// Why a body has no more bytes, though it is not at its end.
+/// The request was reset, or its connection ended, before its body did.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BodyError {
-    #[error("the request was cut off within its body")]
-    Cut,
-    #[error("no byte of the body came for {0:?}")]
-    Idle(Duration),
-}
+#[error("the request was cut off within its body")]
+pub(super) struct Cut;
 
 /// The body that the handler reads.
 #[derive(Debug)]
@@ -89,39 +81,18 @@ pub(super) struct RequestBody {
     lane: Arc<Lane>,
     /// Bytes still to come, where the head says how many there are.
     left: Option<u64>,
-    idle: Duration,
-    /// Runs while the handler waits.
-    timer: Option<Pin<Box<Sleep>>>,
     over: bool,
-}
-
-impl RequestBody {
-    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
-        let idle = self.idle;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(idle)));
-        ready!(timer.as_mut().poll(cx));
-        Poll::Ready(BodyError::Idle(idle))
-    }
 }
 
 impl http_body::Body for RequestBody {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = Cut;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         if self.over {
             return Poll::Ready(None);
         }
-        let Poll::Ready(part) = self.parts.poll_recv(cx) else {
-            let error = ready!(self.poll_idle(cx));
-            self.over = true;
-            return Poll::Ready(Some(Err(error)));
-        };
-        let idle = self.idle;
-        if let Some(timer) = &mut self.timer {
-            timer.as_mut().reset(Instant::now() + idle);
-        }
-        match part {
+        match ready!(self.parts.poll_recv(cx)) {
             Some(Part::Data(data)) => {
                 self.lane.gate.leave(data.len());
                 self.left = self.left.map(|left| left - data.len() as u64);
@@ -134,7 +105,7 @@ impl http_body::Body for RequestBody {
             }
             None => {
                 self.over = true;
-                Poll::Ready(Some(Err(BodyError::Cut)))
+                Poll::Ready(Some(Err(Cut)))
             }
         }
     }

@@ -29,6 +29,7 @@ mod tests;
 
 pub(crate) use connection::serve;
 
+use super::patient::BODY_IDLE;
 use h3::error::{Code, StreamError};
 use hypersend_quic::transport;
 use quinn::VarInt;
@@ -55,7 +56,7 @@ struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { head: Duration::from_secs(10), body: Duration::from_secs(30), response: Duration::from_secs(30) }
+        Self { head: Duration::from_secs(10), body: BODY_IDLE, response: Duration::from_secs(30) }
     }
 }
 

@@ -6,6 +6,7 @@ use super::{
     body, head,
     respond::Responder,
 };
+use crate::http::patient::Patient;
 use axum::{body::Body, extract::ConnectInfo};
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -64,8 +65,9 @@ where
     let responder = Responder { stream: &mut send, lane: &lane, idle: shared.limits.response };
     let (answered, rest) = match head::check(&head) {
         Ok(length) => {
-            let (pump, body) = body::channel(length, shared.limits.body, lane.clone());
-            let request = dress(head, Body::new(body), &shared.transport);
+            let (pump, body) = body::channel(length, lane.clone());
+            let body = Body::new(Patient::new(body, shared.limits.body));
+            let request = dress(head, body, &shared.transport);
             let answer = async {
                 let Ok(response) = service.oneshot(request).await;
                 responder.respond(&method, response).await

@@ -128,6 +128,7 @@ impl SessionView {
 
 /// Makes an account and logs in to it.
 #[utoipa::path(post, path = "/auth/register", tag = "auth", security(()),
+    request_body = Registration,
     responses((status = 201, body = LoginView), (status = "default", body = ProblemDetails)))]
 async fn register(
     State(state): State<HttpState>,
@@ -140,6 +141,7 @@ async fn register(
 
 /// Begins a login.
 #[utoipa::path(post, path = "/auth/login", tag = "auth", security(()),
+    request_body = Credentials,
     responses((status = 200, body = LoginView), (status = "default", body = ProblemDetails)))]
 async fn login(
     State(state): State<HttpState>,
@@ -151,6 +153,7 @@ async fn login(
 
 /// Uses up the refresh token for the next two tokens. Presenting one again later ends the login for everybody.
 #[utoipa::path(post, path = "/auth/refresh", tag = "auth", security(()),
+    request_body = Refresh,
     responses((status = 200, body = LoginView), (status = "default", body = ProblemDetails)))]
 async fn refresh(
     State(state): State<HttpState>,

@@ -201,6 +201,7 @@ async fn list(
 /// Makes a chat, or finds the direct chat that is there.
 #[utoipa::path(post, path = "/chats", tag = "chats",
     params(("Idempotency-Key" = Option<String>, Header, description = "makes one group however often it is sent")),
+    request_body = NewChat,
     responses((status = 200, body = ChatView), (status = "default", body = ProblemDetails)))]
 async fn create(
     State(state): State<HttpState>,
@@ -229,6 +230,7 @@ async fn chat(
 
 /// Adds members to a group; for its owners.
 #[utoipa::path(post, path = "/chats/{chat}/members", tag = "chats", params(("chat" = Uuid, Path)),
+    request_body = Newcomers,
     responses((status = 200, body = ChatView), (status = "default", body = ProblemDetails)))]
 async fn add_members(
     State(state): State<HttpState>,
@@ -254,6 +256,7 @@ async fn remove_member(
 
 /// Moves the caller's read mark forward; says where it stands.
 #[utoipa::path(put, path = "/chats/{chat}/read", tag = "chats", params(("chat" = Uuid, Path)),
+    request_body = ReadMark,
     responses((status = 200, body = ReadMark), (status = "default", body = ProblemDetails)))]
 async fn mark_read(
     State(state): State<HttpState>,

@@ -3,7 +3,7 @@
 use crate::{
     http::{
         caller::Auth,
-        content::{Conditions, Wanted, content},
+        content::{Conditions, Octets, Wanted, content},
         extract::{Path, Query},
         intake::{self, Body},
         once::Once,
@@ -112,9 +112,9 @@ async fn delete(
         ("If-Range" = Option<String>, Header), ("If-Match" = Option<String>, Header),
         ("If-None-Match" = Option<String>, Header)),
     responses(
-        (status = 200, description = "the whole file; its ETag is its BLAKE3 hash", body = Vec<u8>,
+        (status = 200, description = "the whole file; its ETag is its BLAKE3 hash", body = Octets,
             content_type = "application/octet-stream"),
-        (status = 206, description = "the range", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 206, description = "the range", body = Octets, content_type = "application/octet-stream"),
         (status = 304, description = "the caller has it"),
         (status = "default", body = ProblemDetails)))]
 async fn download(
@@ -135,7 +135,7 @@ async fn download(
 #[utoipa::path(put, path = "/files/named/{name}", tag = "files",
     params(("name" = String, Path),
         ("Idempotency-Key" = Option<String>, Header, description = "stores one file however often it is sent")),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    request_body(content = Octets, content_type = "application/octet-stream"),
     responses((status = 201, body = FileView), (status = 200, body = FileView),
         (status = "default", body = ProblemDetails)))]
 async fn send(

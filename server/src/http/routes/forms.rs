@@ -8,10 +8,12 @@ use super::files::{FileView, length};
 use crate::{
     http::{
         caller::Auth,
+        content::Octets,
         disposition::file_name,
-        intake::{Body, place},
+        intake::{Body, RANGE_WITHIN, busy, place},
         multipart::Multipart,
         once::Once,
+        places::PLACE_WITHIN,
         problem::{Problem, ProblemDetails},
         state::HttpState,
     },
@@ -27,6 +29,8 @@ use hypersend_protocol::{
     name::FileName,
     refusal::{ErrorCode, Refusal},
 };
+use tokio::time::{Instant, timeout, timeout_at};
+use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The longest form, in bytes: its files lie on the disk beside what uploads have reserved.
@@ -39,10 +43,17 @@ pub(in crate::http) fn router() -> OpenApiRouter<HttpState> {
     OpenApiRouter::new().routes(routes!(send_form))
 }
 
+/// The parts of a form; each is a file, whatever it is called.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only described: a form is read as it comes")]
+struct Form {
+    file: Vec<Octets>,
+}
+
 /// Stores the files of a form, at most 32 of them and 4 GiB in all: `curl -F file=@film.mkv .../files`.
 #[utoipa::path(post, path = "/files", tag = "files",
     params(("Idempotency-Key" = Option<String>, Header, description = "stores each file once however often it is sent")),
-    request_body(content = Vec<u8>, content_type = "multipart/form-data"),
+    request_body(content = Form, content_type = "multipart/form-data"),
     responses((status = 201, body = Vec<FileView>), (status = "default", body = ProblemDetails)))]
 async fn send_form(
     State(state): State<HttpState>,
@@ -59,7 +70,7 @@ async fn send_form(
         return Err(Problem::with_status(StatusCode::PAYLOAD_TOO_LARGE, refusal));
     }
     let mut form = Multipart::new(Body::unchecked(body), &headers)?;
-    let _place = place(state.forms()).await?;
+    let _place = timeout(PLACE_WITHIN, state.forms().acquire()).await.map_err(|_| busy())?;
     let mut staged = Vec::new();
     while let Some(disposition) = form.part().await? {
         let no_file = || Problem::invalid("a part of the form has no filename; send nothing but files");
@@ -68,7 +79,7 @@ async fn send_form(
             let message = format!("a form has {MAX_FILES_PER_MESSAGE} files at most; send the others in another");
             return Err(Refusal::new(ErrorCode::LimitReached, message).with_limit(MAX_FILES_PER_MESSAGE as u64).into());
         }
-        staged.push((name, put_aside(&state, &mut form, expected).await?));
+        staged.push((name, put_aside(&state, &me, &mut form, expected).await?));
     }
     if staged.is_empty() {
         return Err(Problem::invalid("the form has no file"));
@@ -84,14 +95,15 @@ async fn send_form(
 }
 
 /// Reads the bytes of one part onto the disk.
-async fn put_aside(state: &HttpState, form: &mut Multipart, expected: u64) -> Result<Staging, Problem> {
+async fn put_aside(state: &HttpState, me: &Caller, form: &mut Multipart, expected: u64) -> Result<Staging, Problem> {
     let limit = state.limits().max_file_size;
     let mut staged = state.services().uploads.stage(expected).await?;
     loop {
-        let _place = place(state.ranges()).await?;
+        let _place = place(state, me.id()).await?;
         let (mut pieces, mut gathered) = (Vec::new(), 0);
+        let end = Instant::now() + RANGE_WITHIN;
         while gathered < MAX_RANGE_LENGTH as usize
-            && let Some(piece) = form.piece().await?
+            && let Some(piece) = timeout_at(end, form.piece()).await.map_err(|_| Problem::stalled())??
         {
             gathered += piece.len();
             pieces.push(piece);
@@ -127,7 +139,7 @@ impl Files<'_> {
         };
         for chunk in handle.map().missing() {
             for span in handle.plan().ranges(chunk) {
-                let _place = place(self.state.ranges()).await?;
+                let _place = place(self.state, self.me.id()).await?;
                 let bytes = staged.read(span.offset, span.length as usize).await?;
                 handle.put(span, None, vec![bytes]).await?;
             }

@@ -144,6 +144,7 @@ async fn list(
 #[utoipa::path(post, path = "/chats/{chat}/messages", tag = "messages",
     params(("chat" = Uuid, Path),
         ("Idempotency-Key" = Option<String>, Header, description = "posts one message however often it is sent")),
+    request_body = NewMessage,
     responses((status = 201, body = PostedView), (status = "default", body = ProblemDetails)))]
 async fn post(
     State(state): State<HttpState>,

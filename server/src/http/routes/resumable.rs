@@ -12,6 +12,7 @@ use crate::{
     clock,
     http::{
         caller::Auth,
+        content::Octets,
         disposition::file_name,
         extract::Path,
         intake::{Body, expected_digest},
@@ -82,7 +83,7 @@ async fn discover(State(state): State<HttpState>) -> (StatusCode, HeaderMap) {
         ("Content-Digest" = Option<String>, Header,
             description = "`sha-256=:BASE64:` of the body, which then has at most 64 MiB"),
         ("Idempotency-Key" = Option<String>, Header, description = "begins one upload however often it is sent")),
-    request_body(content = Option<Vec<u8>>, content_type = "application/octet-stream"),
+    request_body(content = Option<Octets>, content_type = "application/octet-stream"),
     responses((status = 201, description = "the file, or the Location of the upload", body = Option<FileView>),
         (status = "default", body = ProblemDetails)))]
 async fn create(
@@ -140,7 +141,7 @@ async fn look(
         ("Upload-Complete" = String, Header, description = "`?1` if these are the last bytes, else `?0`"),
         ("Content-Digest" = Option<String>, Header,
             description = "`sha-256=:BASE64:` of the body, which then has at most 64 MiB")),
-    request_body(content = Vec<u8>, content_type = "application/partial-upload"),
+    request_body(content = Octets, content_type = "application/partial-upload"),
     responses((status = 200, description = "complete", body = FileView), (status = 204, description = "Upload-Offset"),
         (status = "default", body = ProblemDetails)))]
 async fn append(

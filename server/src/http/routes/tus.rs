@@ -11,6 +11,7 @@ use super::files::key_of;
 use crate::{
     http::{
         caller::Auth,
+        content::Octets,
         extract::Path,
         intake::Body,
         offset::{self, Standing, UPLOAD_LENGTH, UPLOAD_OFFSET, number},
@@ -91,7 +92,7 @@ async fn discover(State(state): State<HttpState>) -> Response {
         ("Upload-Concat" = Option<String>, Header, description = "`partial`, or `final;` and at most 100 addresses"),
         ("Upload-Checksum" = Option<String>, Header, description = "`sha1 BASE64` or `sha256 BASE64` of the body"),
         ("Idempotency-Key" = Option<String>, Header, description = "begins one upload however often it is sent")),
-    request_body(content = Option<Vec<u8>>, content_type = "application/offset+octet-stream"),
+    request_body(content = Option<Octets>, content_type = "application/offset+octet-stream"),
     responses((status = 201, description = "Location, Upload-Offset, Upload-Expires; File-Id once it is a file"),
         (status = "default", body = ProblemDetails)))]
 async fn create(
@@ -161,7 +162,7 @@ async fn look(
         ("Upload-Offset" = u64, Header, description = "where the upload stands"),
         ("Upload-Checksum" = Option<String>, Header,
             description = "`sha1 BASE64` or `sha256 BASE64` of the body, which then has at most 64 MiB")),
-    request_body(content = Vec<u8>, content_type = "application/offset+octet-stream"),
+    request_body(content = Octets, content_type = "application/offset+octet-stream"),
     responses((status = 204, description = "Upload-Offset, Upload-Expires; File-Id once it is a file"),
         (status = 460, description = "not what the checksum says", body = ProblemDetails),
         (status = "default", body = ProblemDetails)))]

@@ -5,7 +5,8 @@ use super::files::{FileView, key_of};
 use crate::{
     http::{
         caller::Auth,
-        extract::{Json, Path},
+        content::Octets,
+        extract::{Json, MaybeJson, Path},
         intake::{self, Body},
         once::Once,
         problem::{Problem, ProblemDetails},
@@ -13,7 +14,7 @@ use crate::{
     },
     services::{Begun, UploadHandle},
 };
-use axum::{body::Bytes, extract::State};
+use axum::extract::State;
 use http::{HeaderMap, StatusCode};
 use hypersend_protocol::{
     hash::{RootHash, UploadKey},
@@ -97,7 +98,7 @@ impl From<crate::store::files::File> for UploadView {
 }
 
 /// What the sender has computed of the whole.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, ToSchema)]
 struct Completion {
     /// The file's BLAKE3 hash, to be compared with what is stored.
     #[schema(min_length = 64, max_length = 64)]
@@ -119,6 +120,7 @@ fn runs(map: &ReceiveMap) -> Vec<[u32; 2]> {
 /// Begins an upload, or finds the one of the same key.
 #[utoipa::path(post, path = "/uploads", tag = "uploads",
     params(("Idempotency-Key" = Option<String>, Header, description = "begins one upload however often it is sent")),
+    request_body = NewUpload,
     responses((status = 201, body = UploadView), (status = "default", body = ProblemDetails)))]
 async fn begin(
     State(state): State<HttpState>,
@@ -155,7 +157,7 @@ async fn upload(
 #[utoipa::path(put, path = "/uploads/{upload}/chunks/{index}", tag = "uploads",
     params(("upload" = Uuid, Path), ("index" = u32, Path),
         ("Content-Digest" = Option<String>, Header, description = "`sha-256=:BASE64:`, checked before the chunk counts")),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    request_body(content = Octets, content_type = "application/octet-stream"),
     responses((status = 204), (status = "default", body = ProblemDetails)))]
 async fn put_chunk(
     State(state): State<HttpState>,
@@ -190,12 +192,9 @@ async fn complete(
     State(state): State<HttpState>,
     Auth(me): Auth,
     Path(upload): Path<FileId>,
-    body: Bytes,
+    MaybeJson(completion): MaybeJson<Completion>,
 ) -> Result<axum::Json<FileView>, Problem> {
-    // Who has nothing to say sends no body, whatever a client library says of its type.
-    let completion = if body.is_empty() { Ok(Completion::default()) } else { serde_json::from_slice(&body) };
-    let completion: Completion = completion.map_err(|error| Problem::invalid(error.to_string()))?;
-    let expected = completion.blake3.map(|hash| hash.parse::<RootHash>()).transpose();
+    let expected = completion.and_then(|said| said.blake3).map(|hash| hash.parse::<RootHash>()).transpose();
     let expected = expected.map_err(|error| Problem::invalid(format!("blake3: {error}")))?;
     let file = match state.uploads().find(&state, &me, upload).await? {
         Ok(handle) => handle.finish(expected).await?,

@@ -63,6 +63,7 @@ struct ProfileChange {
 
 /// Changes what others see of the caller.
 #[utoipa::path(patch, path = "/users/me", tag = "users",
+    request_body = ProfileChange,
     responses((status = 200, body = UserView), (status = "default", body = ProblemDetails)))]
 async fn rename(
     State(state): State<HttpState>,
