@@ -46,7 +46,7 @@ const SAID: [HeaderName; 19] = [
 ];
 
 /// What answers tell a page beside what every page may know.
-const TOLD: [HeaderName; 21] = [
+const TOLD: [HeaderName; 22] = [
     ACCEPT_RANGES,
     CONTENT_DISPOSITION,
     CONTENT_LENGTH,
@@ -54,6 +54,7 @@ const TOLD: [HeaderName; 21] = [
     ETAG,
     LOCATION,
     RETRY_AFTER,
+    name("file-id"),
     name("tus-checksum-algorithm"),
     name("tus-extension"),
     name("tus-max-size"),

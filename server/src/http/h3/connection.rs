@@ -10,7 +10,7 @@ use bytes::Bytes;
 use h3::error::{Code, ConnectionError};
 use http::{Request, Response};
 use quinn::VarInt;
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 use tokio::{
     task::{JoinError, JoinSet},
     time::timeout,
@@ -23,6 +23,9 @@ use tracing::Instrument as _;
 /// of a request whose head never came, and quinn a waker of a stream that we reset; so a connection that only misbehaves
 /// would cost about 100 bytes each time, 1 MB at this limit.
 const MAX_CUT: u32 = 10_000;
+
+/// How long a client of a stopping server has for what it has received, before the connection is closed.
+const HANDING_ON: Duration = Duration::from_millis(500);
 
 /// Serves one connection that speaks HTTP/3 to its end. When `stopping` is cancelled, new requests are refused and the
 /// running ones finish; how long they may take is the caller's to say, by dropping this.
@@ -55,9 +58,15 @@ pub(super) async fn serve_within<S>(
         Err(_) => return close(&connection, Code::H3_GENERAL_PROTOCOL_ERROR, b"no room for control streams"),
     };
     let shared = Shared { transport, limits, stopping };
-    let mut door = Door { server, accepted, service, shared, requests: JoinSet::new(), cut: 0 };
+    let mut door = Door { server, accepted, service, shared, requests: JoinSet::new(), cut: 0, was_busy: false };
     match door.run().await {
-        Ok(()) => close(&connection, Code::H3_NO_ERROR, b""),
+        Ok(()) => {
+            // Some clients take a close for a failure of what they have received and not yet handed on.
+            if door.shared.stopping.is_cancelled() && door.was_busy {
+                let _ = timeout(HANDING_ON, connection.closed()).await;
+            }
+            close(&connection, Code::H3_NO_ERROR, b"");
+        }
         Err(Left::Broken(error)) => tracing::debug!(%error, "disconnected"),
         Err(Left::Misused) => close(&connection, Code::H3_EXCESSIVE_LOAD, b"too many broken requests"),
     }
@@ -77,6 +86,8 @@ struct Door<S> {
     shared: Shared,
     requests: JoinSet<Ending>,
     cut: u32,
+    /// Whether requests were under way when the server was told to stop.
+    was_busy: bool,
 }
 
 impl<S> Door<S>
@@ -96,6 +107,7 @@ where
                 () = self.shared.stopping.cancelled() => break,
             }
         }
+        self.was_busy = !self.requests.is_empty();
         // "No request behind the last one that was accepted."
         self.server.shutdown(1).await.map_err(Left::Broken)?;
         while !self.requests.is_empty() {

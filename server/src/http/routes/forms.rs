@@ -29,6 +29,7 @@ use hypersend_protocol::{
     refusal::{ErrorCode, Refusal},
 };
 use tokio::time::{Instant, timeout_at};
+use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The longest form, in bytes: its files lie on the disk beside what uploads have reserved.
@@ -44,10 +45,17 @@ pub(in crate::http) fn router() -> OpenApiRouter<HttpState> {
     OpenApiRouter::new().routes(routes!(send_form))
 }
 
+/// The parts of a form; each is a file, whatever it is called.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only described: a form is read as it comes")]
+struct Form {
+    file: Vec<Octets>,
+}
+
 /// Stores the files of a form, at most 32 of them and 4 GiB in all: `curl -F file=@film.mkv .../files`.
 #[utoipa::path(post, path = "/files", tag = "files",
     params(("Idempotency-Key" = Option<String>, Header, description = "stores each file once however often it is sent")),
-    request_body(content = Octets, content_type = "multipart/form-data"),
+    request_body(content = Form, content_type = "multipart/form-data"),
     responses((status = 201, body = Vec<FileView>), (status = "default", body = ProblemDetails)))]
 async fn send_form(
     State(state): State<HttpState>,

@@ -12,7 +12,7 @@ use h3::{
     error::Code,
     quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, WriteBuf},
 };
-use quinn::{ReadError, ResetError, VarInt, WriteError};
+use quinn::{ReadError, VarInt, WriteError};
 use std::{
     ops::Range,
     pin::pin,
@@ -159,17 +159,10 @@ impl RecvStream {
         Self { stream, sieve, scratch: Vec::new(), unsifted: 0..0, state: Reading::Open, lane }
     }
 
-    /// Whether the gate lets more through. While it does not, a reset is noticed all the same.
-    fn poll_gate(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
-        if self.lane.as_ref().is_none_or(|lane| lane.gate.poll_open(cx).is_ready()) {
-            return Poll::Ready(Ok(()));
-        }
-        match pin!(self.stream.received_reset()).poll(cx) {
-            Poll::Ready(Ok(Some(code))) => Poll::Ready(Err(reset_by_peer(code))),
-            Poll::Ready(Err(ResetError::ConnectionLost(error))) => Poll::Ready(Err(lost(error))),
-            // The peer finished: only the gate is waited for.
-            Poll::Ready(Ok(None) | Err(ResetError::ZeroRttRejected)) | Poll::Pending => Poll::Pending,
-        }
+    /// Whether the gate lets more through. While it does not, nothing is asked of quinn, which keeps the waker of whoever
+    /// asked until something new comes, even past the stream's end; whoever cancels a request says so on its other half too.
+    fn poll_gate(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.lane.as_ref().map_or(Poll::Ready(()), |lane| lane.gate.poll_open(cx))
     }
 
     fn sift(&mut self) -> Result<Option<Bytes>, SieveError> {
@@ -203,7 +196,7 @@ impl quic::RecvStream for RecvStream {
             return Poll::Ready(Err(StreamErrorIncoming::Unknown(Box::new(Refused))));
         }
         loop {
-            ready!(self.poll_gate(cx))?;
+            ready!(self.poll_gate(cx));
             if let Some(bytes) = self.sift().map_err(|error| self.refuse(error))? {
                 return Poll::Ready(Ok(Some(bytes)));
             }

@@ -107,8 +107,9 @@ async fn a_handler_that_does_not_read_stops_the_client() {
     let taken = write_until_stuck(&mut send, || Bytes::from_static(&[7; 10_000]), 8 << 20).await;
     assert!(taken <= gate::LIMIT + SLACK, "{taken} bytes taken");
     assert!(taken > gate::LIMIT, "{taken} bytes taken");
-    // A reset is noticed though nobody reads: the answer is one as well.
+    // A reset is noticed as soon as somebody reads: the answer is one as well.
     send.reset(VarInt::from_u32(0x10c)).unwrap();
+    release.notify_one();
     let error = soon(recv.read(&mut [0; 1])).await.unwrap_err();
     assert_eq!(error, quinn::ReadError::Reset(VarInt::from_u32(0x10c)));
 }
