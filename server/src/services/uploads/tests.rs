@@ -9,6 +9,7 @@ use hypersend_protocol::{
     account::Profile,
     id::SessionId,
     name::{DisplayName, Email},
+    refusal::{ErrorCode, Refusal},
 };
 use hypersend_transfer::tree::range_value;
 use std::fs;
