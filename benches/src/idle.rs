@@ -14,6 +14,9 @@ use std::{thread, time::Duration};
 /// Promised for each, in KiB.
 const BAR_KIB: f64 = 40.0;
 
+/// Connections that share a login. A server takes 32 of one, and the first of each stays open beside these.
+const OF_ONE_LOGIN: u32 = 31;
+
 /// How long the last handshakes and their buffers take to be over.
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -22,7 +25,9 @@ pub(crate) fn measure(settings: &Settings, report: &mut Report) -> Result<()> {
     let dir = settings.scratch(Place::Memory)?;
     let server = Server::start(settings, dir.path())?;
     let connections = settings.connections;
-    let mut idlers = Process::role("idlers", &Task::Idlers { login: server.login("ann"), connections })?;
+    let users = connections.div_ceil(OF_ONE_LOGIN);
+    let logins = (0..users).map(|number| server.login(&format!("idler{number}"))).collect();
+    let mut idlers = Process::role("idlers", &Task::Idlers { logins, connections: usize::try_from(connections)? })?;
     idlers.hear::<()>()?;
     let settled = || {
         thread::sleep(SETTLE);

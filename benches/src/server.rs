@@ -70,7 +70,9 @@ fn launch(program: &Path, root: &Path, listen: SocketAddr) -> Result<(Process, S
         .env("BCRYPT_COST", "10")
         .env("LOGINS_PER_ACCOUNT_PER_MINUTE", "100000")
         .env("LOGINS_PER_ADDRESS_PER_MINUTE", "100000")
-        .env("REGISTRATIONS_PER_ADDRESS_PER_MINUTE", "100000");
+        .env("REGISTRATIONS_PER_ADDRESS_PER_MINUTE", "100000")
+        // Nor is what one user may reserve of a disk that happens to be nearly full.
+        .env("MAX_RESERVED_PER_USER", "1T");
     // Debugging aids for whoever looks for the bound, such as the allocator's settings.
     command.envs(std::env::vars().filter(|(name, _)| name.starts_with("MALLOC_") || name == "TOKIO_WORKER_THREADS"));
     let process = Process::start("hypersend-server", &mut command)?;

@@ -2,9 +2,9 @@
 #![expect(clippy::doc_markdown, reason = "these documents are the help text, where backticks would show")]
 
 use crate::failure::{Exit, Failure};
-use clap::{Args, Parser, Subcommand, error::ErrorKind};
+use clap::{Args, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use hypersend_client::{
-    ServerAddress,
+    ServerAddress, Transport, Transports,
     protocol::{
         id::{FileId, Seq, SessionId},
         name::{ChatTitle, DisplayName, Email},
@@ -67,9 +67,31 @@ pub(crate) struct Options {
     /// How long to wait for a server that does not answer [default: 30; status: 5]
     #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     wait: Option<u64>,
+    /// What carries the connection; auto is QUIC, or TCP while QUIC does not get through
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub(crate) transport: TransportChoice,
     /// Say nothing on standard error but errors and questions
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
+}
+
+/// What carries the connection.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum TransportChoice {
+    #[default]
+    Auto,
+    Quic,
+    Tcp,
+}
+
+impl From<TransportChoice> for Transports {
+    fn from(choice: TransportChoice) -> Self {
+        match choice {
+            TransportChoice::Auto => Self::Any,
+            TransportChoice::Quic => Self::Only(Transport::Quic),
+            TransportChoice::Tcp => Self::Only(Transport::Tcp),
+        }
+    }
 }
 
 impl Options {

@@ -1,7 +1,7 @@
 //! Standard error: everything that is said while a command works. Nothing is said when that is not wanted.
 
 use crate::{failure::Failure, view::words};
-use hypersend_client::{Progress, ServerAddress, Status};
+use hypersend_client::{Progress, ServerAddress, Status, Transport, Transports};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::{
@@ -45,6 +45,40 @@ impl fmt::Debug for Talk {
     }
 }
 
+/// What somebody has seen of a client's connections.
+pub(crate) struct Seen {
+    was_up: bool,
+    /// What the last one used; before the first one, what is expected.
+    over: Transport,
+}
+
+impl Seen {
+    /// Before there was any.
+    pub(crate) fn before(transports: Transports) -> Self {
+        let over = match transports {
+            Transports::Any => Transport::Quic,
+            Transports::Only(transport) => transport,
+        };
+        Self { was_up: false, over }
+    }
+
+    /// What is worth saying about a new one.
+    fn words_for(&mut self, over: Transport, had_trouble: bool, server: &ServerAddress) -> Option<String> {
+        let was_up = std::mem::replace(&mut self.was_up, true);
+        let before = std::mem::replace(&mut self.over, over);
+        match (before, over) {
+            (Transport::Quic, Transport::Tcp) => {
+                Some(format!("QUIC (UDP) does not get through to {server}; connected over TCP until it does"))
+            }
+            (Transport::Tcp, Transport::Quic) => {
+                Some(format!("QUIC gets through to {server} again; connected over it"))
+            }
+            _ if was_up => Some("connected again".to_owned()),
+            _ => had_trouble.then(|| "connected".to_owned()),
+        }
+    }
+}
+
 impl Talk {
     pub(crate) fn new(json: bool, quiet: bool) -> Self {
         Self(Arc::new(Inner { json, quiet, state: Mutex::new(State { place: Place::Stderr, trouble: None }) }))
@@ -60,8 +94,8 @@ impl Talk {
         self.put(failure.as_words(self.0.json));
     }
 
-    /// Says what became of the connection; `was_up` when there was one before.
-    pub(crate) fn connection(&self, server: &ServerAddress, status: &Status, was_up: bool) {
+    /// Says what became of the connection.
+    pub(crate) fn connection(&self, server: &ServerAddress, status: &Status, seen: &mut Seen) {
         match status {
             Status::Connecting { failures, reason: Some(reason), next } => {
                 let wait = words::duration(*next);
@@ -76,13 +110,13 @@ impl Talk {
                     json!({ "connection": { "state": "lost", "server": server.to_string(), "reason": reason, "retry_in_ms": retry_in_ms } })
                 });
             }
-            Status::Connected => {
+            Status::Connected { over } => {
                 let had_trouble = self.state().trouble.take().is_some();
-                if was_up || had_trouble {
-                    let state = if was_up { "connected again" } else { "connected" };
+                if let Some(text) = seen.words_for(*over, had_trouble, server) {
+                    let over = over.to_string().to_lowercase();
                     self.tell(
-                        state,
-                        || json!({ "connection": { "state": "connected", "server": server.to_string() } }),
+                        &text,
+                        || json!({ "connection": { "state": "connected", "server": server.to_string(), "over": over } }),
                     );
                 }
             }

@@ -12,6 +12,8 @@ use crate::{
 };
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
+use hypersend_net::frames::{FrameReader, RecvError};
+use hypersend_net::stream::SendStream;
 use hypersend_protocol::{
     chat::{Chat, ChatOpened, ChatUpdate, Message, OpenChat, Post, PostMessage, Posted, Read, Typing},
     frame::{Frame, encode},
@@ -20,8 +22,6 @@ use hypersend_protocol::{
     refusal::Refusal,
     stream::priority,
 };
-use hypersend_quic::frames::{FrameReader, RecvError};
-use quinn::SendStream;
 use std::{collections::VecDeque, convert::Infallible, iter, sync::Arc};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
@@ -234,7 +234,7 @@ impl Task {
     /// Serves one stream to its end.
     async fn exchange(&mut self, live: &Live) -> Result<Infallible, Stop> {
         let (out, stream) = live.connection.open_bi().await.map_err(|_| Attempt::Lost)?;
-        let _ = out.set_priority(priority::CHAT);
+        out.set_priority(priority::CHAT);
         let (outbox, frames) = mpsc::channel(OUTBOX);
         self.begin(&outbox)?;
         let writing = write(out, frames);
@@ -387,7 +387,7 @@ async fn wish<'a>(
 /// Writes frames for as long as it is awaited.
 async fn write(mut out: SendStream, mut frames: mpsc::Receiver<Bytes>) -> Infallible {
     while let Some(frame) = frames.recv().await {
-        if out.write_chunk(frame).await.is_err() {
+        if out.write(frame).await.is_err() {
             break;
         }
     }

@@ -5,6 +5,10 @@ use crate::{
     error::{Attempt, ClientError, wait_after},
     link::{Link, Live, StatusCursor},
 };
+use hypersend_net::{
+    connection::Connection,
+    frames::{FrameReader, send},
+};
 use hypersend_protocol::{
     account::{Done, EndSession, FindUser, GetMe, ListSessions, Logout, Profile, Rename, SessionPage},
     chat::{
@@ -20,8 +24,6 @@ use hypersend_protocol::{
     session::Welcome,
     stream::priority,
 };
-use hypersend_quic::frames::{FrameReader, send};
-use quinn::Connection;
 use std::{path::Path, sync::Arc, time::Duration};
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -270,12 +272,12 @@ pub(crate) async fn ask<O: Operation>(
     operation: &O,
 ) -> Result<O::Answer, Attempt> {
     let (mut stream, answer) = connection.open_bi().await.map_err(|_| Attempt::Lost)?;
-    let _ = stream.set_priority(priority::REQUEST);
+    stream.set_priority(priority::REQUEST);
     let mut answer = FrameReader::new(answer);
     let sent = send(&mut stream, operation).await;
     // A server that refuses may do so, and stop reading, before all is sent: its answer says more than that.
     if sent.is_ok() {
-        let _ = stream.finish();
+        stream.finish();
     }
     match answer.expect::<O::Answer>().await {
         Ok(answer) => Ok(answer),

@@ -1,6 +1,7 @@
 //! What a client is told at its start.
 
 use crate::{ServerAddress, Trust};
+use hypersend_net::connection::Transport;
 use hypersend_protocol::name::{DisplayName, Email, Password};
 
 /// Which server, and how to meet it.
@@ -12,12 +13,25 @@ pub struct Config {
     pub trust: Trust,
     /// Program and version, for the server's list of logins. `hypersend-client` and this crate's version.
     pub agent: String,
+    /// What may carry the connection. Whatever works.
+    pub transports: Transports,
+}
+
+/// What may carry the connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transports {
+    /// QUIC; TCP while QUIC does not get through.
+    #[default]
+    Any,
+    /// This one alone.
+    Only(Transport),
 }
 
 impl Config {
     /// With this library's own name as the agent.
     pub fn new(server: ServerAddress, trust: Trust) -> Self {
-        Self { server, trust, agent: concat!("hypersend-client/", env!("CARGO_PKG_VERSION")).to_owned() }
+        let agent = concat!("hypersend-client/", env!("CARGO_PKG_VERSION")).to_owned();
+        Self { server, trust, agent, transports: Transports::default() }
     }
 }
 

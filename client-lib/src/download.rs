@@ -8,6 +8,7 @@ use crate::{
     transfer::{Carrier, CarryError, Driven, Gauge, blocking, drive},
 };
 use bytes::Bytes;
+use hypersend_net::frames::{FrameReader, send};
 use hypersend_protocol::{
     file::{FileInfo, GetFile, GetRange, GetValues, RangeFollows},
     hash::ChunkValue,
@@ -16,7 +17,6 @@ use hypersend_protocol::{
     refusal::{ErrorCode, Refusal},
     stream::priority,
 };
-use hypersend_quic::frames::{FrameReader, send};
 use hypersend_transfer::{
     folder::{
         CheckpointError, CreateError, ExpectError, ExtractError, Landed, Manifest, OpenError, SealError, StoreError,
@@ -180,10 +180,10 @@ impl Fetching {
     async fn get(&self, live: &Live, span: Span) -> Result<Vec<Bytes>, Attempt> {
         let server = self.client.server();
         let (mut stream, answer) = live.connection.open_bi().await.map_err(|_| Attempt::Lost)?;
-        let _ = stream.set_priority(priority::REQUEST);
+        stream.set_priority(priority::REQUEST);
         let get = GetRange { file: self.file, offset: span.offset, length: span.length };
         send(&mut stream, &get).await.map_err(|error| Attempt::sending(server, error))?;
-        let _ = stream.finish();
+        stream.finish();
         let mut answer = FrameReader::new(answer);
         let received = |error| Attempt::receiving(server, error);
         let follows = answer.expect::<RangeFollows>().await.map_err(received)?;

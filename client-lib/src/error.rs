@@ -5,11 +5,11 @@ use crate::{
     link::{Closed, Live},
     trust::TrustError,
 };
+use hypersend_net::frames::{RecvError, SendError};
 use hypersend_protocol::{
     frame::FrameError,
     refusal::{ErrorCode, Refusal},
 };
-use hypersend_quic::frames::{RecvError, SendError};
 use std::{
     io,
     sync::Arc,

@@ -4,13 +4,13 @@ use crate::{
     error::{Attempt, ClientError, Patience},
     link::{Link, Live},
 };
+use hypersend_net::frames::{FrameReader, send};
+use hypersend_net::stream::SendStream;
 use hypersend_protocol::{
     event::{EventUpdate, OpenEvents},
     id::Cursor,
     stream::priority,
 };
-use hypersend_quic::frames::{FrameReader, send};
-use quinn::SendStream;
 use std::sync::Arc;
 
 /// What happens outside open chats. No event is missed or comes twice, whatever becomes of the connection; when some are
@@ -71,7 +71,7 @@ impl Events {
 
 async fn open(live: &Live, link: &Link, after: Option<Cursor>) -> Result<(SendStream, FrameReader), Attempt> {
     let (mut stream, answer) = live.connection.open_bi().await.map_err(|_| Attempt::Lost)?;
-    let _ = stream.set_priority(priority::CHAT);
+    stream.set_priority(priority::CHAT);
     send(&mut stream, &OpenEvents { after }).await.map_err(|error| Attempt::sending(link.server(), error))?;
     Ok((stream, FrameReader::new(answer)))
 }

@@ -1,4 +1,4 @@
-//! `hypersend-client`: chat and very large file transfer over one QUIC connection.
+//! `hypersend-client`: chat and very large file transfer over one QUIC connection, or over TCP where no UDP gets through.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -38,10 +38,11 @@ mod upload;
 pub use address::{BadAddress, ServerAddress};
 pub use chat::{ChatEvent, ChatHandle, ChatPoster, PostError, Posting};
 pub use client::Client;
-pub use config::{Config, Credentials};
+pub use config::{Config, Credentials, Transports};
 pub use download::{Download, DownloadError};
 pub use error::{CertificateProblem, ClientError};
 pub use events::Events;
+pub use hypersend_net::connection::Transport;
 pub use hypersend_protocol as protocol;
 pub use hypersend_transfer::folder::ExtractError;
 pub use link::Status;

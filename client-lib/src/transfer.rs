@@ -5,8 +5,8 @@ use crate::{
     error::{Attempt, ClientError, Patience, wait_after},
     link::Live,
 };
+use hypersend_net::transport::BULK_WINDOW;
 use hypersend_protocol::{id::ChunkIndex, refusal::Refusal};
-use hypersend_quic::transport::BULK_WINDOW;
 pub use hypersend_transfer::progress::Progress;
 use hypersend_transfer::{
     map::ReceiveMap,

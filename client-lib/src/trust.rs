@@ -5,7 +5,7 @@
 //! anybody being asked.
 
 use data_encoding::HEXLOWER;
-use hypersend_quic::tls;
+use hypersend_net::tls;
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme,
     client::{

@@ -8,6 +8,7 @@ use crate::{
     transfer::{Carrier, CarryError, Driven, Gauge, blocking, drive},
 };
 use bytes::Bytes;
+use hypersend_net::{bulk::send_range, frames::FrameReader};
 use hypersend_protocol::{
     file::{BeginUpload, CancelUpload, FileInfo, FinishUpload, PutRange, RangeStored},
     hash::{ChunkValue, RootHash},
@@ -15,7 +16,6 @@ use hypersend_protocol::{
     refusal::ErrorCode,
     stream::priority,
 };
-use hypersend_quic::{bulk::send_range, frames::FrameReader};
 use hypersend_transfer::{
     map::{MapError, ReceiveMap},
     plan::{ChunkPlan, PlanError, Span},
@@ -187,7 +187,7 @@ impl Sending {
     async fn put(&self, live: &Live, span: Span, bytes: Bytes, value: ChunkValue) -> Result<RangeStored, Attempt> {
         let server = self.client.server();
         let (mut stream, answer) = live.connection.open_bi().await.map_err(|_| Attempt::Lost)?;
-        let _ = stream.set_priority(priority::BULK);
+        stream.set_priority(priority::BULK);
         let header = PutRange { file: self.file, offset: span.offset, length: span.length, value };
         let sent = send_range(&mut stream, &header, bytes).await;
         // A server that refuses stops reading; its answer says why.

@@ -22,6 +22,7 @@ pub mod program;
 pub mod proxy;
 pub mod server;
 pub mod stand_in;
+pub mod tcp_path;
 pub mod user;
 pub mod wait;
 
@@ -30,5 +31,6 @@ pub use peer::RawPeer;
 pub use proxy::Proxy;
 pub use server::TestServer;
 pub use stand_in::StandIn;
+pub use tcp_path::TcpPath;
 pub use user::{TestUser, users};
 pub use wait::{eventually, within};

@@ -1,7 +1,17 @@
 //! A client that speaks raw frames: what a well-behaved one would not say, and when it would not say it.
 
-use crate::{server::TestServer, wait::within};
+use crate::{
+    server::{TestServer, transport},
+    wait::within,
+};
 use bytes::Bytes;
+use hypersend_net::{
+    bulk::send_range,
+    connection::{Closed, Connection, Transport},
+    frames::{FrameReader, RecvError, send},
+    stream::SendStream,
+    tcp, tls, transport,
+};
 use hypersend_protocol::{
     ALPN,
     file::{PutRange, RangeStored},
@@ -9,31 +19,33 @@ use hypersend_protocol::{
     refusal::ErrorCode,
     session::{Auth, Hello, Welcome},
 };
-use hypersend_quic::{
-    bulk::send_range,
-    frames::{FrameReader, RecvError, send},
-    tls, transport,
-};
-use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, SendStream, crypto::rustls::QuicClientConfig};
+use quinn::{ClientConfig, Endpoint, crypto::rustls::QuicClientConfig};
 use rustls::{
     RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
-/// A QUIC connection to a test server.
+/// A connection to a test server.
 #[derive(Debug)]
 pub struct RawPeer {
     /// The connection.
     pub connection: Connection,
     /// The session stream, once there was a greeting: the server takes its end for nothing, but it must not be reset.
     session: Option<FrameReader>,
-    _endpoint: Endpoint,
+    _endpoint: Option<Endpoint>,
 }
 
 impl RawPeer {
     /// Connects, and says nothing.
     pub async fn connect(server: &TestServer) -> Self {
+        Self::connect_over(transport(), server).await
+    }
+
+    /// Connects over one transport, and says nothing.
+    pub async fn connect_over(transport: Transport, server: &TestServer) -> Self {
         let mut roots = RootCertStore::empty();
         let certificate = CertificateDer::from_pem_file(server.certificate()).expect("the server has a certificate");
         roots.add(certificate).expect("it is one");
@@ -43,12 +55,31 @@ impl RawPeer {
             .with_root_certificates(roots)
             .with_no_client_auth();
         tls.alpn_protocols = vec![ALPN.to_vec()];
+        match transport {
+            Transport::Quic => Self::quic(tls, server).await,
+            Transport::Tcp => Self::tcp(tls, server).await,
+        }
+    }
+
+    async fn tcp(tls: rustls::ClientConfig, server: &TestServer) -> Self {
+        let address = server.socket_address();
+        let connecting = async {
+            let stream = TcpStream::connect(address).await?;
+            TlsConnector::from(Arc::new(tls)).connect("localhost".try_into().expect("it is a name"), stream).await
+        };
+        let stream = within("the server answers", connecting).await.expect("connect");
+        let (connection, running) = tcp::connect(stream, address, Duration::ZERO).await.expect("begin HTTP/2");
+        tokio::spawn(running);
+        Self { connection: connection.into(), session: None, _endpoint: None }
+    }
+
+    async fn quic(tls: rustls::ClientConfig, server: &TestServer) -> Self {
         let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).expect("TLS 1.3 ciphers")));
         config.transport_config(Arc::new(transport::client_config()));
         let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).expect("bind a loopback port");
         let connecting = endpoint.connect_with(config, server.socket_address(), "localhost").expect("a sound config");
         let connection = within("the server answers", connecting).await.expect("connect");
-        Self { connection, session: None, _endpoint: endpoint }
+        Self { connection: connection.into(), session: None, _endpoint: Some(endpoint) }
     }
 
     /// Connects and is greeted.
@@ -63,7 +94,7 @@ impl RawPeer {
         let (mut stream, answer) = self.stream().await;
         let hello = Hello { version: 1, features: Vec::new(), agent: "raw peer".to_owned(), auth };
         send(&mut stream, &hello).await.expect("send a hello");
-        let _ = stream.finish();
+        stream.finish();
         let session = self.session.insert(answer);
         within("the server answers the hello", session.expect()).await
     }
@@ -84,8 +115,8 @@ impl RawPeer {
     pub async fn say(&self, bytes: &[u8]) -> FrameReader {
         let (mut stream, answer) = self.stream().await;
         // The server may stop reading at any byte.
-        let _ = stream.write_all(bytes).await;
-        let _ = stream.finish();
+        let _ = stream.write(Bytes::copy_from_slice(bytes)).await;
+        stream.finish();
         answer
     }
 
@@ -93,7 +124,7 @@ impl RawPeer {
     pub async fn ask<O: Operation>(&self, operation: &O) -> Result<O::Answer, RecvError> {
         let (mut stream, mut answer) = self.stream().await;
         send(&mut stream, operation).await.expect("send a request");
-        let _ = stream.finish();
+        stream.finish();
         within("the server answers", answer.expect()).await
     }
 
@@ -108,9 +139,7 @@ impl RawPeer {
     /// Waits until the server closes the connection; says with which code.
     pub async fn closed(&self) -> ErrorCode {
         match within("the server closes the connection", self.connection.closed()).await {
-            ConnectionError::ApplicationClosed(close) => {
-                u16::try_from(close.error_code.into_inner()).expect("codes have 16 bits").into()
-            }
+            Closed::ByPeer(code) => code,
             other => panic!("the connection was lost: {other}"),
         }
     }

@@ -4,7 +4,7 @@
 //! A cut after so many bytes puts a transfer into the same state on any machine, where waiting for a time would not.
 
 use crate::dice::Dice;
-use hypersend_quic::socket;
+use hypersend_net::socket;
 use std::{
     collections::HashMap,
     io,

@@ -4,7 +4,7 @@ use crate::{
     program,
     wait::{eventually, within},
 };
-use hypersend_client::{Config, Fingerprint, ServerAddress, Trust};
+use hypersend_client::{Config, Fingerprint, ServerAddress, Transport, Transports, Trust};
 use rustix::process::{Pid, Signal, kill_process};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use sha2::{Digest, Sha256};
@@ -97,12 +97,15 @@ impl TestServer {
 
     /// What a client needs to reach it.
     pub fn config(&self) -> Config {
-        Config::new(self.address(), self.trust())
+        Config { transports: Transports::Only(transport()), ..Config::new(self.address(), self.trust()) }
     }
 
-    /// What a client needs to reach it by way of something else.
+    /// What a client needs to reach it by way of something else, over whatever gets through.
     pub fn config_via(&self, way: SocketAddr) -> Config {
-        Config { server: way.to_string().parse().expect("a socket address is a server address"), ..self.config() }
+        Config {
+            server: way.to_string().parse().expect("a socket address is a server address"),
+            ..Config::new(self.address(), self.trust())
+        }
     }
 
     /// What it has logged.
@@ -197,6 +200,16 @@ impl TestServer {
 
     fn log_path(&self) -> PathBuf {
         self.home.path().join("log")
+    }
+}
+
+/// What clients and raw peers of a test use where it does not matter: QUIC, or what `HYPERSEND_LAB_TRANSPORT` says, so that
+/// the same tests can be run over TCP.
+pub fn transport() -> Transport {
+    match std::env::var("HYPERSEND_LAB_TRANSPORT").as_deref() {
+        Err(_) | Ok("quic") => Transport::Quic,
+        Ok("tcp") => Transport::Tcp,
+        Ok(other) => panic!("HYPERSEND_LAB_TRANSPORT is quic or tcp, not {other:?}"),
     }
 }
 

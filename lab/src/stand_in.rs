@@ -3,6 +3,12 @@
 
 use crate::wait::within;
 use hypersend_client::{Client, Config, Credentials, Fingerprint, MemoryTokens, Trust};
+use hypersend_net::{
+    connection::Connection,
+    frames::{FrameReader, send},
+    stream::SendStream,
+    tls, transport,
+};
 use hypersend_protocol::{
     ALPN,
     account::Profile,
@@ -11,11 +17,7 @@ use hypersend_protocol::{
     stream::Opening,
     time::UnixMillis,
 };
-use hypersend_quic::{
-    frames::{FrameReader, send},
-    tls, transport,
-};
-use quinn::{Connection, Endpoint, SendStream, ServerConfig, crypto::rustls::QuicServerConfig};
+use quinn::{Endpoint, ServerConfig, crypto::rustls::QuicServerConfig};
 use rustls::pki_types::PrivateKeyDer;
 use sha2::{Digest, Sha256};
 use std::{
@@ -74,7 +76,7 @@ impl StandIn {
 
     async fn welcome(&self) -> Guest {
         let incoming = self.endpoint.accept().await.expect("the endpoint is open");
-        let connection = incoming.await.expect("the client trusts the certificate");
+        let connection = Connection::from(incoming.await.expect("the client trusts the certificate"));
         let (mut session, hello) = connection.accept_bi().await.expect("the client opens a stream");
         FrameReader::new(hello).expect::<Hello>().await.expect("the client says hello");
         let me = Profile {

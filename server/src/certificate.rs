@@ -11,7 +11,7 @@ use crate::settings::{Settings, TlsFiles};
 use acme::{Acme, Challenges};
 use arc_swap::ArcSwap;
 use data_encoding::HEXLOWER;
-use hypersend_quic::tls;
+use hypersend_net::tls;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, date_time_ymd};
 use rustls::{
     ServerConfig, SupportedProtocolVersion,

@@ -6,7 +6,8 @@
 //! | --- | --- |
 //! | [`settings`] | everything an operator can say, validated |
 //! | [`server`] | builds the parts and runs them; the only place that knows all of them |
-//! | [`quic`] | the native door |
+//! | [`ports`] | UDP and TCP; each connection goes to its door by ALPN |
+//! | `native` | the native door |
 //! | [`http`](mod@http) | the HTTP door |
 //! | [`services`] | what the server can do for whom |
 //! | [`store`] | what it remembers |
@@ -24,7 +25,8 @@ pub mod http;
 pub mod hub;
 pub mod janitor;
 pub mod metrics;
-pub mod quic;
+mod native;
+pub mod ports;
 pub mod server;
 pub mod services;
 pub mod settings;

@@ -42,8 +42,10 @@ struct Inner {
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// The native protocol.
+    /// The native protocol, over QUIC.
     Native,
+    /// The native protocol, over TCP.
+    NativeTcp,
     /// HTTP/3.
     Http3,
     /// HTTP/2.
@@ -140,6 +142,7 @@ impl Metrics {
     pub(crate) fn connected(&self, protocol: Protocol) -> Connected {
         let protocol = match protocol {
             Protocol::Native => "native",
+            Protocol::NativeTcp => "native-tcp",
             Protocol::Http3 => "http/3",
             Protocol::Http2 => "http/2",
             Protocol::Http1 => "http/1.1",

@@ -3,11 +3,11 @@
 use crate::{
     certificate::{Certificate, CertificateError, write_private},
     disk::Disk,
-    http::{self, HttpState, Limits, TcpListener},
+    http::{self, HttpState, Limits},
     hub::Hub,
     janitor::Janitor,
     metrics::Metrics,
-    quic::{self, DoorClosed, ListenError, Listener},
+    ports::{DoorClosed, Doors, ListenError, QuicListener, TcpListener},
     services::{
         Accounts, Chats, Files, Passwords, Policy, Rates, Services, Throttle, TokenKey, Updates, UpdatesError,
         UploadPolicy, Uploads,
@@ -15,7 +15,6 @@ use crate::{
     settings::{SecretKey, Settings},
     store::{self, Store, StoreError},
 };
-use axum::Router;
 use data_encoding::HEXLOWER;
 use std::{
     fs, io,
@@ -84,18 +83,18 @@ const PORTS_TRIED: usize = 20;
 
 /// A server that is bound and ready to run.
 pub struct Server {
-    listener: Listener,
+    quic: QuicListener,
     tcp: TcpListener,
     http: HttpState,
-    router: Router,
-    services: Services,
+    doors: Doors,
+    uploads: Uploads,
     janitor: Janitor,
     certificate: Certificate,
 }
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").field("listener", &self.listener).finish_non_exhaustive()
+        f.debug_struct("Server").field("quic", &self.quic).finish_non_exhaustive()
     }
 }
 
@@ -126,7 +125,7 @@ impl Server {
         let updates = Updates::open(settings.updates_file.clone(), disk.clone()).await?;
         let services = services(settings, &secret, &store, hub, throttle.clone(), disk, updates);
         let janitor = Janitor::new(store, &services, throttle, settings);
-        let (listener, tcp) = bind(settings, &certificate, &secret).await?;
+        let (quic, tcp) = bind(settings, &certificate, &secret).await?;
         let limits = Limits {
             max_file_size: settings.max_file_size,
             registration_open: settings.registration_open,
@@ -135,12 +134,13 @@ impl Server {
         };
         let http = HttpState::new(services.clone(), limits, settings.metrics_token.clone());
         let router = http::router(http.clone(), &settings.cors_origins);
-        Ok(Self { listener, tcp, http, router, services, janitor, certificate })
+        let (uploads, doors) = (services.uploads.clone(), Doors::new(services, router));
+        Ok(Self { quic, tcp, http, doors, uploads, janitor, certificate })
     }
 
     /// Where it listens.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.quic.local_addr()
     }
 
     /// What clients will see of the certificate.
@@ -152,22 +152,21 @@ impl Server {
     /// is checkpointed. Returns within 9 s of the cancellation, which leaves a moment for whatever ends the process; or, with
     /// an error, when nobody can be served any more.
     pub async fn run(self, stopping: CancellationToken) -> Result<(), DoorClosed> {
-        let (uploads, metrics) = (self.services.uploads.clone(), self.services.metrics.clone());
-        let router = self.router;
         let ending = stopping.child_token();
-        let door = async {
-            let served = self.listener.run(self.services, router.clone(), ending.clone()).await;
+        let doors = self.doors.clone();
+        let quic = async {
+            let served = self.quic.run(doors, ending.clone()).await;
             ending.cancel();
             served
         };
         let (served, ..) = tokio::join!(
-            door,
-            self.tcp.run(router.clone(), metrics, ending.clone(), quic::GRACE),
+            quic,
+            self.tcp.run(self.doors, ending.clone()),
             self.http.tidy(ending.clone()),
             self.certificate.keep(ending.clone()),
             self.janitor.run(ending.clone()),
         );
-        if timeout(SETTLING, uploads.settled()).await.is_err() {
+        if timeout(SETTLING, self.uploads.settled()).await.is_err() {
             tracing::warn!("stopped before every upload was checkpointed; a power cut now may cost more of them");
         }
         served
@@ -190,7 +189,7 @@ async fn bind(
     settings: &Settings,
     certificate: &Certificate,
     secret: &SecretKey,
-) -> Result<(Listener, TcpListener), StartError> {
+) -> Result<(QuicListener, TcpListener), StartError> {
     let (quic_tls, tcp_tls) = (
         certificate.tls(&[&rustls::version::TLS13]),
         certificate.tls(&[&rustls::version::TLS13, &rustls::version::TLS12]),
@@ -198,7 +197,7 @@ async fn bind(
     let any_port = settings.listen.port() == 0;
     for attempt in 1.. {
         let reset_key = secret.as_bytes();
-        let listener = Listener::bind(settings.listen, quic_tls.clone(), reset_key, settings.max_connections)?;
+        let listener = QuicListener::bind(settings.listen, quic_tls.clone(), reset_key, settings.max_connections)?;
         let address = listener.local_addr().map_err(|source| ListenError::Bind { address: settings.listen, source })?;
         match TcpListener::bind(address, tcp_tls.clone(), settings.max_connections).await {
             Ok(tcp) => return Ok((listener, tcp)),
@@ -280,7 +279,7 @@ mod tests {
     async fn a_server_that_nobody_can_reach_any_more_ends_with_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let server = Server::start(&settings_in(dir.path())).await.unwrap();
-        server.listener.fail();
+        server.quic.fail();
         let ended = timeout(Duration::from_secs(10), server.run(CancellationToken::new())).await;
         assert!(ended.expect("it ends by itself").is_err());
     }

@@ -108,10 +108,10 @@ pub(crate) enum Task {
     },
     /// Connects many times and does nothing.
     Idlers {
-        /// As whom.
-        login: Login,
-        /// How often.
-        connections: u32,
+        /// As whom, by turns.
+        logins: Vec<Login>,
+        /// How often in all.
+        connections: usize,
     },
 }
 
@@ -143,7 +143,7 @@ pub(crate) fn run(task: Task) -> Result<()> {
             Task::Chatter { login } => chatter::run(stage, login).await,
             Task::Flood { logins, peers } => flood::run(stage, logins, peers).await,
             Task::Listen { logins } => listen::run(stage, logins).await,
-            Task::Idlers { login, connections } => idlers::run(stage, login, connections).await,
+            Task::Idlers { logins, connections } => idlers::run(stage, logins, connections).await,
         }
     });
     // A thread may still wait for standard input.

@@ -6,9 +6,9 @@ use crate::process::Usage;
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use data_encoding::BASE64;
-use hypersend_quic::{socket, tls, transport};
+use hypersend_net::{socket, tls, transport};
 use quinn::{
-    ClientConfig, Connection, Endpoint, EndpointConfig, RecvStream, SendStream, ServerConfig, TokioRuntime,
+    ClientConfig, Connection, Endpoint, EndpointConfig, RecvStream, SendStream, ServerConfig, TokioRuntime, VarInt,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
 use rustls::{
@@ -62,7 +62,7 @@ pub(super) async fn sink(mut stage: Stage) -> Result<()> {
 async fn accept(endpoint: &Endpoint) {
     while let Some(incoming) = endpoint.accept().await {
         let Ok(connection) = incoming.await else { continue };
-        transport::welcome(&connection);
+        connection.set_receive_window(VarInt::from_u32(transport::RECEIVE_WINDOW));
         tokio::spawn(async move {
             while let Ok((answer, stream)) = connection.accept_bi().await {
                 tokio::spawn(take(answer, stream));

@@ -3,10 +3,10 @@
 use crate::{
     connect::{TrustPolicy, connect_within},
     context::Context,
-    failure::Failure,
+    failure::{Exit, Failure},
     view::Person,
 };
-use hypersend_client::protocol::session::VERSION;
+use hypersend_client::{Status, protocol::session::VERSION};
 use serde::Serialize;
 use std::{fmt, time::Duration};
 
@@ -36,6 +36,7 @@ struct Report {
 struct Connection {
     me: Person,
     server_protocol: u32,
+    over: String,
     round_trip_us: u64,
     #[serde(skip)]
     round_trip: Duration,
@@ -73,10 +74,14 @@ async fn look(context: &Context, report: &mut Report) -> Result<(), Failure> {
     report.certificate = Some(TrustPolicy::new(context, &context.login()?)?.describe());
     report.answers = true;
     let welcome = session.ask(session.client.ready()).await?;
+    let Status::Connected { over } = session.client.status() else {
+        return Err(Failure::new(Exit::NoAnswer, "no-answer", format!("server {} has just gone", account.server)));
+    };
     let round_trip = session.ask(session.client.round_trip()).await?;
     report.connection = Some(Connection {
         me: session.me().into(),
         server_protocol: welcome.version,
+        over: over.to_string().to_lowercase(),
         round_trip_us: u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX),
         round_trip,
     });
@@ -92,6 +97,7 @@ impl fmt::Display for Report {
         }
         if let Some(connection) = &self.connection {
             let millis = connection.round_trip.as_secs_f64() * 1_000.0;
+            row("over", &connection.over.to_uppercase())?;
             row("round trip", &format!("{millis:.1} ms"))?;
         }
         if let Some(certificate) = &self.certificate {

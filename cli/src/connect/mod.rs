@@ -46,10 +46,11 @@ async fn start(
     let mut policy = TrustPolicy::new(context, login)?;
     loop {
         let agent = concat!("hypersend/", env!("CARGO_PKG_VERSION")).to_owned();
-        let config = Config { server: login.server.clone(), trust: policy.trust(), agent };
+        let transports = context.options.transport.into();
+        let config = Config { server: login.server.clone(), trust: policy.trust(), agent, transports };
         let client = Client::start(config, credentials.clone(), store.clone())?;
         context.close_later(client.clone());
-        let mut session = Session::watch(client, context.talk.clone(), wait);
+        let mut session = Session::watch(client, transports, context.talk.clone(), wait);
         match session.within(session.client.ready()).await? {
             Ok(welcome) => {
                 session.greeted(&welcome);

@@ -2,11 +2,11 @@
 
 use crate::{
     failure::{Exit, Failure},
-    talk::Talk,
+    talk::{Seen, Talk},
     view::words,
 };
 use hypersend_client::{
-    Client, ClientError, Status,
+    Client, ClientError, Status, Transports,
     protocol::{account::Profile, session::Welcome},
 };
 use std::time::Duration;
@@ -35,14 +35,13 @@ struct Outage {
 
 impl Session {
     /// Takes over a client that has been started.
-    pub(crate) fn watch(client: Client, talk: Talk, wait: Duration) -> Self {
+    pub(crate) fn watch(client: Client, transports: Transports, talk: Talk, wait: Duration) -> Self {
         let (told, outage) = watch::channel(Some(Outage { since: Instant::now(), reason: None }));
         let watched = client.clone();
         let watch = tokio::spawn(async move {
-            let mut was_up = false;
+            let mut told_of = Seen::before(transports);
             let never = watched.watch_status(|status| {
-                talk.connection(watched.server(), &status, was_up);
-                was_up |= matches!(status, Status::Connected);
+                talk.connection(watched.server(), &status, &mut told_of);
                 told.send_modify(|outage| note(outage, status));
             });
             match never.await {}
@@ -102,7 +101,7 @@ impl Session {
 
 fn note(outage: &mut Option<Outage>, status: Status) {
     match status {
-        Status::Connected => *outage = None,
+        Status::Connected { .. } => *outage = None,
         Status::Connecting { reason, .. } => {
             let since = outage.as_ref().map_or_else(Instant::now, |outage| outage.since);
             *outage = Some(Outage { since, reason });

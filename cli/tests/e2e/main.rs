@@ -10,4 +10,5 @@ mod person;
 mod screen;
 mod terminal;
 mod transfers;
+mod transports;
 mod trust;

@@ -1,6 +1,6 @@
 //! How many bytes of files may be under way on one connection.
 
-use hypersend_quic::transport::BULK_WINDOW;
+use hypersend_net::transport::BULK_WINDOW;
 use hypersend_transfer::plan::Span;
 use tokio::sync::{Semaphore, SemaphorePermit};
 

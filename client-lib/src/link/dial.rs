@@ -1,25 +1,36 @@
-//! One QUIC connection, from a name.
+//! One connection, from a name.
 
-use crate::{CertificateProblem, Config, error::ClientError};
-use futures::{StreamExt, stream::FuturesUnordered};
+use crate::{CertificateProblem, Config, ServerAddress, Transports, error::ClientError};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use hypersend_net::{
+    connection::{Connection, Transport},
+    socket, tcp, tls, transport,
+};
 use hypersend_protocol::ALPN;
-use hypersend_quic::{socket, tls, transport};
-use quinn::{ClientConfig, Connection, Endpoint, EndpointConfig, TokioRuntime, crypto::rustls::QuicClientConfig};
+use quinn::{ClientConfig, Endpoint, EndpointConfig, TokioRuntime, crypto::rustls::QuicClientConfig};
+use rustls::pki_types::ServerName;
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
-    net::lookup_host,
+    net::{TcpStream, lookup_host},
     time::{sleep, timeout},
 };
+use tokio_rustls::TlsConnector;
 
 /// How long one attempt may take: a few retransmissions on the longest path on earth. The next one is not far.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How much later the next address of the same name is tried (RFC 8305, 5).
 const STAGGER: Duration = Duration::from_millis(250);
+
+/// How long QUIC is tried alone. On the longest path on earth this is five round trips.
+pub(super) const QUIC_ALONE: Duration = Duration::from_secs(3);
+
+/// Likewise where TCP was needed the last time.
+const QUIC_FIRST: Duration = Duration::from_millis(500);
 
 /// Why there is no connection.
 pub(super) enum DialError {
@@ -37,6 +48,35 @@ impl From<ClientError> for DialError {
     }
 }
 
+/// What is tried, and after how long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ways {
+    quic: Option<Duration>,
+    tcp: Option<Duration>,
+}
+
+impl Ways {
+    /// QUIC and nothing else, at once.
+    pub(super) const QUIC: Self = Self { quic: Some(Duration::ZERO), tcp: None };
+
+    /// What may be used; `last`: what the last connection used.
+    pub(super) fn new(transports: Transports, last: Option<Transport>) -> Self {
+        match transports {
+            Transports::Only(Transport::Quic) => Self::QUIC,
+            Transports::Only(Transport::Tcp) => Self { quic: None, tcp: Some(Duration::ZERO) },
+            Transports::Any => {
+                let alone = if last == Some(Transport::Tcp) { QUIC_FIRST } else { QUIC_ALONE };
+                Self { tcp: Some(alone), ..Self::QUIC }
+            }
+        }
+    }
+
+    fn each(self) -> impl Iterator<Item = (Transport, Duration)> {
+        let quic = self.quic.map(|after| (Transport::Quic, after));
+        quic.into_iter().chain(self.tcp.map(|after| (Transport::Tcp, after)))
+    }
+}
+
 /// A socket for either family of addresses.
 pub(super) fn endpoint() -> Result<Endpoint, ClientError> {
     let failed = |error| ClientError::Socket(Arc::new(error));
@@ -46,15 +86,10 @@ pub(super) fn endpoint() -> Result<Endpoint, ClientError> {
     Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime)).map_err(failed)
 }
 
-/// Connects to the first of the server's addresses that answers.
-pub(super) async fn dial(endpoint: &Endpoint, config: &Config) -> Result<Connection, DialError> {
+/// Connects to the first of the server's addresses that answers, by the first way that gets through.
+pub(super) async fn dial(endpoint: &Endpoint, config: &Config, ways: Ways) -> Result<Connection, DialError> {
     let server = &config.server;
-    let unreachable = |reason: String| DialError::Unreachable(reason);
-    let addresses: Vec<SocketAddr> = match timeout(PATIENCE, lookup_host((server.host(), server.port()))).await {
-        Ok(Ok(addresses)) => addresses.collect(),
-        Ok(Err(error)) => return Err(unreachable(format!("the name {} is not known: {error}", server.host()))),
-        Err(_) => return Err(unreachable(format!("the name {} could not be looked up", server.host()))),
-    };
+    let addresses = look_up(server).await.map_err(DialError::Unreachable)?;
     let (verifier, refused) = config.trust.verifier();
     let mut tls = rustls::ClientConfig::builder_with_provider(tls::provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -63,28 +98,24 @@ pub(super) async fn dial(endpoint: &Endpoint, config: &Config) -> Result<Connect
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
     tls.alpn_protocols = vec![ALPN.to_vec()];
-    let mut quic = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).expect("TLS 1.3 ciphers")));
-    quic.transport_config(Arc::new(transport::client_config()));
+    let attempt = Attempt { endpoint, server, tls: Arc::new(tls) };
 
-    let mut attempts: FuturesUnordered<_> = (0..)
-        .zip(&addresses)
-        .map(|(turn, &address)| {
-            let quic = quic.clone();
-            async move {
-                sleep(STAGGER * turn).await;
-                let connecting = endpoint.connect_with(quic, address, server.host()).map_err(|e| e.to_string())?;
-                match timeout(PATIENCE, connecting).await {
-                    Ok(connected) => connected.map_err(|error| error.to_string()),
-                    Err(_) => Err("no answer".to_owned()),
-                }
-            }
-        })
-        .collect();
-    let mut reason = format!("the name {} has no address", server.host());
-    while let Some(attempt) = attempts.next().await {
-        match attempt {
+    let mut attempts = FuturesUnordered::new();
+    for (way, after) in ways.each() {
+        for (turn, &address) in (0..).zip(&addresses) {
+            let attempt = attempt.by(way, address);
+            attempts.push(async move {
+                sleep(after + STAGGER * turn).await;
+                let outcome = timeout(PATIENCE, attempt).await;
+                (way, outcome.unwrap_or_else(|_| Err("no answer".to_owned())))
+            });
+        }
+    }
+    let mut reasons = Reasons::default();
+    while let Some((way, outcome)) = attempts.next().await {
+        match outcome {
             Ok(connection) => return Ok(connection),
-            Err(why) => reason = why,
+            Err(why) => reasons.note(way, why),
         }
         if let Some(&found) = refused.get() {
             let server = server.clone();
@@ -95,5 +126,82 @@ pub(super) async fn dial(endpoint: &Endpoint, config: &Config) -> Result<Connect
             return Err(DialError::Fatal(problem.into()));
         }
     }
-    Err(unreachable(reason))
+    Err(DialError::Unreachable(reasons.say(server)))
+}
+
+async fn look_up(server: &ServerAddress) -> Result<Vec<SocketAddr>, String> {
+    match timeout(PATIENCE, lookup_host((server.host(), server.port()))).await {
+        Ok(Ok(addresses)) => Ok(addresses.collect()),
+        Ok(Err(error)) => Err(format!("the name {} is not known: {error}", server.host())),
+        Err(_) => Err(format!("the name {} could not be looked up", server.host())),
+    }
+}
+
+/// What all attempts have in common.
+struct Attempt<'a> {
+    endpoint: &'a Endpoint,
+    server: &'a ServerAddress,
+    tls: Arc<rustls::ClientConfig>,
+}
+
+impl<'a> Attempt<'a> {
+    fn by(&self, way: Transport, address: SocketAddr) -> BoxFuture<'a, Result<Connection, String>> {
+        let (server, tls) = (self.server, self.tls.clone());
+        match way {
+            Transport::Quic => quic(self.endpoint, tls, server, address).boxed(),
+            Transport::Tcp => over_tcp(tls, server, address).boxed(),
+        }
+    }
+}
+
+async fn quic(
+    endpoint: &Endpoint,
+    tls: Arc<rustls::ClientConfig>,
+    server: &ServerAddress,
+    address: SocketAddr,
+) -> Result<Connection, String> {
+    let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).expect("TLS 1.3 ciphers")));
+    config.transport_config(Arc::new(transport::client_config()));
+    let connecting = endpoint.connect_with(config, address, server.host()).map_err(|error| error.to_string())?;
+    connecting.await.map(Connection::from).map_err(|error| error.to_string())
+}
+
+async fn over_tcp(
+    tls: Arc<rustls::ClientConfig>,
+    server: &ServerAddress,
+    address: SocketAddr,
+) -> Result<Connection, String> {
+    let name = ServerName::try_from(server.host().to_owned()).map_err(|error| error.to_string())?;
+    let began = Instant::now();
+    let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+    let round_trip = began.elapsed();
+    socket::tune(&stream).map_err(|error| error.to_string())?;
+    let stream = TlsConnector::from(tls).connect(name, stream).await.map_err(|error| error.to_string())?;
+    let (connection, running) = tcp::connect(stream, address, round_trip).await.map_err(|error| error.to_string())?;
+    tokio::spawn(running);
+    Ok(connection.into())
+}
+
+/// Why each way failed, at last.
+#[derive(Default)]
+struct Reasons {
+    quic: Option<String>,
+    tcp: Option<String>,
+}
+
+impl Reasons {
+    fn note(&mut self, way: Transport, why: String) {
+        match way {
+            Transport::Quic => self.quic = Some(why),
+            Transport::Tcp => self.tcp = Some(why),
+        }
+    }
+
+    fn say(self, server: &ServerAddress) -> String {
+        match (self.quic, self.tcp) {
+            (Some(quic), Some(tcp)) => format!("{quic} over QUIC, {tcp} over TCP"),
+            (Some(why), None) | (None, Some(why)) => why,
+            (None, None) => format!("the name {} has no address", server.host()),
+        }
+    }
 }

@@ -6,6 +6,10 @@ use crate::{
     client::ask,
     error::{Attempt, ClientError},
 };
+use hypersend_net::{
+    connection::Connection,
+    frames::{FrameReader, send},
+};
 use hypersend_protocol::{
     account::RenewTokens,
     refusal::ErrorCode,
@@ -13,8 +17,6 @@ use hypersend_protocol::{
     stream::priority,
     time::UnixMillis,
 };
-use hypersend_quic::frames::{FrameReader, send};
-use quinn::Connection;
 use std::{
     io,
     sync::Arc,
@@ -106,9 +108,9 @@ async fn hello(connection: &Connection, config: &Config, auth: Auth) -> Result<G
     let features = FEATURES.iter().map(ToString::to_string).collect();
     let hello = Hello { version: VERSION, features, agent: config.agent.clone(), auth };
     let (mut stream, answer) = connection.open_bi().await.map_err(|_| Attempt::Lost)?;
-    let _ = stream.set_priority(priority::CHAT);
+    stream.set_priority(priority::CHAT);
     send(&mut stream, &hello).await.map_err(|error| Attempt::sending(&config.server, error))?;
-    let _ = stream.finish();
+    stream.finish();
     let mut session = FrameReader::new(answer);
     let welcome = session.expect::<Welcome>().await.map_err(|error| Attempt::receiving(&config.server, error))?;
     Ok(Greeted { welcome, session })

@@ -2,21 +2,24 @@
 
 use super::{
     Bulk, Live, State,
-    dial::{DialError, dial},
+    dial::{DialError, Ways, dial},
     greet::{Greeted, greet, load, renew},
     silence,
 };
 use crate::{
-    Config, Credentials, TokenStore,
+    Config, Credentials, TokenStore, Transports,
     error::{Attempt, ClientError},
+};
+use hypersend_net::{
+    connection::{Closed, Connection, Transport, close_code},
+    frames::FrameReader,
 };
 use hypersend_protocol::{
     refusal::{ErrorCode, Refusal},
     session::{SessionNotice, Tokens},
     time::UnixMillis,
 };
-use hypersend_quic::frames::{FrameReader, close_code};
-use quinn::{Connection, ConnectionError, Endpoint};
+use quinn::Endpoint;
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
@@ -35,6 +38,11 @@ const LAST_WAIT: Duration = Duration::from_secs(10);
 /// How long a connection of a stopping server may go on before it is given up for the next one.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// How soon after connecting over TCP it is seen whether QUIC gets through by now, and the longest wait between two looks:
+/// doubling from the first to the last.
+const FIRST_RETURN: Duration = Duration::from_secs(10);
+const LAST_RETURN: Duration = Duration::from_mins(5);
+
 /// How long closing may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -50,6 +58,8 @@ pub(super) struct Keeper {
 enum End {
     Lost(String),
     Fatal(ClientError),
+    /// There is a better one.
+    Replaced(Live, Greeted),
 }
 
 impl Keeper {
@@ -68,6 +78,14 @@ impl Keeper {
             error = self.keep(credentials) => error,
             () = closing.cancelled() => ClientError::Closed,
         };
+        let last = match &*self.state.borrow() {
+            State::Connected(live) => Some(live.connection.clone()),
+            State::Connecting { .. } | State::Ended(_) => None,
+        };
+        if let Some(connection) = last {
+            connection.close(ErrorCode::Closed);
+            let _ = timeout(FAREWELL, connection.closed()).await;
+        }
         self.endpoint.close(close_code(ErrorCode::Closed), b"closed");
         let _ = timeout(FAREWELL, self.endpoint.wait_idle()).await;
         self.state.send_replace(State::Ended(error));
@@ -77,15 +95,16 @@ impl Keeper {
         let (mut failures, mut access_refused) = (0, false);
         // An account whose making was not answered may have been made: then its password logs in.
         let mut taken = None;
+        let mut last = None;
         loop {
-            let reason = match self.connect(&credentials, access_refused).await {
-                Ok((live, greeted)) => {
+            let ways = Ways::new(self.config.transports, last);
+            let reason = match self.connect(ways, &credentials, access_refused).await {
+                Ok(connected) => {
                     (failures, access_refused) = (0, false);
                     credentials = Credentials::Stored;
-                    self.state.send_replace(State::Connected(live.clone()));
-                    match self.watch(&live, greeted.session).await {
-                        End::Lost(reason) => reason,
-                        End::Fatal(error) => return error,
+                    match self.stay(connected, &mut last).await {
+                        Ok(reason) => reason,
+                        Err(error) => return error,
                     }
                 }
                 Err(DialError::AccessRefused) => {
@@ -114,35 +133,64 @@ impl Keeper {
         }
     }
 
-    async fn connect(&self, credentials: &Credentials, access_refused: bool) -> Result<(Live, Greeted), DialError> {
-        let connection = dial(&self.endpoint, &self.config).await?;
+    async fn connect(
+        &self,
+        ways: Ways,
+        credentials: &Credentials,
+        access_refused: bool,
+    ) -> Result<(Live, Greeted), DialError> {
+        let connection = dial(&self.endpoint, &self.config, ways).await?;
         let greeted = greet(&connection, &self.config, credentials, &self.tokens, access_refused).await;
-        let greeted = greeted.inspect_err(|_| connection.close(close_code(ErrorCode::Closed), b""))?;
+        let greeted = greeted.inspect_err(|_| connection.close(ErrorCode::Closed))?;
         let (welcome, draining) = (Arc::new(greeted.welcome.clone()), CancellationToken::new());
         let bulk = Arc::new(Bulk::new());
         Ok((Live { connection, welcome, draining, bulk }, greeted))
     }
 
-    /// Stays with a connection until it ends.
+    /// Stays connected, by this connection and by those that replace it, until one is lost; says why.
+    async fn stay(
+        &self,
+        (mut live, mut greeted): (Live, Greeted),
+        last: &mut Option<Transport>,
+    ) -> Result<String, ClientError> {
+        loop {
+            *last = Some(live.connection.transport());
+            tracing::debug!(server = %self.config.server, over = %live.connection.transport(), "connected");
+            self.state.send_replace(State::Connected(live.clone()));
+            match self.watch(&live, greeted.session).await {
+                End::Lost(reason) => return Ok(reason),
+                End::Fatal(error) => return Err(error),
+                End::Replaced(better, its) => {
+                    live.draining.cancel();
+                    drain(live.connection);
+                    (live, greeted) = (better, its);
+                }
+            }
+        }
+    }
+
+    /// Stays with a connection until it ends, or until there is a better one.
     async fn watch(&self, live: &Live, mut session: FrameReader) -> End {
         let mut renewal = self.first_renewal(live).await;
-        let silence = silence::detect(&live.connection);
-        tokio::pin!(silence);
+        let (silence, better) = (silence::detect(&live.connection), self.better(live));
+        tokio::pin!(silence, better);
         loop {
             tokio::select! {
-                error = live.connection.closed() => return end(&error),
+                closed = live.connection.closed() => return end(closed),
                 () = &mut silence => {
-                    live.connection.close(close_code(ErrorCode::TimedOut), b"no answer");
+                    live.connection.close(ErrorCode::TimedOut);
                     return End::Lost("the server has fallen silent".into());
                 }
                 notice = session.next::<SessionNotice>(), if !live.draining.is_cancelled() => {
                     if let Ok(Some(SessionNotice::GoingAway(_))) = notice {
                         live.draining.cancel();
-                        return self.drain(&live.connection);
+                        drain(live.connection.clone());
+                        return End::Lost(format!("{} is stopping", self.config.server));
                     }
                     // Anything else means that the connection is ending, which says more.
-                    return end(&live.connection.closed().await);
+                    return end(live.connection.closed().await);
                 }
+                (live, greeted) = &mut better => return End::Replaced(live, greeted),
                 () = renewal.due() => match renew(&live.connection, &self.config, &self.tokens).await {
                     Ok(tokens) => renewal = Renewal::after(&tokens),
                     Err(Attempt::Failed(ClientError::Refused(refusal))) if refusal.code.is_transient() => {
@@ -164,16 +212,30 @@ impl Keeper {
         }
     }
 
-    /// Leaves the old connection to what it carries, for a while.
-    fn drain(&self, connection: &Connection) -> End {
-        let connection = connection.clone();
-        tokio::spawn(async move {
-            if timeout(DRAIN, connection.closed()).await.is_err() {
-                connection.close(close_code(ErrorCode::Closed), b"");
+    /// Waits until QUIC gets through to where only TCP did.
+    async fn better(&self, live: &Live) -> (Live, Greeted) {
+        if live.connection.transport() == Transport::Quic || self.config.transports != Transports::Any {
+            return std::future::pending().await;
+        }
+        let mut wait = FIRST_RETURN;
+        loop {
+            sleep(wait).await;
+            // What is fatal is so for the connection that there is too, and comes out there.
+            if let Ok(connected) = self.connect(Ways::QUIC, &Credentials::Stored, false).await {
+                return connected;
             }
-        });
-        End::Lost(format!("{} is stopping", self.config.server))
+            wait = (wait * 2).min(LAST_RETURN);
+        }
     }
+}
+
+/// Leaves an old connection to what it carries, for a while.
+fn drain(connection: Connection) {
+    tokio::spawn(async move {
+        if timeout(DRAIN, connection.closed()).await.is_err() {
+            connection.close(ErrorCode::Closed);
+        }
+    });
 }
 
 /// The login to an account that is about to be made.
@@ -188,14 +250,13 @@ fn wait_before(failures: u32) -> Duration {
     FIRST_WAIT.saturating_mul(1 << failures.min(16)).min(LAST_WAIT)
 }
 
-fn end(error: &ConnectionError) -> End {
-    let ConnectionError::ApplicationClosed(close) = error else { return End::Lost(error.to_string()) };
-    let code = u16::try_from(close.error_code.into_inner()).map_or(ErrorCode::Internal, ErrorCode::from);
-    match code {
-        ErrorCode::SessionEnded => {
+fn end(closed: Closed) -> End {
+    match closed {
+        Closed::ByPeer(ErrorCode::SessionEnded) => {
             End::Fatal(Refusal::new(ErrorCode::SessionEnded, "this login has ended; log in again").into())
         }
-        code => End::Lost(format!("the server closed the connection ({code})")),
+        Closed::ByPeer(code) => End::Lost(format!("the server closed the connection ({code})")),
+        closed @ (Closed::Here | Closed::Lost(_)) => End::Lost(closed.to_string()),
     }
 }
 

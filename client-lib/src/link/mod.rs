@@ -1,8 +1,8 @@
 //! The one connection of a client, kept alive.
 //!
-//! A keeper task dials, greets, and watches. Everybody else asks [`Link::live`] for the connection of the moment, and when
+//! A keeper task dials, greets, and watches; over TCP it goes on trying QUIC. Everybody else asks [`Link::live`] for the connection of the moment, and when
 //! an attempt on it comes out as lost asks again. While the server is stopping, the old connection finishes what it
-//! carries, and whoever asks waits for the next one.
+//! carries, and whoever asks waits for the next one; likewise when QUIC takes the place of TCP.
 
 mod bulk;
 mod dial;
@@ -12,8 +12,8 @@ mod silence;
 
 use crate::{Config, Credentials, ServerAddress, TokenStore, error::ClientError};
 pub(crate) use bulk::Bulk;
+use hypersend_net::connection::{Connection, Transport};
 use hypersend_protocol::session::Welcome;
-use quinn::Connection;
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -31,7 +31,10 @@ pub enum Status {
         next: Duration,
     },
     /// Connected.
-    Connected,
+    Connected {
+        /// What carries the connection.
+        over: Transport,
+    },
     /// It will not connect again.
     Ended(ClientError),
 }
@@ -49,7 +52,7 @@ pub(crate) struct Live {
 
 impl fmt::Debug for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Live").field("connection", &self.connection.stable_id()).finish_non_exhaustive()
+        f.debug_struct("Live").field("connection", &self.connection).finish_non_exhaustive()
     }
 }
 
@@ -125,7 +128,7 @@ impl Link {
         let mut state = self.state.clone();
         loop {
             match &*state.borrow_and_update() {
-                State::Connected(live) if live.connection.close_reason().is_none() => return Ok(live.clone()),
+                State::Connected(live) if !live.connection.is_closed() => return Ok(live.clone()),
                 State::Ended(error) => return Err(Closed(error.clone())),
                 State::Connected(_) | State::Connecting { .. } => {}
             }
@@ -164,7 +167,7 @@ fn status(state: &State) -> Status {
         State::Connecting { failures, reason, next } => {
             Status::Connecting { failures: *failures, reason: reason.clone(), next: *next }
         }
-        State::Connected(_) => Status::Connected,
+        State::Connected(live) => Status::Connected { over: live.connection.transport() },
         State::Ended(error) => Status::Ended(error.clone()),
     }
 }

@@ -1,11 +1,12 @@
-//! Noticing that the other side is dead long before the idle timeout does.
+//! Noticing over QUIC that the other side is dead long before the idle timeout does.
 //!
 //! A live peer answers anything that needs an acknowledgement within a round trip or so, and a sender repeats itself when
 //! it does not (RFC 9002, 6.2). So such frames going out and nothing coming in for a few seconds mean that nobody is
 //! there. A bare acknowledgement does not count as spoken to: nobody answers it (RFC 9000, 13.2.1), and with nothing else
 //! to say it is the last word for as long as the connection is idle.
 
-use quinn::{Connection, ConnectionStats, FrameStats};
+use hypersend_net::connection::Connection;
+use quinn::{ConnectionStats, FrameStats};
 use std::time::Duration;
 use tokio::time::{Instant, interval};
 
@@ -15,8 +16,10 @@ const PATIENCE: Duration = Duration::from_secs(6);
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Returns when the peer has not answered for [`PATIENCE`] although it was spoken to.
+/// Returns when the peer has not answered for [`PATIENCE`] although it was spoken to. Over TCP the connection itself sees to
+/// that.
 pub(super) async fn detect(connection: &Connection) {
+    let Connection::Quic(connection) = connection else { return std::future::pending().await };
     let mut look = interval(LOOK_EVERY);
     let mut silence = Silence::default();
     while !silence.is_too_long(look.tick().await, &connection.stats()) {}

@@ -8,7 +8,7 @@ use hypersend_client::protocol::{
     session::Auth,
 };
 use hypersend_lab::{RawPeer, TestServer, TestUser, fixtures::b3_of, peer::refusal, user::password, users};
-use hypersend_quic::frames::send;
+use hypersend_net::frames::send;
 
 async fn refused(user: &TestUser, file: &FileInfo, desk: &Desk) {
     let copy = desk.path("nobody's");

@@ -17,7 +17,7 @@ use hypersend_lab::{
     user::{PASSWORD, email, password},
     users, within,
 };
-use hypersend_quic::frames::send;
+use hypersend_net::frames::send;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 

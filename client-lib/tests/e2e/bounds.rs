@@ -16,8 +16,8 @@ use hypersend_client::{
     },
 };
 use hypersend_lab::{Proxy, RawPeer, TestServer, TestUser, eventually, peer::refusal, user::password, users, within};
-use hypersend_quic::frames::{FrameReader, RecvError, send};
-use quinn::SendStream;
+use hypersend_net::frames::{FrameReader, RecvError, send};
+use hypersend_net::stream::SendStream;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -144,7 +144,7 @@ async fn a_login_has_so_many_connections() {
     RawPeer::login(&server, auth(&bob)).await.ask(&GetMe {}).await.unwrap();
 
     let gone = others.pop().unwrap();
-    gone.connection.close(0_u32.into(), b"");
+    gone.connection.close(ErrorCode::Closed);
     let look = async || RawPeer::connect(&server).await.hello(refresh()).await.ok();
     let welcome = eventually("the place is free", look).await;
     assert!(welcome.tokens.is_some());
@@ -225,7 +225,7 @@ async fn uploads_that_were_given_up_make_room_and_those_being_sent_stay() {
     begin(&peer, 64).await;
     assert_eq!(refusal(put(&peer, idle[1]).await), ErrorCode::NotFound);
     put(&peer, idle[0]).await.unwrap();
-    stream.write_all(CONTENT).await.unwrap();
+    stream.write(CONTENT.into()).await.unwrap();
     assert!(within("it is stored", answer.expect::<RangeStored>()).await.unwrap().chunk_complete);
     assert_eq!(begin(&peer, 2).await, idle[1], "begun again, it goes on");
     put(&peer, idle[1]).await.unwrap();

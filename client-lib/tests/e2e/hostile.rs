@@ -9,7 +9,7 @@ use hypersend_client::protocol::{
     session::{Auth, Hello, Welcome},
 };
 use hypersend_lab::{Dice, RawPeer, TestServer, TestUser, peer::refusal, user::password, users, within};
-use hypersend_quic::frames::{FrameReader, send};
+use hypersend_net::frames::{FrameReader, send};
 use std::time::{Duration, Instant};
 
 /// What an undisturbed request takes on a busy test machine, generously; a queue behind a hostile peer takes longer.
@@ -53,7 +53,7 @@ async fn who_says_nothing_is_sent_away() {
     let begun = Instant::now();
     let (silent, half) = (RawPeer::connect(&server).await, RawPeer::connect(&server).await);
     let (mut stream, _answer) = half.stream().await;
-    stream.write_all(&header(Hello::KIND.0, 100)).await.unwrap();
+    stream.write(header(Hello::KIND.0, 100).into()).await.unwrap();
     assert_eq!((silent.closed().await, half.closed().await), (ErrorCode::TimedOut, ErrorCode::TimedOut));
     assert!(begun.elapsed() >= HELLO_TIMEOUT);
     all_is_well(&server, &ann).await;
@@ -164,7 +164,7 @@ async fn as_many_streams_as_there_may_be_hold_up_nobody_else() {
     // The session stream is one of 256.
     for _ in 0..255 {
         let (mut stream, answer) = peer.stream().await;
-        stream.write_all(&[0x41]).await.unwrap();
+        stream.write((&[0x41_u8][..]).into()).await.unwrap();
         open.push((stream, answer));
     }
     assert!(peer.connection.open_bi().now_or_never().is_none(), "the 257th stream has to wait");

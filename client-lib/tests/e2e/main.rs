@@ -19,4 +19,5 @@ mod refusals;
 mod resume;
 mod sessions;
 mod support;
+mod tcp;
 mod transfers;

@@ -202,8 +202,8 @@ async fn a_stream_that_stalls_holds_up_nobody() {
     // As many as the server holds for one connection, but for one.
     for _ in 0..15 {
         let (mut stream, answer) = hand.peer.stream().await;
-        stream.write_all(&encode(&hand.header(hand.span(0))).unwrap()).await.unwrap();
-        stream.write_all(&hand.content[..100_000]).await.unwrap();
+        stream.write(encode(&hand.header(hand.span(0))).unwrap().into()).await.unwrap();
+        stream.write(hand.content.slice(..100_000)).await.unwrap();
         stalled.push((stream, answer));
     }
     for chunk in (0..8).rev() {

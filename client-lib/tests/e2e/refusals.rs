@@ -20,12 +20,12 @@ use hypersend_lab::{
     stand_in::{Guest, tokens},
     within,
 };
-use hypersend_quic::{bulk::send_range, frames::send};
+use hypersend_net::stream::SendStream;
+use hypersend_net::{bulk::send_range, frames::send};
 use hypersend_transfer::{
     plan::{ChunkPlan, Span},
     tree,
 };
-use quinn::SendStream;
 use std::{
     path::Path,
     time::{Duration, Instant},
@@ -134,7 +134,7 @@ async fn a_session_taken_up_by_its_access_token_is_renewed_before_it_ends() {
     send(&mut out, &tokens(Duration::from_secs(4))).await.unwrap();
     let (opening, _out, _) = guest.next().await;
     assert!(matches!(opening, Opening::RenewTokens(_)), "the new ones end as well: {opening:?}");
-    assert!(matches!(client.status(), Status::Connected));
+    assert!(matches!(client.status(), Status::Connected { .. }));
 }
 
 fn info(size: u64, root: RootHash) -> FileInfo {
@@ -266,7 +266,7 @@ async fn uploads_together_stay_under_the_budget_of_their_connection() {
     }
     drop(uploads);
     let under_way: u64 = ranges.iter().map(|(length, ..)| u64::from(*length)).sum();
-    assert_eq!(under_way, hypersend_quic::transport::BULK_WINDOW);
+    assert_eq!(under_way, hypersend_net::transport::BULK_WINDOW);
 }
 
 #[tokio::test]

@@ -257,5 +257,5 @@ async fn a_lost_connection_is_replaced_without_a_new_session() {
     proxy.restore();
     assert_eq!(within("answered after all", asked).await.unwrap().unwrap(), ann.profile);
     assert_eq!(ann.client.ready().await.unwrap().session, session);
-    assert!(matches!(ann.client.status(), Status::Connected));
+    assert!(matches!(ann.client.status(), Status::Connected { .. }));
 }

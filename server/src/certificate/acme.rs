@@ -6,7 +6,7 @@
 
 use super::{CertificateError, write_private};
 use crate::settings::{AcmeSettings, TlsFiles};
-use hypersend_quic::tls;
+use hypersend_net::tls;
 use instant_acme::{
     Account, AuthorizationStatus, ChallengeType, Error, Identifier, NewAccount, NewOrder, OrderStatus, RetryPolicy,
 };

@@ -19,10 +19,9 @@
 //! | `multipart`, `disposition` | forms with files, read as they come; what a file is called |
 //! | `tickets` | what browsers show where they cannot send a header |
 //! | `problem` | refusals as Problem Details |
-//! | `tcp` | the TCP port: TLS, HTTP/2 and HTTP/1.1 |
-//! | `h3/` | the UDP port: HTTP/3 over quinn |
+//! | `tcp` | HTTP/2 and HTTP/1.1 by hyper |
+//! | `h3/` | HTTP/3 over quinn |
 //! | `patient` | how long a request's body may stop coming |
-//! | `socket` | a TCP connection that is not read, and its end |
 //! | `linger` | bodies that nobody wants, over HTTP/1.1 |
 
 mod caller;
@@ -43,11 +42,9 @@ mod places;
 mod problem;
 mod router;
 mod routes;
-mod socket;
 mod state;
-mod tcp;
+pub(crate) mod tcp;
 mod tickets;
 
 pub use router::{openapi, router};
 pub use state::{HttpState, Limits};
-pub use tcp::TcpListener;

@@ -298,7 +298,7 @@ impl<'a> Room<'a> {
     }
 
     fn is_connected(&self) -> bool {
-        matches!(self.session.client.status(), Status::Connected)
+        matches!(self.session.client.status(), Status::Connected { .. })
     }
 
     /// Tells the others, unless they know or cannot be told.

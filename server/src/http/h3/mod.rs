@@ -31,7 +31,7 @@ pub(crate) use connection::serve;
 
 use super::patient::BODY_IDLE;
 use h3::error::{Code, StreamError};
-use hypersend_quic::transport;
+use hypersend_net::transport;
 use quinn::VarInt;
 use std::{
     net::SocketAddr,
@@ -76,7 +76,8 @@ impl Transport {
 
     /// A request was authenticated: opens the connection's receive window. Cheap when it was done before.
     pub(crate) fn trust(&self) {
-        self.trusted.call_once(|| transport::welcome(&self.connection));
+        let opened = VarInt::from_u32(transport::RECEIVE_WINDOW);
+        self.trusted.call_once(|| self.connection.set_receive_window(opened));
     }
 
     fn remote_address(&self) -> SocketAddr {

@@ -16,7 +16,7 @@ use futures::stream;
 use h3::error::Code;
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
-use hypersend_quic::transport::STREAM_WINDOW;
+use hypersend_net::transport::STREAM_WINDOW;
 use quinn::VarInt;
 use std::{
     convert::Infallible,

@@ -8,7 +8,7 @@ use h3::{
     error::{Code, StreamError},
 };
 use http::{Request, Response};
-use hypersend_quic::{tls, transport};
+use hypersend_net::{tls, transport};
 use quinn::{
     ClientConfig, Endpoint, ServerConfig, VarInt,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},

@@ -17,14 +17,14 @@ use crate::{
         messages::Message,
     },
 };
+use hypersend_net::frames::{FrameReader, RecvError, send};
+use hypersend_net::stream::SendStream;
 use hypersend_protocol::{
     chat::{ChatIntent, ChatOpened, MembersChanged, MessageChanged, OpenChat, Post, PostRefused, ReadBy, TypingBy},
     frame::Frame,
     id::{ChatId, Revision, Seq},
     refusal::{ErrorCode, Refusal},
 };
-use hypersend_quic::frames::{FrameReader, RecvError, send};
-use quinn::SendStream;
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     time::{Duration, Instant},

@@ -5,6 +5,8 @@ use super::{
     wire,
 };
 use crate::services::{Begun, Caller, ChatError, UploadError, UploadHandle};
+use hypersend_net::frames::send;
+use hypersend_net::stream::SendStream;
 use hypersend_protocol::{
     account::{Done, SessionPage},
     chat::{ChatPage, MessagePage},
@@ -13,8 +15,6 @@ use hypersend_protocol::{
     refusal::{ErrorCode, Refusal},
     stream::Opening,
 };
-use hypersend_quic::frames::send;
-use quinn::SendStream;
 
 pub(super) async fn serve(peer: &Peer, request: Opening, out: &mut SendStream) -> Result<(), Ending> {
     let (me, services) = (&peer.me, &peer.services);

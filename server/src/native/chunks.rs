@@ -3,18 +3,18 @@
 use super::connection::{Ending, Peer, gone};
 use crate::services::{FileError, OpenFile, UploadError, UploadHandle};
 use bytes::Bytes;
+use hypersend_net::stream::SendStream;
+use hypersend_net::{
+    bulk::send_range,
+    frames::{FrameReader, send},
+};
 use hypersend_protocol::{
     file::{GetRange, PutRange, RangeFollows, RangeStored},
     id::FileId,
     limit::MAX_RANGE_LENGTH,
     refusal::{ErrorCode, Refusal},
 };
-use hypersend_quic::{
-    bulk::send_range,
-    frames::{FrameReader, send},
-};
 use hypersend_transfer::{folder::Landed, plan::Span};
-use quinn::SendStream;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},

@@ -40,6 +40,8 @@ pub(super) struct Socket {
     unread: Option<Pin<Box<Sleep>>>,
     /// When content was last written.
     content: Option<Instant>,
+    /// Whether the farewell itself is content.
+    says_why: bool,
     /// Whether this side has ended it in good order.
     ended: bool,
 }
@@ -57,7 +59,12 @@ pub(super) struct After {
 impl Socket {
     /// A fresh connection.
     pub(super) fn new(stream: TcpStream, after: After) -> Self {
-        Self { parts: Some((stream, after)), unread: None, content: None, ended: false }
+        Self { parts: Some((stream, after)), unread: None, content: None, says_why: false, ended: false }
+    }
+
+    /// Its last words are to arrive, however short they are.
+    pub(super) fn says_why(&mut self) {
+        self.says_why = true;
     }
 
     fn stream(&mut self) -> Pin<&mut TcpStream> {
@@ -82,7 +89,7 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        let on_its_way = self.content.is_some_and(|content| content.elapsed() < ARRIVES_WITHIN);
+        let on_its_way = self.says_why || self.content.is_some_and(|content| content.elapsed() < ARRIVES_WITHIN);
         let Some((stream, After { tasks, cut, place })) = self.parts.take().filter(|_| self.ended && on_its_way) else {
             return;
         };

@@ -72,8 +72,3 @@ pub fn server_config() -> TransportConfig {
         .max_concurrent_uni_streams(VarInt::from_u32(MAX_UNI_STREAMS));
     config
 }
-
-/// Opens the window of a connection that has logged in.
-pub fn welcome(connection: &quinn::Connection) {
-    connection.set_receive_window(VarInt::from_u32(RECEIVE_WINDOW));
-}

@@ -1,11 +1,11 @@
 //! Frames on streams.
 
+use crate::stream::{RecvStream, SendStream, StreamError};
 use bytes::{Buf, Bytes, BytesMut};
 use hypersend_protocol::{
     frame::{Body, Frame, FrameError, FrameSet, Header, MAX_HEADER, encode},
     refusal::{ErrorCode, Refusal},
 };
-use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
 
 /// Why no frame came.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -21,7 +21,7 @@ pub enum RecvError {
     Ended,
     /// The stream or its connection broke.
     #[error("the stream broke")]
-    Stream(#[from] ReadError),
+    Stream(#[from] StreamError),
 }
 
 /// Why a frame was not sent.
@@ -32,18 +32,12 @@ pub enum SendError {
     Frame(#[from] FrameError),
     /// The stream or its connection broke.
     #[error("the stream broke")]
-    Stream(#[from] WriteError),
+    Stream(#[from] StreamError),
 }
 
 /// Sends one frame.
 pub async fn send<F: Frame>(stream: &mut SendStream, frame: &F) -> Result<(), SendError> {
-    stream.write_chunk(Bytes::from(encode(frame)?)).await?;
-    Ok(())
-}
-
-/// The application error code that a code travels as.
-pub fn close_code(code: ErrorCode) -> VarInt {
-    VarInt::from_u32(u16::from(code).into())
+    Ok(stream.write(Bytes::from(encode(frame)?)).await?)
 }
 
 /// The receiving half of a stream: frames, and raw bytes between or after them. Never reads past what was asked for
@@ -94,11 +88,11 @@ impl FrameReader {
     }
 
     /// Reads something more, up to `wanted` bytes held or a header past them; `false` at the stream's end.
-    async fn fill(&mut self, wanted: usize) -> Result<bool, ReadError> {
+    async fn fill(&mut self, wanted: usize) -> Result<bool, StreamError> {
         let missing = wanted.saturating_sub(self.held.len()).max(MAX_HEADER);
-        match self.stream.read_chunk(missing, true).await? {
+        match self.stream.read(missing).await? {
             Some(chunk) => {
-                self.held.extend_from_slice(&chunk.bytes);
+                self.held.extend_from_slice(&chunk);
                 Ok(true)
             }
             None => Ok(false),
@@ -123,13 +117,11 @@ impl FrameReader {
         if self.held.has_remaining() {
             return Ok(self.held.split_to(self.held.len().min(most)).freeze());
         }
-        let chunk = self.stream.read_chunk(most, true).await?;
-        Ok(chunk.ok_or(RecvError::Ended)?.bytes)
+        self.stream.read(most).await?.ok_or(RecvError::Ended)
     }
 
     /// Tells the peer that nothing more is read, and why.
     pub fn stop(&mut self, code: ErrorCode) {
-        // An error means that the stream is over already, which is what was wanted.
-        let _ = self.stream.stop(close_code(code));
+        self.stream.stop(code);
     }
 }

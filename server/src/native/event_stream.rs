@@ -5,9 +5,9 @@ use super::{
     wire,
 };
 use crate::services::FeedItem;
+use hypersend_net::frames::{FrameReader, send};
+use hypersend_net::stream::SendStream;
 use hypersend_protocol::event::{EventsReset, OpenEvents};
-use hypersend_quic::frames::{FrameReader, send};
-use quinn::SendStream;
 use std::convert::Infallible;
 
 pub(super) async fn serve(

@@ -1,9 +1,12 @@
-//! What server and client share over quinn, so that each decision about the wire's transport is made once.
+//! What server and client share of the network, so that each decision about the wire is made once.
 //!
 //! | module | what it decides |
 //! | --- | --- |
+//! | [`connection`] | a connection that carries streams, over QUIC or over TCP |
+//! | [`stream`] | the two halves of a stream |
+//! | [`tcp`] | how HTTP/2 carries the streams where no UDP gets through |
 //! | [`transport`] | windows, timeouts and sizes of a connection, and what each costs in memory |
-//! | [`socket`] | the UDP socket and its kernel buffers |
+//! | [`socket`] | the sockets and their kernel buffers |
 //! | [`tls`] | the crypto provider and its order of ciphers |
 //! | [`frames`] | frames on streams: writing, and reading that survives cancellation |
 //! | [`bulk`] | the raw bytes of a range behind its header, uncopied |
@@ -11,7 +14,10 @@
 //! Knows no account, chat or file: what a frame means is the business of whoever reads it.
 
 pub mod bulk;
+pub mod connection;
 pub mod frames;
 pub mod socket;
+pub mod stream;
+pub mod tcp;
 pub mod tls;
 pub mod transport;

@@ -5,21 +5,23 @@ use super::{
     crowd::{Crowd, Place},
     event_stream,
     greeting::greet,
-    listener::GRACE,
     requests,
 };
-use crate::services::{Caller, Services};
+use crate::{
+    ports::GRACE,
+    services::{Caller, Services},
+};
+use hypersend_net::{
+    connection::Connection,
+    frames::{FrameReader, RecvError, send},
+    stream::{RecvStream, SendStream},
+};
 use hypersend_protocol::{
     limit::HELLO_TIMEOUT,
     refusal::{ErrorCode, Refusal},
     session::{GoingAway, Hello},
     stream::{Opening, priority},
 };
-use hypersend_quic::{
-    frames::{FrameReader, RecvError, close_code, send},
-    transport,
-};
-use quinn::{Connection, RecvStream, SendStream};
 use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -38,20 +40,20 @@ pub(super) struct Peer {
 
 /// Serves a connection to its end.
 pub(super) async fn serve(connection: Connection, services: Services, crowd: Crowd, stopping: CancellationToken) {
-    let span = tracing::info_span!("connection", peer = %connection.remote_address());
+    let span = tracing::info_span!("connection", peer = %connection.remote_address(), over = %connection.transport());
     async {
         let (peer, session) = match timeout(HELLO_TIMEOUT, admit(&connection, services, &crowd, &stopping)).await {
             Ok(Ok(admitted)) => admitted,
             Ok(Err(Rejected::Refused(refusal))) => {
                 tracing::debug!(code = %refusal.code, "caller refused");
-                return close(&connection, refusal.code);
+                return connection.close(refusal.code);
             }
             Ok(Err(Rejected::Gone)) => return,
-            Err(_) => return close(&connection, ErrorCode::TimedOut),
+            Err(_) => return connection.close(ErrorCode::TimedOut),
         };
         tracing::debug!(user = %peer.me.id(), session = %peer.me.session, "connected");
         let code = streams(&connection, Arc::new(peer), session, &stopping).await;
-        close(&connection, code);
+        connection.close(code);
         tracing::debug!(%code, "disconnected");
     }
     .instrument(span)
@@ -75,7 +77,7 @@ async fn admit(
     stopping: &CancellationToken,
 ) -> Result<(Peer, SendStream), Rejected> {
     let (mut answer, stream) = connection.accept_bi().await.map_err(|_| Rejected::Gone)?;
-    let _ = answer.set_priority(priority::CHAT);
+    answer.set_priority(priority::CHAT);
     let greeted = match FrameReader::new(stream).expect::<Hello>().await {
         Ok(hello) => greet(&services.accounts, crowd, connection.remote_address().ip(), hello).await,
         Err(RecvError::Frame(error)) => Err(error.into()),
@@ -84,15 +86,15 @@ async fn admit(
     match greeted {
         Ok((me, place, welcome)) => {
             send(&mut answer, &welcome).await.map_err(|_| Rejected::Gone)?;
-            transport::welcome(connection);
+            connection.welcome();
             let bulk = chunks::Bulk::default();
             Ok((Peer { me, services, bulk, _place: place, ending: stopping.child_token() }, answer))
         }
         Err(refusal) => {
             let told = send(&mut answer, &refusal).await;
-            let _ = answer.finish();
+            answer.finish();
             if told.is_ok() {
-                let _ = timeout(LAST_WORDS, answer.stopped()).await;
+                let _ = timeout(LAST_WORDS, answer.delivered()).await;
             }
             Err(Rejected::Refused(refusal))
         }
@@ -141,7 +143,7 @@ async fn wind_down(connection: &Connection, peer: &Arc<Peer>, session: &mut Send
     if send(session, &GoingAway { grace_ms }).await.is_err() {
         return;
     }
-    let _ = session.finish();
+    session.finish();
     while !tasks.is_empty() {
         tokio::select! {
             _ = tasks.join_next() => {}
@@ -155,7 +157,7 @@ async fn wind_down(connection: &Connection, peer: &Arc<Peer>, session: &mut Send
         }
     }
     // Closing drops what was not delivered yet.
-    let _ = timeout(LAST_WORDS, session.stopped()).await;
+    let _ = timeout(LAST_WORDS, session.delivered()).await;
 }
 
 async fn serve_stream(peer: Arc<Peer>, mut answer: SendStream, stream: RecvStream) {
@@ -173,7 +175,7 @@ async fn serve_stream(peer: Arc<Peer>, mut answer: SendStream, stream: RecvStrea
         let refusal = Refusal::new(ErrorCode::Stopping, "the connection is closing; connect again in a moment");
         return refuse(answer, reader, refusal).await;
     }
-    let _ = answer.set_priority(match opening {
+    answer.set_priority(match opening {
         Opening::OpenChat(_) | Opening::OpenEvents(_) => priority::CHAT,
         Opening::PutRange(_) | Opening::GetRange(_) => priority::BULK,
         _ => priority::REQUEST,
@@ -187,7 +189,7 @@ async fn serve_stream(peer: Arc<Peer>, mut answer: SendStream, stream: RecvStrea
     };
     match served {
         Ok(()) => {
-            let _ = answer.finish();
+            answer.finish();
         }
         Err(Ending::Refused(refusal)) => refuse(answer, reader, refusal).await,
         Err(Ending::Gone) => {}
@@ -217,10 +219,6 @@ async fn refuse(mut answer: SendStream, mut reader: FrameReader, refusal: Refusa
     // Raw bytes that follow a refused header are not wanted.
     reader.stop(refusal.code);
     if send(&mut answer, &refusal).await.is_ok() {
-        let _ = answer.finish();
+        answer.finish();
     }
-}
-
-fn close(connection: &Connection, code: ErrorCode) {
-    connection.close(close_code(code), code.slug().as_bytes());
 }

@@ -1,10 +1,9 @@
-//! The endpoint.
+//! The UDP port: QUIC, then the native protocol or HTTP/3 by ALPN.
 
-use super::{connection, crowd::Crowd};
-use crate::{http, metrics::Protocol, services::Services};
-use axum::Router;
+use super::{Doors, GRACE, ListenError};
+use crate::{http, metrics::Protocol};
+use hypersend_net::{connection::close_code, socket, transport};
 use hypersend_protocol::{ALPN, limit::HELLO_TIMEOUT, refusal::ErrorCode};
-use hypersend_quic::{frames::close_code, socket, transport};
 use quinn::{
     Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime,
     crypto::rustls::{HandshakeData, QuicServerConfig},
@@ -17,27 +16,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// The ALPN token of HTTP/3 (RFC 9114, 3.1).
 const H3: &[u8] = b"h3";
 
-/// How long connections may take to finish what is in flight when the server stops.
-pub const GRACE: Duration = Duration::from_secs(6);
-
 /// How long to wait after that for the peers to hear of it.
 const FAREWELL: Duration = Duration::from_secs(1);
-
-/// The door did not open.
-#[derive(Debug, thiserror::Error)]
-pub enum ListenError {
-    /// The address cannot be bound.
-    #[error("listen on {address}; is another server running there?")]
-    Bind {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-    /// The certificate and key do not work together or with QUIC.
-    #[error("use the certificate")]
-    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
 
 /// The endpoint ended by itself: its socket failed.
 #[derive(Debug, thiserror::Error)]
@@ -46,12 +26,12 @@ pub struct DoorClosed;
 
 /// A bound endpoint.
 #[derive(Debug)]
-pub struct Listener {
+pub struct QuicListener {
     endpoint: Endpoint,
     max_connections: usize,
 }
 
-impl Listener {
+impl QuicListener {
     /// Binds the UDP port. `tls` needs a certificate; the protocols are set here. With the same `reset_key` as before a
     /// crash, the first packet of a connection from before it is answered with a stateless reset (RFC 9000, 10.3): the
     /// client knows at once, instead of after its idle timeout.
@@ -88,8 +68,8 @@ impl Listener {
 
     /// Serves until `stopping` is cancelled; then tells the clients, lets what is in flight finish, and returns after at
     /// most `GRACE` and a moment.
-    pub async fn run(self, services: Services, http: Router, stopping: CancellationToken) -> Result<(), DoorClosed> {
-        let (connections, doors) = (TaskTracker::new(), Doors { services, http, crowd: Crowd::default() });
+    pub async fn run(self, doors: Doors, stopping: CancellationToken) -> Result<(), DoorClosed> {
+        let connections = TaskTracker::new();
         let stopped = loop {
             let incoming = tokio::select! {
                 incoming = self.endpoint.accept() => incoming,
@@ -98,7 +78,7 @@ impl Listener {
             let Some(incoming) = incoming else { break Err(DoorClosed) };
             if let Some(incoming) = self.admit(incoming) {
                 let (doors, stopping) = (doors.clone(), stopping.clone());
-                connections.spawn(async move { doors.serve(incoming, stopping).await });
+                connections.spawn(async move { serve(incoming, doors, stopping).await });
             }
         };
         self.endpoint.set_server_config(None);
@@ -139,34 +119,24 @@ impl Listener {
     }
 }
 
-/// What is behind the port.
-#[derive(Clone)]
-struct Doors {
-    services: Services,
-    crowd: Crowd,
-    http: Router,
-}
-
-impl Doors {
-    async fn serve(self, incoming: Incoming, stopping: CancellationToken) {
-        // A handshake that trickles would hold one of the connections for as long as it likes.
-        let connection = match timeout(HELLO_TIMEOUT, incoming).await {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return tracing::debug!(%error, "handshake failed"),
-            Err(_) => return tracing::debug!("handshake timed out"),
-        };
-        let handshake = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
-        match handshake.and_then(|data| data.protocol).as_deref() {
-            Some(ALPN) => {
-                let _counted = self.services.metrics.connected(Protocol::Native);
-                connection::serve(connection, self.services, self.crowd, stopping).await;
-            }
-            Some(H3) => {
-                let _counted = self.services.metrics.connected(Protocol::Http3);
-                http::h3::serve(connection, self.http, stopping).await;
-            }
-            // rustls agrees to nothing that is not in the list above.
-            _ => connection.close(close_code(ErrorCode::UnsupportedVersion), b"no protocol in common"),
+async fn serve(incoming: Incoming, doors: Doors, stopping: CancellationToken) {
+    // A handshake that trickles would hold one of the connections for as long as it likes.
+    let connection = match timeout(HELLO_TIMEOUT, incoming).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => return tracing::debug!(%error, "handshake failed"),
+        Err(_) => return tracing::debug!("handshake timed out"),
+    };
+    let handshake = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
+    match handshake.and_then(|data| data.protocol).as_deref() {
+        Some(ALPN) => {
+            let _counted = doors.metrics.connected(Protocol::Native);
+            doors.native.serve(connection.into(), stopping).await;
         }
+        Some(H3) => {
+            let _counted = doors.metrics.connected(Protocol::Http3);
+            http::h3::serve(connection, doors.http, stopping).await;
+        }
+        // rustls agrees to nothing that is not in the list above.
+        _ => connection.close(close_code(ErrorCode::UnsupportedVersion), b"no protocol in common"),
     }
 }

@@ -1,0 +1,121 @@
+//! The path between client and server over TCP: carries everything, stands still, or breaks.
+
+use std::{io, net::SocketAddr, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+    time::sleep,
+};
+use tokio_util::task::AbortOnDropHandle;
+
+/// Bytes carried at once.
+const PIECE: usize = 16 << 10;
+
+/// The most connections at once.
+const MAX_CONNECTIONS: usize = 64;
+
+/// A path on loopback. Ends when dropped, and with it the connections through it.
+#[derive(Debug)]
+pub struct TcpPath {
+    address: SocketAddr,
+    state: watch::Sender<State>,
+    rate: watch::Sender<Option<u32>>,
+    _forwarding: AbortOnDropHandle<()>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    Still,
+    Broken,
+}
+
+impl TcpPath {
+    /// A path to a server, on the port of this number where there is one already for UDP.
+    pub async fn start(server: SocketAddr, at: SocketAddr) -> Self {
+        let listener = TcpListener::bind(at).await.expect("the port is free for TCP too");
+        let (state, watched) = watch::channel(State::Open);
+        let (rate, limit) = watch::channel(None);
+        let address = listener.local_addr().expect("it is bound");
+        let forwarding = AbortOnDropHandle::new(tokio::spawn(forward(listener, server, watched, limit)));
+        Self { address, state, rate, _forwarding: forwarding }
+    }
+
+    /// Where clients find the server.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Carries nothing any more, and says so to nobody: as when a cable is pulled.
+    pub fn stand_still(&self) {
+        self.state.send_replace(State::Still);
+    }
+
+    /// Breaks all connections and takes no new ones.
+    pub fn cut(&self) {
+        self.state.send_replace(State::Broken);
+    }
+
+    /// Carries about so many bytes a second, on each connection each way.
+    pub fn slow_to(&self, bytes_per_second: u32) {
+        self.rate.send_replace(Some(bytes_per_second));
+    }
+
+    /// Carries everything again. Connections that stood still stay so.
+    pub fn restore(&self) {
+        self.state.send_replace(State::Open);
+    }
+}
+
+type Rate = watch::Receiver<Option<u32>>;
+
+async fn forward(listener: TcpListener, server: SocketAddr, state: watch::Receiver<State>, rate: Rate) {
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok((client, _)) = listener.accept().await else { continue };
+        while connections.try_join_next().is_some() {}
+        let is_open = *state.borrow() == State::Open;
+        if is_open && connections.len() < MAX_CONNECTIONS {
+            connections.spawn(carry(client, server, state.clone(), rate.clone()));
+        }
+    }
+}
+
+async fn carry(client: TcpStream, server: SocketAddr, state: watch::Receiver<State>, rate: Rate) {
+    let Ok(server) = TcpStream::connect(server).await else { return };
+    let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+    let both = async { tokio::join!(copy(from_client, to_server, &rate), copy(from_server, to_client, &rate)) };
+    let carried = async {
+        tokio::select! {
+            // However it ends, both see it end.
+            _ = both => {}
+            () = becomes(state.clone(), State::Still) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = carried => {}
+        () = becomes(state.clone(), State::Broken) => {}
+    }
+}
+
+async fn becomes(mut state: watch::Receiver<State>, wanted: State) {
+    // A path that is gone takes its connections along.
+    let _ = state.wait_for(|state| *state == wanted).await;
+}
+
+async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, rate: &Rate) -> io::Result<()> {
+    let mut piece = vec![0; PIECE];
+    loop {
+        let length = from.read(&mut piece).await?;
+        if length == 0 {
+            return to.shutdown().await;
+        }
+        to.write_all(&piece[..length]).await?;
+        let rate = *rate.borrow();
+        if let (Some(rate), Ok(length)) = (rate, u32::try_from(length)) {
+            sleep(Duration::from_secs(1) * length / rate).await;
+        }
+    }
+}
