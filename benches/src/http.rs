@@ -3,7 +3,7 @@
 use crate::{
     process::Process,
     report::{Figure, Report, Verdict},
-    role::{Carried, HttpDone, HttpJob, HttpVersion, Task},
+    role::{Carried, HttpDone, HttpJob, HttpVersion, Login, Task},
     server::Server,
     settings::{Place, Settings},
     spread::{Spread, float, median, millis},
@@ -36,10 +36,13 @@ struct Pair {
     download: Run,
 }
 
+/// The native protocol, each version of HTTP, and the native protocol over TCP.
+const DOORS: usize = 5;
+
 /// Measures in memory, so that the disk is not what is measured.
 pub(crate) fn measure(settings: &Settings, report: &mut Report) -> Result<()> {
     let rounds = settings.rounds.max(1);
-    let transfers: Vec<[Pair; 4]> = (0..rounds).map(|_| transfers(settings)).collect::<Result<_>>()?;
+    let transfers: Vec<[Pair; DOORS]> = (0..rounds).map(|_| transfers(settings)).collect::<Result<_>>()?;
     for (what, pick) in [("upload", (|pair| &pair.upload) as fn(&Pair) -> &Run), ("download", |pair| &pair.download)] {
         conclude(report, what, &transfers, pick);
     }
@@ -47,8 +50,8 @@ pub(crate) fn measure(settings: &Settings, report: &mut Report) -> Result<()> {
     small(settings, report)
 }
 
-/// The native protocol, then each version of HTTP.
-fn transfers(settings: &Settings) -> Result<[Pair; 4]> {
+/// By each door.
+fn transfers(settings: &Settings) -> Result<[Pair; DOORS]> {
     let dir = settings.scratch(Place::Memory)?;
     let (source, to) = (dir.path().join("source"), dir.path().join("fetched"));
     let root = make_file(&source, settings.bytes())?;
@@ -59,17 +62,22 @@ fn transfers(settings: &Settings) -> Result<[Pair; 4]> {
         Ok(std::fs::remove_file(to)?)
     };
 
-    let native = |task| {
-        carry(&server, &task, settings.bytes(), |carried: Carried| {
-            let file = carried.file.as_ref().map(|file| file.id);
-            (carried, file)
-        })
+    let native = |tcp| -> Result<Pair> {
+        // Nobody sends a file that is theirs already.
+        let login = || Login { tcp, ..server.login(if tcp { "bob" } else { "ann" }) };
+        let run = |task| {
+            carry(&server, &task, settings.bytes(), |carried: Carried| {
+                let file = carried.file.as_ref().map(|file| file.id);
+                (carried, file)
+            })
+        };
+        let (upload, file) = run(Task::Upload { login: login(), file: source.clone() })?;
+        let file = file.context("an upload gives a file")?;
+        let (download, _) = run(Task::Download { login: login(), file, to: to.clone() })?;
+        fetched(&to)?;
+        Ok(Pair { upload, download })
     };
-    let (upload, file) = native(Task::Upload { login: login(), file: source.clone() })?;
-    let file = file.context("an upload gives a file")?;
-    let (download, _) = native(Task::Download { login: login(), file, to: to.clone() })?;
-    fetched(&to)?;
-    let native = Pair { upload, download };
+    let (native, native_tcp) = (native(false)?, native(true)?);
 
     let by_http = |version: HttpVersion| -> Result<Pair> {
         let run = |job| {
@@ -83,7 +91,7 @@ fn transfers(settings: &Settings) -> Result<[Pair; 4]> {
         Ok(Pair { upload, download })
     };
     let [http3, http2, http1] = VERSIONS.map(by_http);
-    Ok([native, http3?, http2?, http1?])
+    Ok([native, http3?, http2?, http1?, native_tcp])
 }
 
 fn carry<T: DeserializeOwned>(
@@ -114,23 +122,31 @@ impl Run {
     }
 }
 
-fn conclude(report: &mut Report, what: &str, rounds: &[[Pair; 4]], pick: fn(&Pair) -> &Run) {
-    let over = |value: &dyn Fn(&[Pair; 4]) -> f64| median(rounds.iter().map(value).collect());
+fn conclude(report: &mut Report, what: &str, rounds: &[[Pair; DOORS]], pick: fn(&Pair) -> &Run) {
+    let over = |value: &dyn Fn(&[Pair; DOORS]) -> f64| median(rounds.iter().map(value).collect());
     let rate = |door: usize| over(&|round| pick(&round[door]).rate()) / 1e6;
     let ratio = over(&|round| pick(&round[1]).rate() / pick(&round[0]).rate());
     let cores = report.machine().cores;
     report.figure(Figure {
         what: format!("{what} by HTTP/3, in memory, against the native protocol"),
         bar: format!(">= {BAR}"),
-        measured: format!("{:.0} MB/s of {:.0}; HTTP/2 {:.0}, HTTP/1.1 {:.0}", rate(1), rate(0), rate(2), rate(3)),
+        measured: format!(
+            "{:.0} MB/s of {:.0}; HTTP/2 {:.0}, HTTP/1.1 {:.0}, native over TCP {:.0}",
+            rate(1),
+            rate(0),
+            rate(2),
+            rate(3),
+            rate(4)
+        ),
         ratio: Some(ratio),
         verdict: Verdict::of(ratio >= BAR),
         bound: format!("the {cores} cores, which both ends share"),
     });
 }
 
-fn details(report: &mut Report, rounds: &[[Pair; 4]]) {
-    let names = ["native".to_owned()].into_iter().chain(VERSIONS.map(|version| version.to_string()));
+fn details(report: &mut Report, rounds: &[[Pair; DOORS]]) {
+    let versions = VERSIONS.map(|version| version.to_string());
+    let names = ["native".to_owned()].into_iter().chain(versions).chain(["native over TCP".to_owned()]);
     let names: Vec<_> = names.collect();
     let row = |round: usize, name: &str, what: &str, run: &Run| {
         vec![

@@ -43,7 +43,12 @@ impl Server {
 
     /// What a client needs to log in as somebody; the first to come registers.
     pub(crate) fn login(&self, user: &str) -> Login {
-        Login { server: self.address, certificate: self.root.join("certs/dev-cert.pem"), user: user.to_owned() }
+        Login {
+            server: self.address,
+            certificate: self.root.join("certs/dev-cert.pem"),
+            user: user.to_owned(),
+            tcp: false,
+        }
     }
 
     /// The kernel's account of it.

@@ -20,7 +20,7 @@ pub(crate) use raw::Sink;
 pub(crate) use sender::{Carried, Stored};
 
 use anyhow::{Context, Result};
-use hypersend_client::{Client, ClientError, Config, Credentials, MemoryTokens, Trust};
+use hypersend_client::{Client, ClientError, Config, Credentials, MemoryTokens, Transport, Transports, Trust};
 use hypersend_protocol::{
     id::FileId,
     name::{Email, NameError},
@@ -124,6 +124,8 @@ pub(crate) struct Login {
     pub(crate) certificate: PathBuf,
     /// The user's name.
     pub(crate) user: String,
+    /// Whether over TCP, and not over QUIC.
+    pub(crate) tcp: bool,
 }
 
 /// Plays a role to its end.
@@ -206,7 +208,8 @@ impl Login {
     async fn start(&self, credentials: Credentials, tokens: Arc<MemoryTokens>) -> Result<Client> {
         let pem = std::fs::read(&self.certificate).context("read the server's certificate")?;
         // By address, as that is what is measured; the certificate names it.
-        let config = Config::new(self.server.to_string().parse()?, Trust::authorities(&pem)?);
+        let transports = Transports::Only(if self.tcp { Transport::Tcp } else { Transport::Quic });
+        let config = Config { transports, ..Config::new(self.server.to_string().parse()?, Trust::authorities(&pem)?) };
         let client = Client::start(config, credentials, tokens)?;
         client.ready().await?;
         Ok(client)
