@@ -102,7 +102,7 @@ mod tests {
     #[tokio::test]
     async fn a_disk_that_hangs_does_not_keep_it_from_stopping() {
         let dir = tempfile::tempdir().unwrap();
-        let store = store::open(&dir.path().join("test.db"), Arc::new(|_| ())).await.unwrap();
+        let store = store::open(&store::Place::File(dir.path().join("test.db")), Arc::new(|_| ())).await.unwrap();
         let disk = Disk::start().unwrap();
         // More than there are threads: one of these is in front of whatever the janitor wants.
         let gates: Vec<_> = (0..64).map(|_| channel::<()>()).collect();

@@ -1,5 +1,6 @@
 //! Everything an operator can say: command-line flags over environment variables over `.env` over defaults.
 
+use crate::store::Place;
 use hypersend_protocol::{DEFAULT_PORT, limit::MAX_FILE_SIZE, name::Token};
 use instant_acme::LetsEncrypt;
 use std::{
@@ -15,11 +16,13 @@ use std::{
 
 mod dotenv;
 mod flags;
+mod mongodb;
 mod origins;
 mod text;
 
 pub use dotenv::{DotenvError, read_dotenv};
 pub use flags::Flags;
+pub use mongodb::MongodbUri;
 pub use origins::CorsOrigins;
 use text::{bytes, days, ensure, minutes, switch};
 
@@ -41,6 +44,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// `DATA_ROOT`: database and files; one file system. ./data.
     pub data_root: PathBuf,
+    /// `MONGODB_URI`: where the MongoDB is that keeps the records. None: SQLite, in a file under the data root.
+    pub mongodb: Option<MongodbUri>,
     /// `CERTS_DIR`: where the development certificate is kept. ./certs.
     pub certs_dir: PathBuf,
     /// `TLS_CERT` and `TLS_KEY`: PEM files of a real certificate, both or neither. None: a development certificate.
@@ -224,6 +229,7 @@ impl Settings {
         Ok(Self {
             listen: flags.listen.map_or_else(|| from.parse("LISTEN", default_listen, text::parse), Ok)?,
             data_root: path(&flags.data_root, "DATA_ROOT", "data"),
+            mongodb: from.secret("MONGODB_URI", MongodbUri::parse)?,
             certs_dir: path(&flags.certs_dir, "CERTS_DIR", "certs"),
             tls,
             acme,
@@ -262,9 +268,12 @@ impl Settings {
         })
     }
 
-    /// Where the database is.
-    pub fn database(&self) -> PathBuf {
-        self.data_root.join("hypersend.db")
+    /// Where the records are.
+    pub fn database(&self) -> Place {
+        match &self.mongodb {
+            Some(uri) => Place::Mongodb(uri.clone()),
+            None => Place::File(self.data_root.join("hypersend.db")),
+        }
     }
 
     /// Where files under way are.
@@ -288,6 +297,7 @@ impl fmt::Display for Settings {
         let rows = [
             ("LISTEN", self.listen.to_string()),
             ("DATA_ROOT", path(&self.data_root)),
+            ("MONGODB_URI", if self.mongodb.is_some() { "***" } else { "(none: SQLite under DATA_ROOT)" }.into()),
             ("CERTS_DIR", path(&self.certs_dir)),
             ("TLS_CERT", tls.map_or_else(none, |tls| path(&tls.cert))),
             ("TLS_KEY", tls.map_or_else(none, |tls| path(&tls.key))),
@@ -350,11 +360,11 @@ impl Source<'_> {
         parse(text).map_err(|reason| SettingError { name, value: text.to_owned(), reason })
     }
 
-    fn secret(
+    fn secret<T>(
         &self,
         name: &'static str,
-        parse: impl FnOnce(&str) -> Result<SecretKey, String>,
-    ) -> Result<Option<SecretKey>, SettingError> {
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, SettingError> {
         let parse = |text| parse(text).map_err(|reason| SettingError { name, value: "***".into(), reason });
         self.text(name).map(parse).transpose()
     }
@@ -416,8 +426,9 @@ mod tests {
 
     #[test]
     fn the_secret_is_not_shown() {
-        let shown = load(&[("SECRET_KEY", &"k".repeat(40))]).unwrap();
+        let shown = load(&[("SECRET_KEY", &"k".repeat(40)), ("MONGODB_URI", "mongodb://ann:kkk@db/")]).unwrap();
         assert!(!format!("{shown} {shown:?}").contains("kkk"));
+        assert!(!load(&[("MONGODB_URI", "mongo://ann:kkk@db/")]).unwrap_err().to_string().contains("kkk"));
     }
 
     /// `.env.example` names every setting with its default, and nothing else.

@@ -249,7 +249,7 @@ mod tests {
     impl Scene {
         async fn set() -> Self {
             let root = tempfile::tempdir().unwrap();
-            let store = store::open(&root.path().join("test.db"), Arc::new(|_| ())).await.unwrap();
+            let store = store::open(&store::Place::File(root.path().join("test.db")), Arc::new(|_| ())).await.unwrap();
             let ann = NewUser {
                 id: UserId(clock::new_id()),
                 email: "ann@example.org".parse().unwrap(),

@@ -54,7 +54,7 @@ fn store_refusal(error: &StoreError) -> Refusal {
             Refusal::new(ErrorCode::Unavailable, "the server's database does not answer; try again in a moment")
                 .with_retry_after(std::time::Duration::from_secs(1))
         }
-        StoreError::Corrupt { .. } | StoreError::TooNew { .. } => internal(),
+        StoreError::Corrupt { .. } | StoreError::TooNew { .. } | StoreError::Unfit { .. } => internal(),
     }
 }
 

@@ -5,7 +5,7 @@
 //! are checked inside the act, so that two acts at once cannot slip past each other. Clock readings and new ids are
 //! arguments.
 //!
-//! Backends live in folders of their own, with the same file names: [`sqlite`]; MongoDB later. Both pass the suite in
+//! Backends live in folders of their own, with the same file names: [`sqlite`] and [`mongodb`]. Both pass the suite in
 //! `conformance` unchanged. Nothing outside a backend's folder names its crate; [`open`] chooses.
 
 pub mod chats;
@@ -14,10 +14,12 @@ mod conformance;
 pub mod events;
 pub mod files;
 pub mod messages;
+pub mod mongodb;
 pub mod sessions;
 pub mod sqlite;
 pub mod users;
 
+use crate::settings::MongodbUri;
 use async_trait::async_trait;
 use chats::{AddMembers, Chat, ChatLine, NewGroup, RemoveMember};
 use events::{Event, FanoutSink, Feed};
@@ -30,7 +32,7 @@ use hypersend_protocol::{
 };
 use messages::{Append, DeleteMessage, Message, NewMessage};
 use sessions::{Rotated, Rotation, Session};
-use std::{path::Path, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 use users::{NewUser, PasswordHash, User};
 
 /// The backend did not do what it was asked: nothing about the request was wrong.
@@ -53,16 +55,34 @@ pub enum StoreError {
         /// The newest version known.
         known: u32,
     },
+    /// It is not of the kind that this program needs, or is not set up for it.
+    #[error("{reason}")]
+    Unfit {
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
 }
 
 /// What every method returns when the backend works.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
-/// Opens the backend that the settings ask for; so far that is SQLite, in one file.
+/// Where the records are: which backend, and what it needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// SQLite, in this file.
+    File(PathBuf),
+    /// MongoDB, at this address.
+    Mongodb(MongodbUri),
+}
+
+/// Opens the backend that the settings ask for.
 ///
 /// `sink` is told of every committed act that concerns more than its caller; see [`FanoutSink`].
-pub async fn open(database: &Path, sink: FanoutSink) -> Result<Arc<dyn Store>> {
-    Ok(Arc::new(sqlite::SqliteStore::open(database, sink).await?))
+pub async fn open(place: &Place, sink: FanoutSink) -> Result<Arc<dyn Store>> {
+    Ok(match place {
+        Place::File(path) => Arc::new(sqlite::SqliteStore::open(path, sink).await?),
+        Place::Mongodb(uri) => Arc::new(mongodb::MongodbStore::open(uri, sink).await?),
+    })
 }
 
 /// The acts.

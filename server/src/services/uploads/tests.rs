@@ -32,7 +32,7 @@ impl Scene {
         let [uploads, files] = ["uploads", "files"].map(|name| dir.path().join(name));
         fs::create_dir(&uploads).unwrap();
         fs::create_dir(&files).unwrap();
-        let store = store::open(&dir.path().join("test.db"), Arc::new(|_| ())).await.unwrap();
+        let store = store::open(&store::Place::File(dir.path().join("test.db")), Arc::new(|_| ())).await.unwrap();
         let profile = Profile {
             id: UserId(Uuid::now_v7()),
             email: Email::parse("ann@example.org").unwrap(),

@@ -1,0 +1,36 @@
+//! The MongoDB backend: a replica set, reached by any number of servers.
+//!
+//! A changing act is one transaction, committed by a majority (`transaction`). Acts that go into feeds take turns within
+//! this server (`writer`), so that they do not get in each other's way and the sink hears of them in the order of their
+//! commits; posts and read marks that wait are put into one transaction together (`batch`). Two servers that change the
+//! same documents at once are kept apart by the database: one of them is told to begin again, and does.
+//!
+//! | module | what it owns |
+//! | --- | --- |
+//! | `store` | [`MongodbStore`]: how each act is run |
+//! | `writer`, `batch` | turns; what is committed together |
+//! | `transaction` | [`Act`](transaction::Act): reading and writing inside or outside of a transaction; beginning again |
+//! | `connection`, `schema` | reaching a database that will do; its collections, validators and indexes |
+//! | `field` | how domain values are written in documents |
+//! | `users`, `sessions`, `chats`, `members`, `messages`, `files`, `events` | the acts |
+
+mod batch;
+mod chats;
+mod connection;
+mod events;
+mod field;
+mod files;
+mod members;
+mod messages;
+#[cfg(test)]
+mod plan_tests;
+mod schema;
+mod sessions;
+mod store;
+#[cfg(test)]
+mod tests;
+mod transaction;
+mod users;
+mod writer;
+
+pub use store::MongodbStore;

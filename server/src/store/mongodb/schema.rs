@@ -1,0 +1,154 @@
+//! Collections, their validators and their indexes: made at start where they are missing, and compared where they are not.
+//! The document `schema` in `meta` says of which version they are.
+
+use super::{
+    chats, events, files, messages, sessions,
+    transaction::{Failure, Table},
+    users,
+};
+use crate::store::{Result, StoreError};
+use futures::TryStreamExt;
+use mongodb::{
+    Database,
+    bson::{Bson, Document, doc},
+    error::{Error, ErrorKind},
+};
+use std::collections::BTreeMap;
+
+/// The version that this program knows.
+const VERSION: u32 = 1;
+
+/// Where the version is kept.
+const META: &str = "meta";
+
+/// The database's codes for: a collection of this name is there; an index of this name or key is there, and is another.
+const NAMESPACE_EXISTS: i32 = 48;
+const INDEX_CONFLICTS: [i32; 3] = [67, 85, 86];
+
+/// How one collection is to be.
+pub(super) struct Collection {
+    name: &'static str,
+    validator: Document,
+    indexes: Vec<Document>,
+}
+
+impl Collection {
+    /// A collection whose documents have these fields (see [`fields`]) and that is found by these indexes.
+    pub(super) fn new<R>(table: &Table<R>, fields: &[(&str, &str)], indexes: Vec<Document>) -> Self {
+        Self { name: table.name, validator: doc! { "$jsonSchema": schema(fields) }, indexes }
+    }
+}
+
+/// A schema of fields by name and BSON type; the name of one that may be missing ends in `?`. No others are allowed, so that
+/// a slip of the pen in an update does not pass. Arrays are looked at no further: a large group's members would be checked
+/// one by one with each post.
+fn schema(fields: &[(&str, &str)]) -> Document {
+    let name = |field: &str| field.trim_end_matches('?').to_owned();
+    let required: Vec<String> =
+        fields.iter().filter(|(field, _)| !field.ends_with('?')).map(|(field, _)| name(field)).collect();
+    let properties: Document =
+        fields.iter().map(|(field, kind)| (name(field), Bson::from(doc! { "bsonType": *kind }))).collect();
+    doc! { "bsonType": "object", "required": required, "properties": properties, "additionalProperties": false }
+}
+
+/// An index by name and keys, with whatever else is to be said of it.
+pub(super) fn index(name: &str, keys: Document, options: Document) -> Document {
+    let mut index = doc! { "name": name, "key": keys };
+    index.extend(options);
+    index
+}
+
+/// All collections.
+pub(super) fn collections() -> Vec<Collection> {
+    let mut all = vec![
+        users::collection(),
+        sessions::collection(),
+        chats::collection(),
+        messages::collection(),
+        events::feeds_collection(),
+        events::collection(),
+    ];
+    all.extend(files::collections());
+    all
+}
+
+/// Brings a database to the version that this program knows.
+pub(super) async fn prepare(db: &Database) -> Result<()> {
+    let meta = db.collection::<Document>(META);
+    let found = meta.find_one(doc! { "_id": "schema" }).await.map_err(Failure::from)?;
+    let found = found.and_then(|schema| schema.get_i32("version").ok()).map_or(0, i32::unsigned_abs);
+    if found > VERSION {
+        return Err(StoreError::TooNew { found, known: VERSION });
+    }
+    let there = there(db).await.map_err(Failure::from)?;
+    for collection in collections() {
+        match there.get(collection.name) {
+            Some(validator) if *validator == collection.validator => {}
+            Some(_) => validate(db, &collection).await?,
+            None => create(db, &collection).await?,
+        }
+        create_indexes(db, &collection).await?;
+    }
+    if found < VERSION {
+        // Only ever raised: another server, of a later version, may be doing the same.
+        let raise = doc! { "$max": { "version": VERSION } };
+        meta.update_one(doc! { "_id": "schema" }, raise).upsert(true).await.map_err(Failure::from)?;
+        tracing::info!(version = VERSION, "database prepared");
+    }
+    Ok(())
+}
+
+/// The collections that are there, with their validators.
+async fn there(db: &Database) -> std::result::Result<BTreeMap<String, Document>, Error> {
+    let collections: Vec<_> = db.list_collections().await?.try_collect().await?;
+    Ok(collections.into_iter().map(|there| (there.name, there.options.validator.unwrap_or_default())).collect())
+}
+
+async fn create(db: &Database, collection: &Collection) -> Result<()> {
+    match db.create_collection(collection.name).validator(collection.validator.clone()).await {
+        // Another server has been quicker.
+        Err(error) if code(&error) == Some(NAMESPACE_EXISTS) => validate(db, collection).await,
+        outcome => Ok(outcome.map_err(Failure::from)?),
+    }
+}
+
+async fn validate(db: &Database, collection: &Collection) -> Result<()> {
+    let change = doc! { "collMod": collection.name, "validator": collection.validator.clone() };
+    db.run_command(change).await.map_err(Failure::from)?;
+    Ok(())
+}
+
+/// Makes the indexes that are missing. One that is there under the same name and is another is for the operator to look at.
+async fn create_indexes(db: &Database, collection: &Collection) -> Result<()> {
+    if collection.indexes.is_empty() {
+        return Ok(());
+    }
+    let command = doc! {
+        "createIndexes": collection.name,
+        "indexes": collection.indexes.clone(),
+        "writeConcern": { "w": "majority" },
+    };
+    match db.run_command(command).await {
+        Ok(_) => Ok(()),
+        Err(error) if code(&error).is_some_and(|code| INDEX_CONFLICTS.contains(&code)) => Err(StoreError::Unfit {
+            reason: format!("an index of {} is not as this version needs it; drop it and start again: {error}", collection.name),
+        }),
+        Err(error) => Err(Failure::from(error).into()),
+    }
+}
+
+fn code(error: &Error) -> Option<i32> {
+    match &*error.kind {
+        ErrorKind::Command(error) => Some(error.code),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+impl Collection {
+    /// Its name and the names of its indexes, but for that of `_id`.
+    pub(super) fn index_names(&self) -> (&'static str, Vec<String>) {
+        let names = self.indexes.iter().map(|index| index.get_str("name").expect("`index` names it").to_owned());
+        (self.name, names.collect())
+    }
+}

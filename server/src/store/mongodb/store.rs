@@ -1,0 +1,250 @@
+//! The backend itself: how each act is run.
+
+use super::{
+    batch::{Outcome, Wish},
+    chats, connection, events, files, members, messages, schema, sessions,
+    transaction::{self, Act, transact, within},
+    users,
+    writer::Writer,
+};
+use crate::store::{
+    Result, Store,
+    chats::{AddMembers, Chat, ChatLine, NewGroup, RemoveMember},
+    events::{Event, FanoutSink, Feed},
+    files::{BeginUpload, Begun, CommitUpload, DeleteFile, File, Upload},
+    messages::{Append, DeleteMessage, Message, NewMessage},
+    sessions::{Rotated, Rotation, Session},
+    users::{NewUser, PasswordHash, User},
+};
+use crate::settings::MongodbUri;
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use hypersend_protocol::{
+    chat::ChatPosition,
+    id::{ChatId, Cursor, FileId, Revision, Seq, SessionId, UserId},
+    name::{DisplayName, Email},
+    time::UnixMillis,
+};
+use mongodb::{
+    Database,
+    event::{EventHandler, command::CommandEvent},
+};
+
+/// A store in one database of a replica set. Dropping it finishes the posts under way.
+pub struct MongodbStore {
+    db: Database,
+    writer: Writer,
+}
+
+impl MongodbStore {
+    /// Connects to the database, makes sure that it will do, and brings it to the version that this program knows.
+    pub async fn open(uri: &MongodbUri, sink: FanoutSink) -> Result<Self> {
+        Self::open_watched(uri, sink, None).await
+    }
+
+    /// The same, with everything that is asked of the database shown to a watcher.
+    pub(super) async fn open_watched(
+        uri: &MongodbUri,
+        sink: FanoutSink,
+        watcher: Option<EventHandler<CommandEvent>>,
+    ) -> Result<Self> {
+        let db = connection::connect(uri, watcher).await?;
+        schema::prepare(&db).await?;
+        Ok(Self { writer: Writer::start(db.clone(), sink), db })
+    }
+
+    /// What an act that only reads is run on.
+    fn reading(&self) -> Act {
+        Act::reading(&self.db)
+    }
+
+    /// Runs such an act.
+    async fn read<T>(&self, act: impl Future<Output = transaction::Result<T>>) -> Result<T> {
+        Ok(within(act).await?)
+    }
+
+    /// Runs an act that changes something and goes into no feed.
+    async fn act<T, F>(&self, act: F) -> Result<T>
+    where
+        F: for<'a> FnMut(&'a mut Act) -> BoxFuture<'a, transaction::Result<T>>,
+    {
+        Ok(transact(&self.db, act).await?.0)
+    }
+}
+
+#[async_trait]
+impl Store for MongodbStore {
+    async fn create_user(&self, user: NewUser) -> Result<bool> {
+        self.act(move |act| Box::pin(users::create(act, user.clone()))).await
+    }
+
+    async fn user(&self, id: UserId) -> Result<Option<User>> {
+        self.read(users::by_id(&mut self.reading(), id)).await
+    }
+
+    async fn user_by_email(&self, email: &Email) -> Result<Option<User>> {
+        self.read(users::by_email(&mut self.reading(), email)).await
+    }
+
+    async fn users_by_email(&self, emails: &[Email]) -> Result<Vec<User>> {
+        self.read(users::by_emails(&mut self.reading(), emails)).await
+    }
+
+    async fn set_password_hash(&self, id: UserId, hash: PasswordHash) -> Result<()> {
+        self.act(move |act| Box::pin(users::set_password_hash(act, id, hash.clone()))).await
+    }
+
+    async fn set_name(&self, id: UserId, name: DisplayName) -> Result<()> {
+        self.act(move |act| Box::pin(users::set_name(act, id, name.clone()))).await
+    }
+
+    async fn create_session(&self, session: Session) -> Result<()> {
+        self.act(move |act| Box::pin(sessions::create(act, session.clone()))).await
+    }
+
+    async fn session(&self, id: SessionId) -> Result<Option<Session>> {
+        self.read(sessions::by_id(&mut self.reading(), id)).await
+    }
+
+    async fn rotate_session(&self, rotation: Rotation) -> Result<Rotated> {
+        self.act(move |act| Box::pin(sessions::rotate(act, rotation))).await
+    }
+
+    async fn sessions_of(
+        &self,
+        user: UserId,
+        before: Option<SessionId>,
+        limit: u32,
+        now: UnixMillis,
+    ) -> Result<Vec<Session>> {
+        self.read(sessions::of(&mut self.reading(), user, before, limit, now)).await
+    }
+
+    async fn end_session(&self, id: SessionId, user: UserId, now: UnixMillis) -> Result<bool> {
+        self.act(move |act| Box::pin(sessions::end(act, id, user, now))).await
+    }
+
+    async fn prune_sessions(&self, before: UnixMillis) -> Result<u64> {
+        self.act(move |act| Box::pin(sessions::prune(act, before))).await
+    }
+
+    async fn open_direct(&self, me: UserId, peer: UserId, new: ChatId, now: UnixMillis) -> Result<Chat> {
+        self.writer.act(move |act| Box::pin(chats::open_direct(act, me, peer, new, now))).await
+    }
+
+    async fn create_group(&self, group: NewGroup) -> Result<Chat> {
+        self.writer.act(move |act| Box::pin(chats::create_group(act, group.clone()))).await
+    }
+
+    async fn chat(&self, id: ChatId, viewer: UserId) -> Result<Option<Chat>> {
+        self.read(chats::to_viewer(&mut self.reading(), id, viewer)).await
+    }
+
+    async fn chats_of(&self, user: UserId, after: Option<ChatPosition>, limit: u32) -> Result<Vec<ChatLine>> {
+        self.read(chats::of(&mut self.reading(), user, after, limit)).await
+    }
+
+    async fn add_members(&self, chat: ChatId, by: UserId, users: &[UserId], now: UnixMillis) -> Result<AddMembers> {
+        let users = users.to_vec();
+        self.writer.act(move |act| Box::pin(members::add(act, chat, by, users.clone(), now))).await
+    }
+
+    async fn remove_member(&self, chat: ChatId, by: UserId, user: UserId, now: UnixMillis) -> Result<RemoveMember> {
+        self.writer.act(move |act| Box::pin(members::remove(act, chat, by, user, now))).await
+    }
+
+    async fn mark_read(&self, chat: ChatId, user: UserId, seq: Seq, now: UnixMillis) -> Result<Option<Seq>> {
+        match self.writer.wish(Wish::Mark { chat, user, seq, now }).await? {
+            Outcome::Mark(mark) => Ok(mark),
+            Outcome::Post(_) => unreachable!("a mark is answered as one"),
+        }
+    }
+
+    async fn append_message(&self, message: NewMessage) -> Result<Append> {
+        match self.writer.wish(Wish::Post(message)).await? {
+            Outcome::Post(append) => Ok(append),
+            Outcome::Mark(_) => unreachable!("a post is answered as one"),
+        }
+    }
+
+    async fn messages_after(&self, chat: ChatId, after: Seq, limit: u32) -> Result<Vec<Message>> {
+        self.read(messages::after(&mut self.reading(), chat, after, limit)).await
+    }
+
+    async fn messages_before(&self, chat: ChatId, before: Option<Seq>, limit: u32) -> Result<Vec<Message>> {
+        self.read(messages::before(&mut self.reading(), chat, before, limit)).await
+    }
+
+    async fn messages_changed(&self, chat: ChatId, after: Revision, limit: u32) -> Result<Vec<Message>> {
+        self.read(messages::changed(&mut self.reading(), chat, after, limit)).await
+    }
+
+    async fn delete_message(&self, chat: ChatId, seq: Seq, by: UserId, now: UnixMillis) -> Result<DeleteMessage> {
+        self.writer.act(move |act| Box::pin(messages::delete(act, chat, seq, by, now))).await
+    }
+
+    async fn begin_upload(&self, upload: BeginUpload) -> Result<Begun> {
+        self.act(move |act| Box::pin(files::begin(act, upload.clone()))).await
+    }
+
+    async fn upload(&self, id: FileId) -> Result<Option<Upload>> {
+        self.read(files::upload(&mut self.reading(), id)).await
+    }
+
+    async fn resume_upload(&self, id: FileId, owner: UserId, now: UnixMillis) -> Result<Option<Upload>> {
+        self.act(move |act| Box::pin(files::resume(act, id, owner, now))).await
+    }
+
+    async fn commit_upload(&self, commit: CommitUpload) -> Result<Option<File>> {
+        self.act(move |act| Box::pin(files::commit(act, commit))).await
+    }
+
+    async fn drop_upload(&self, id: FileId) -> Result<bool> {
+        self.act(move |act| Box::pin(files::drop_upload(act, id))).await
+    }
+
+    async fn drop_upload_if_stale(&self, id: FileId, before: UnixMillis) -> Result<bool> {
+        self.act(move |act| Box::pin(files::drop_if_stale(act, id, before))).await
+    }
+
+    async fn stale_uploads(&self, before: UnixMillis, limit: u32) -> Result<Vec<Upload>> {
+        self.read(files::stale(&mut self.reading(), before, limit)).await
+    }
+
+    async fn file(&self, id: FileId, viewer: UserId) -> Result<Option<File>> {
+        self.read(files::to_viewer(&mut self.reading(), id, viewer)).await
+    }
+
+    async fn files_of(&self, owner: UserId, before: Option<FileId>, limit: u32) -> Result<Vec<File>> {
+        self.read(files::of(&mut self.reading(), owner, before, limit)).await
+    }
+
+    async fn delete_file(&self, id: FileId, by: UserId) -> Result<DeleteFile> {
+        self.act(move |act| Box::pin(files::delete(act, id, by))).await
+    }
+
+    async fn removals(&self, after: Option<FileId>, limit: u32) -> Result<Vec<FileId>> {
+        self.read(files::removals(&mut self.reading(), after, limit)).await
+    }
+
+    async fn forget_removal(&self, id: FileId) -> Result<()> {
+        self.act(move |act| Box::pin(files::forget_removal(act, id))).await
+    }
+
+    async fn events_after(&self, user: UserId, after: Cursor, limit: u32) -> Result<Feed<Vec<Event>>> {
+        self.read(events::after(&mut self.reading(), user, after, limit)).await
+    }
+
+    async fn feed_head(&self, user: UserId) -> Result<Cursor> {
+        self.read(events::head(&mut self.reading(), user)).await
+    }
+
+    async fn prune_events(&self, before: UnixMillis) -> Result<u64> {
+        let mut pruned = 0;
+        // In pieces, so that other acts come between.
+        while let Some(more) = self.writer.act(move |act| Box::pin(events::prune(act, before))).await? {
+            pruned += more;
+        }
+        Ok(pruned)
+    }
+}

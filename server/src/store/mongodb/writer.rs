@@ -1,0 +1,150 @@
+//! The writing side: acts that go into feeds, one transaction after the other.
+//!
+//! Within one server they take turns, so that they do not make each other begin again, and so that the sink is told in the
+//! order of the commits. Posts and read marks share transactions: while one is under way, those that come wait, and the next
+//! takes all of them. Nobody hears of an act before it is committed: first the sink is told, then whoever asked.
+
+use super::{
+    batch::{self, Outcome, Wish},
+    transaction::{Act, Failure, Result, transact},
+};
+use crate::store::{
+    self, StoreError,
+    events::{Fanout, FanoutSink},
+};
+use futures::{FutureExt, future::BoxFuture};
+use mongodb::Database;
+use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc};
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+/// Wishes that may wait. Beyond it callers wait to be let in, so that a slow database slows them down instead of filling the
+/// memory: a wish is at most some 20 KiB.
+const MAX_WAITING: usize = 1_024;
+
+/// Wishes in one transaction. Enough to share the round trips and the wait for the majority among them, few enough that the
+/// first does not wait long for the last.
+const MAX_BATCH: usize = 256;
+
+/// The writing side. Dropping it finishes what waits.
+pub(super) struct Writer {
+    queue: mpsc::Sender<Asked>,
+    side: Side,
+}
+
+/// What every act needs.
+#[derive(Clone)]
+struct Side {
+    db: Database,
+    turn: Arc<Mutex<()>>,
+    sink: FanoutSink,
+}
+
+/// A wish and whoever waits for it.
+struct Asked {
+    wish: Wish,
+    answer: oneshot::Sender<store::Result<Outcome>>,
+}
+
+impl Writer {
+    /// Starts taking wishes.
+    pub(super) fn start(db: Database, sink: FanoutSink) -> Self {
+        let (queue, waiting) = mpsc::channel(MAX_WAITING);
+        let side = Side { db, turn: Arc::default(), sink };
+        // Ends when the queue is closed and empty.
+        tokio::spawn(side.clone().commit_all(waiting));
+        Self { queue, side }
+    }
+
+    /// Has an act done in a transaction of its own. It is done even if the caller goes away.
+    pub(super) async fn act<T, F>(&self, act: F) -> store::Result<T>
+    where
+        T: Send + 'static,
+        F: for<'a> FnMut(&'a mut Act) -> BoxFuture<'a, Result<T>> + Send + 'static,
+    {
+        let Side { db, turn, sink } = self.side.clone();
+        let done = tokio::spawn(async move {
+            let _turn = turn.lock().await;
+            let (outcome, fanouts) = transact(&db, act).await?;
+            fanouts.into_iter().for_each(&*sink);
+            Ok(outcome)
+        });
+        done.await.unwrap_or_else(|panic| Err(StoreError::Unavailable(panic.into())))
+    }
+
+    /// Has a wish fulfilled together with others; returns when it is committed. It is even if the caller goes away.
+    pub(super) async fn wish(&self, wish: Wish) -> store::Result<Outcome> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.send(Asked { wish, answer }).await.map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?
+    }
+}
+
+fn stopped() -> StoreError {
+    StoreError::Unavailable("the database writer has stopped".into())
+}
+
+impl Side {
+    async fn commit_all(self, mut queue: mpsc::Receiver<Asked>) {
+        let mut waiting = VecDeque::new();
+        loop {
+            if waiting.is_empty() {
+                let Some(asked) = queue.recv().await else { return };
+                waiting.push_back(asked);
+            }
+            let _turn = self.turn.lock().await;
+            while waiting.len() < MAX_BATCH
+                && let Ok(asked) = queue.try_recv()
+            {
+                waiting.push_back(asked);
+            }
+            match self.commit(&waiting).await {
+                Ok(outcomes) => answer(&mut waiting, outcomes),
+                // One of them may be what the others suffer from.
+                Err(failure) if failure.is_of_the_act() && waiting.len() > 1 => self.commit_each(&mut waiting).await,
+                Err(failure) => fail(&mut waiting, failure),
+            }
+        }
+    }
+
+    /// Fulfils the first of these wishes, in one transaction.
+    async fn commit(&self, asked: impl IntoIterator<Item = &Asked>) -> Result<Vec<Outcome>> {
+        let wishes: Arc<[Wish]> = asked.into_iter().map(|asked| asked.wish.clone()).collect();
+        let committed = transact(&self.db, move |act| {
+            let wishes = Arc::clone(&wishes);
+            Box::pin(async move { batch::run(act, &wishes).await })
+        });
+        // A bug met by one batch must not take the task, and with it everybody's posts.
+        let committed = AssertUnwindSafe(committed).catch_unwind().await;
+        let (outcomes, fanouts): (_, Vec<Fanout>) = committed.unwrap_or_else(|_| Err(panicked()))?;
+        fanouts.into_iter().for_each(&*self.sink);
+        Ok(outcomes)
+    }
+
+    async fn commit_each(&self, waiting: &mut VecDeque<Asked>) {
+        for asked in waiting.drain(..) {
+            let outcome = self.commit([&asked]).await;
+            let outcome = outcome.map_err(StoreError::from).and_then(|all| all.first().copied().ok_or_else(stopped));
+            drop(asked.answer.send(outcome));
+        }
+    }
+}
+
+fn panicked() -> Failure {
+    Failure::Store(StoreError::Corrupt { what: "what makes an act panic".to_owned() })
+}
+
+fn answer(waiting: &mut VecDeque<Asked>, outcomes: Vec<Outcome>) {
+    for (asked, outcome) in waiting.drain(..outcomes.len()).zip(outcomes) {
+        // Whoever asked may have gone; the act is done all the same.
+        drop(asked.answer.send(Ok(outcome)));
+    }
+}
+
+fn fail(waiting: &mut VecDeque<Asked>, failure: Failure) {
+    let error = StoreError::from(failure);
+    tracing::error!(error = %crate::report(&error), acts = waiting.len(), "commit failed");
+    let cause = Arc::new(error);
+    for asked in waiting.drain(..) {
+        drop(asked.answer.send(Err(StoreError::Unavailable(Arc::clone(&cause).into()))));
+    }
+}
