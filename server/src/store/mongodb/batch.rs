@@ -252,8 +252,7 @@ async fn posted_before(
     let senders: Vec<Uuid> = senders.into_iter().map(Field::write).collect();
     let chats: Vec<Uuid> = chats.into_iter().map(Field::write).collect();
     // More than was asked for if somebody used an id in several chats, and no more than there are of those in the batch.
-    let filter =
-        doc! { "client_id": { "$in": clients }, "sender": { "$in": senders }, "_id.chat": { "$in": chats } };
+    let filter = doc! { "client_id": { "$in": clients }, "sender": { "$in": senders }, "_id.chat": { "$in": chats } };
     let projection = doc! { "sender": 1, "client_id": 1, "at": 1 };
     let options = FindOptions::builder().projection(projection).build();
     let found: Vec<Posted> = act.all_as(&MESSAGES, filter, options).await?;

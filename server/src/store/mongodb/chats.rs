@@ -132,13 +132,7 @@ impl ChatRow {
 }
 
 /// The direct chat of two users, made if there is none.
-pub(super) async fn open_direct(
-    act: &mut Act,
-    me: UserId,
-    peer: UserId,
-    new: ChatId,
-    now: UnixMillis,
-) -> Result<Chat> {
+pub(super) async fn open_direct(act: &mut Act, me: UserId, peer: UserId, new: ChatId, now: UnixMillis) -> Result<Chat> {
     let pair = PairRow { low: me.min(peer).write(), high: me.max(peer).write() };
     if let Some(found) = act.one(&CHATS, doc! { "pair": { "low": pair.low, "high": pair.high } }).await? {
         return complete(act, found).await;
@@ -237,12 +231,7 @@ impl LineRow {
 /// A user's chats after a position, the most recently active first.
 ///
 /// Sorts all chats of the user: keeping them sorted would cost every member an index entry with every message.
-pub(super) async fn of(
-    act: &mut Act,
-    user: UserId,
-    after: Option<ChatPosition>,
-    limit: u32,
-) -> Result<Vec<ChatLine>> {
+pub(super) async fn of(act: &mut Act, user: UserId, after: Option<ChatPosition>, limit: u32) -> Result<Vec<ChatLine>> {
     let lines: Vec<LineRow> = act.aggregate(&CHATS, lines(user, after, limit)).await?;
     let mut peers = HashSet::new();
     let mut newest = Vec::with_capacity(lines.len());

@@ -121,7 +121,8 @@ impl Feeds {
     /// Reads where the feeds of these users are.
     pub(super) async fn load(act: &mut Act, users: impl IntoIterator<Item = &UserId>) -> Result<Self> {
         let ids: Vec<Uuid> = users.into_iter().map(|&user| user.write()).collect();
-        let mut feeds = Self { heads: HashMap::new(), age: DateTime::from_millis(0), rows: Vec::new(), fanouts: Vec::new() };
+        let mut feeds =
+            Self { heads: HashMap::new(), age: DateTime::from_millis(0), rows: Vec::new(), fanouts: Vec::new() };
         for row in act.all(&FEEDS, doc! { "_id": { "$in": ids } }, FindOptions::default()).await? {
             feeds.age = feeds.age.max(row.age);
             feeds.heads.insert(UserId::read(row.id)?, (Cursor::read(row.head)?, 0));
@@ -280,7 +281,8 @@ pub(super) async fn prune(act: &mut Act, before: UnixMillis) -> Result<Option<u6
         id: ObjectId,
         to: Vec<EntryRow>,
     }
-    let options = FindOptions::builder().sort(doc! { "age": 1 }).limit(PRUNED_AT_ONCE).projection(doc! { "to": 1 }).build();
+    let options =
+        FindOptions::builder().sort(doc! { "age": 1 }).limit(PRUNED_AT_ONCE).projection(doc! { "to": 1 }).build();
     let oldest: Vec<Oldest> = act.all_as(&EVENTS, doc! { "age": { "$lt": before.write() } }, options).await?;
     if oldest.is_empty() {
         return Ok(None);

@@ -93,7 +93,10 @@ pub(super) fn read_hash(form: Binary) -> Result<[u8; 32]> {
 }
 
 /// Reads what has to be parsed.
-pub(super) fn read_text<T, E: std::fmt::Display>(text: &str, parse: fn(&str) -> std::result::Result<T, E>) -> Result<T> {
+pub(super) fn read_text<T, E: std::fmt::Display>(
+    text: &str,
+    parse: fn(&str) -> std::result::Result<T, E>,
+) -> Result<T> {
     parse(text).map_err(|error| corrupt(&format!("a text out of place ({error})")))
 }
 

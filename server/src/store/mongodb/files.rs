@@ -324,12 +324,7 @@ pub(super) async fn post(act: &mut Act, postings: &BTreeSet<(FileId, ChatId, Seq
 }
 
 /// Takes that access back.
-pub(super) async fn unpost(
-    act: &mut Act,
-    files: impl Iterator<Item = FileId>,
-    chat: ChatId,
-    seq: Seq,
-) -> Result<()> {
+pub(super) async fn unpost(act: &mut Act, files: impl Iterator<Item = FileId>, chat: ChatId, seq: Seq) -> Result<()> {
     let id = |file: FileId| doc! { "file": file.write(), "chat": chat.write(), "seq": seq.write() };
     let ids: Vec<Document> = files.map(id).collect();
     if !ids.is_empty() {

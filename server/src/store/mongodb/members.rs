@@ -74,7 +74,12 @@ pub(super) async fn complete(act: &mut Act, rows: Vec<MemberRow>) -> Result<Vec<
     for (id, row) in ids.into_iter().zip(rows) {
         let user = users.remove(&id).ok_or_else(|| chats::missing("account"))?;
         let joined = Field::read(row.joined)?;
-        members.push(Member { profile: Profile::from(user), role: row.role.into(), read: Field::read(row.read)?, joined });
+        members.push(Member {
+            profile: Profile::from(user),
+            role: row.role.into(),
+            read: Field::read(row.read)?,
+            joined,
+        });
     }
     members.sort_by(|a, b| {
         let key = |member: &Member| (Reverse(member.role == Role::Owner), member.profile.id);
@@ -158,7 +163,11 @@ pub(super) async fn remove(
     row.members.remove(leaving);
     pass_ownership(&mut row);
     // Frees the client id of a maker who leaves: asking with it again must not show them the group.
-    let other = if row.was_made_by(user) { doc! { "$unset": { "made": 1 } } } else { doc! {} };
+    let other = if row.was_made_by(user) {
+        doc! { "$unset": { "made": 1 } }
+    } else {
+        doc! {}
+    };
     store(act, &row, other).await?;
     let mut feeds = Feeds::load(act, told.iter()).await?;
     feeds.announce(chat, now, Happening::Left(user), &told);

@@ -131,7 +131,10 @@ async fn create_indexes(db: &Database, collection: &Collection) -> Result<()> {
     match db.run_command(command).await {
         Ok(_) => Ok(()),
         Err(error) if code(&error).is_some_and(|code| INDEX_CONFLICTS.contains(&code)) => Err(StoreError::Unfit {
-            reason: format!("an index of {} is not as this version needs it; drop it and start again: {error}", collection.name),
+            reason: format!(
+                "an index of {} is not as this version needs it; drop it and start again: {error}",
+                collection.name
+            ),
         }),
         Err(error) => Err(Failure::from(error).into()),
     }

@@ -7,6 +7,7 @@ use super::{
     users,
     writer::Writer,
 };
+use crate::settings::MongodbUri;
 use crate::store::{
     Result, Store,
     chats::{AddMembers, Chat, ChatLine, NewGroup, RemoveMember},
@@ -16,7 +17,6 @@ use crate::store::{
     sessions::{Rotated, Rotation, Session},
     users::{NewUser, PasswordHash, User},
 };
-use crate::settings::MongodbUri;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use hypersend_protocol::{

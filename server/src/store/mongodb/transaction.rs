@@ -65,7 +65,9 @@ impl From<Failure> for StoreError {
             Failure::Store(error) => error,
             Failure::Duplicate(text) => Self::Unavailable(text.into()),
             Failure::Database(error) => match *error.kind {
-                ErrorKind::BsonDeserialization(_) => Self::Corrupt { what: format!("a document out of place ({error})") },
+                ErrorKind::BsonDeserialization(_) => {
+                    Self::Corrupt { what: format!("a document out of place ({error})") }
+                }
                 _ => Self::Unavailable(error.into()),
             },
         }
