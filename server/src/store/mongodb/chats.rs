@@ -23,7 +23,10 @@ use hypersend_protocol::{
     name::ChatTitle,
     time::UnixMillis,
 };
-use mongodb::bson::{DateTime, Document, Uuid, doc};
+use mongodb::{
+    bson::{DateTime, Document, Uuid, doc},
+    options::FindOptions,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 
@@ -180,7 +183,7 @@ pub(super) async fn row(act: &mut Act, id: ChatId) -> Result<Option<ChatRow>> {
 /// The documents of chats, by id.
 pub(super) async fn rows(act: &mut Act, ids: HashSet<ChatId>) -> Result<HashMap<ChatId, ChatRow>> {
     let ids: Vec<Uuid> = ids.into_iter().map(Field::write).collect();
-    let rows = act.all(&CHATS, doc! { "_id": { "$in": ids } }, Default::default()).await?;
+    let rows = act.all(&CHATS, doc! { "_id": { "$in": ids } }, FindOptions::default()).await?;
     rows.into_iter().map(|row| Ok((ChatId::read(row.id)?, row))).collect()
 }
 

@@ -58,7 +58,9 @@ async fn recorded(sink: FanoutSink) -> (Arc<dyn Store>, Database) {
 
 /// A command as it can be explained; each statement of one that has several by itself.
 fn alone(mut command: Document) -> Vec<Document> {
-    ADDED.iter().for_each(|field| drop(command.remove(field)));
+    for field in ADDED {
+        command.remove(field);
+    }
     for field in ["updates", "deletes"] {
         if let Ok(statements) = command.get_array(field).cloned() {
             let one = |statement: Bson| {
