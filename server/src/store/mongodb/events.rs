@@ -80,6 +80,7 @@ enum KindRow {
     Joined,
     Left,
     Read,
+    P2p,
 }
 
 /// How the collection of feeds is to be.
@@ -173,8 +174,9 @@ fn row(chat: ChatId, at: UnixMillis, what: &Happening, to: &[(UserId, Cursor)]) 
     let (kind, seq, subject, revision) = match what {
         Happening::Posted(message) => (KindRow::Posted, Some(message.seq), None, None),
         Happening::Changed(message) => (KindRow::Changed, Some(message.seq), None, Some(message.revision)),
-        Happening::Joined(user) => (KindRow::Joined, None, Some(*user), None),
-        Happening::Left(user) => (KindRow::Left, None, Some(*user), None),
+        Happening::Joined(user) => (KindRow::Joined, None, Some(user.write()), None),
+        Happening::Left(user) => (KindRow::Left, None, Some(user.write()), None),
+        Happening::P2p(session) => (KindRow::P2p, None, Some(session.write()), None),
         Happening::Read(_, seq) => (KindRow::Read, Some(*seq), None, None),
     };
     EventRow {
@@ -184,7 +186,7 @@ fn row(chat: ChatId, at: UnixMillis, what: &Happening, to: &[(UserId, Cursor)]) 
         age: at.write(),
         kind,
         seq: seq.map(Field::write),
-        subject: subject.map(Field::write),
+        subject,
         revision: revision.map(Field::write),
         to: to.iter().map(|(user, cursor)| EntryRow { user: user.write(), cursor: cursor.write() }).collect(),
     }
@@ -245,12 +247,13 @@ async fn read(act: &mut Act, rows: Vec<EventRow>) -> Result<Vec<Event>> {
     let event = |row: EventRow| {
         let chat = ChatId::read(row.chat)?;
         let seq: Option<Seq> = maybe(row.seq)?;
-        let subject = maybe(row.subject)?;
+        let subject = row.subject;
         let what = match row.kind {
             KindRow::Posted => seq.and_then(|seq| messages.remove(&(chat, seq))).map(Entry::Posted),
             KindRow::Changed => seq.zip(maybe(row.revision)?).map(|(seq, revision)| Entry::Changed(seq, revision)),
-            KindRow::Joined => subject.map(Entry::Joined),
-            KindRow::Left => subject.map(Entry::Left),
+            KindRow::Joined => maybe(subject)?.map(Entry::Joined),
+            KindRow::Left => maybe(subject)?.map(Entry::Left),
+            KindRow::P2p => maybe(subject)?.map(Entry::P2p),
             KindRow::Read => seq.map(Entry::Read),
         };
         let what = what.ok_or_else(|| corrupt("an event that does not say of what"))?;

@@ -12,7 +12,7 @@
 //! | `transaction` | [`Act`](transaction::Act): reading and writing inside or outside of a transaction; beginning again |
 //! | `connection`, `schema` | reaching a database that will do; its collections, validators and indexes |
 //! | `field` | how domain values are written in documents |
-//! | `users`, `sessions`, `chats`, `members`, `messages`, `files`, `events` | the acts |
+//! | `users`, `sessions`, `chats`, `members`, `messages`, `files`, `p2p`, `events` | the acts |
 
 mod batch;
 mod chats;
@@ -22,6 +22,7 @@ mod field;
 mod files;
 mod members;
 mod messages;
+mod p2p;
 #[cfg(test)]
 mod plan_tests;
 mod schema;

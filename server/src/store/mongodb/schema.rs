@@ -2,7 +2,7 @@
 //! The document `schema` in `meta` says of which version they are.
 
 use super::{
-    chats, events, files, messages, sessions,
+    chats, events, files, messages, p2p, sessions,
     transaction::{Failure, Table},
     users,
 };
@@ -65,6 +65,7 @@ pub(super) fn collections() -> Vec<Collection> {
         sessions::collection(),
         chats::collection(),
         messages::collection(),
+        p2p::collection(),
         events::feeds_collection(),
         events::collection(),
     ];

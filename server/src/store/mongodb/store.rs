@@ -2,7 +2,7 @@
 
 use super::{
     batch::{Outcome, Wish},
-    chats, connection, events, files, members, messages, schema, sessions,
+    chats, connection, events, files, members, messages, p2p, schema, sessions,
     transaction::{self, Act, transact, within},
     users,
     writer::Writer,
@@ -14,6 +14,7 @@ use crate::store::{
     events::{Event, FanoutSink, Feed},
     files::{BeginUpload, Begun, CommitUpload, DeleteFile, File, Upload},
     messages::{Append, DeleteMessage, Message, NewMessage},
+    p2p::{NewP2p, Offered, P2pChange, P2pChanged, P2pSession},
     sessions::{Rotated, Rotation, Session},
     users::{NewUser, PasswordHash, User},
 };
@@ -21,7 +22,7 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use hypersend_protocol::{
     chat::ChatPosition,
-    id::{ChatId, Cursor, FileId, Revision, Seq, SessionId, UserId},
+    id::{ChatId, Cursor, FileId, P2pId, Revision, Seq, SessionId, UserId},
     name::{DisplayName, Email},
     time::UnixMillis,
 };
@@ -229,6 +230,26 @@ impl Store for MongodbStore {
 
     async fn forget_removal(&self, id: FileId) -> Result<()> {
         self.act(move |act| Box::pin(files::forget_removal(act, id))).await
+    }
+
+    async fn offer_p2p(&self, offer: NewP2p) -> Result<Offered> {
+        self.writer.act(move |act| Box::pin(p2p::offer(act, offer.clone()))).await
+    }
+
+    async fn p2p_session(&self, id: P2pId, viewer: UserId) -> Result<Option<P2pSession>> {
+        self.read(p2p::to_viewer(&mut self.reading(), id, viewer)).await
+    }
+
+    async fn p2p_sessions_of(&self, user: UserId, before: Option<P2pId>, limit: u32) -> Result<Vec<P2pSession>> {
+        self.read(p2p::of(&mut self.reading(), user, before, limit)).await
+    }
+
+    async fn change_p2p(&self, change: P2pChange) -> Result<P2pChanged> {
+        self.writer.act(move |act| Box::pin(p2p::change(act, change))).await
+    }
+
+    async fn prune_p2p(&self, before: UnixMillis) -> Result<u64> {
+        self.act(move |act| Box::pin(p2p::prune(act, before))).await
     }
 
     async fn events_after(&self, user: UserId, after: Cursor, limit: u32) -> Result<Feed<Vec<Event>>> {
