@@ -4,7 +4,7 @@ use super::{
     connection::{Ending, Peer, gone},
     wire,
 };
-use crate::services::{Begun, Caller, ChatError, UploadError, UploadHandle};
+use crate::services::{Begun, Caller, ChatError, Services, UploadError, UploadHandle};
 use hypersend_net::frames::send;
 use hypersend_net::stream::SendStream;
 use hypersend_protocol::{
@@ -12,13 +12,14 @@ use hypersend_protocol::{
     chat::{ChatPage, MessagePage},
     file::{FilePage, UploadState, Values},
     frame::Frame,
+    p2p::P2pPage,
     refusal::{ErrorCode, Refusal},
     stream::Opening,
 };
 
 pub(super) async fn serve(peer: &Peer, request: Opening, out: &mut SendStream) -> Result<(), Ending> {
     let (me, services) = (&peer.me, &peer.services);
-    let (accounts, chats, uploads, files) = (&services.accounts, &services.chats, &services.uploads, &services.files);
+    let Services { accounts, chats, uploads, files, p2p, .. } = services;
     match request {
         Opening::GetMe(_) => answer(out, &accounts.me(me).await?).await,
         Opening::Logout(_) => {
@@ -114,6 +115,14 @@ pub(super) async fn serve(peer: &Peer, request: Opening, out: &mut SendStream) -
             files.delete(me, delete.file).await?;
             answer(out, &Done {}).await
         }
+        Opening::OfferP2p(offer) => answer(out, &wire::p2p(p2p.offer(me, offer).await?)).await,
+        Opening::GetP2p(get) => answer(out, &wire::p2p(p2p.session(me, get.session).await?)).await,
+        Opening::ListP2p(list) => {
+            let (sessions, more) = p2p.list(me, list.before, list.limit).await?;
+            answer(out, &P2pPage { sessions: sessions.into_iter().map(wire::p2p).collect(), more }).await
+        }
+        Opening::ChangeP2p(change) => answer(out, &wire::p2p(p2p.change(me, change).await?)).await,
+
         Opening::OpenChat(_) | Opening::OpenEvents(_) | Opening::PutRange(_) | Opening::GetRange(_) => {
             Err(Refusal::new(ErrorCode::UnexpectedFrame, "that frame opens no request stream").into())
         }
