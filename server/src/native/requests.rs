@@ -18,8 +18,8 @@ use hypersend_protocol::{
 };
 
 pub(super) async fn serve(peer: &Peer, request: Opening, out: &mut SendStream) -> Result<(), Ending> {
-    let (me, services) = (&peer.me, &peer.services);
-    let Services { accounts, chats, uploads, files, p2p, .. } = services;
+    let me = &peer.me;
+    let Services { accounts, chats, .. } = &peer.services;
     match request {
         Opening::GetMe(_) => answer(out, &accounts.me(me).await?).await,
         Opening::Logout(_) => {
@@ -69,7 +69,15 @@ pub(super) async fn serve(peer: &Peer, request: Opening, out: &mut SendStream) -
             chats.mark_read(me, mark.chat, mark.seq).await?;
             answer(out, &Done {}).await
         }
+        request => transfers(peer, request, out).await,
+    }
+}
 
+/// Uploads, files, and what goes from client to client.
+async fn transfers(peer: &Peer, request: Opening, out: &mut SendStream) -> Result<(), Ending> {
+    let me = &peer.me;
+    let Services { uploads, files, p2p, .. } = &peer.services;
+    match request {
         Opening::BeginUpload(begin) => {
             let state = match uploads.begin(me, begin.key, begin.name, begin.size).await? {
                 Begun::Open(handle) => {
@@ -123,9 +131,7 @@ pub(super) async fn serve(peer: &Peer, request: Opening, out: &mut SendStream) -
         }
         Opening::ChangeP2p(change) => answer(out, &wire::p2p(p2p.change(me, change).await?)).await,
 
-        Opening::OpenChat(_) | Opening::OpenEvents(_) | Opening::PutRange(_) | Opening::GetRange(_) => {
-            Err(Refusal::new(ErrorCode::UnexpectedFrame, "that frame opens no request stream").into())
-        }
+        _ => Err(Refusal::new(ErrorCode::UnexpectedFrame, "that frame opens no request stream").into()),
     }
 }
 

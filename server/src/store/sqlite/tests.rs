@@ -91,8 +91,8 @@ fn events_outlive_the_change_of_their_table() {
     let mut db = Connection::open_in_memory().unwrap();
     schema::migrate_by(&mut db, &schema::MIGRATIONS[..2]).unwrap();
     let insert = "INSERT INTO events VALUES (?1, ?2, 3, ?3, x'02', 7, NULL, NULL)";
-    for n in 0..5 {
-        db.execute(insert, (&[n as u8; 16][..], 10 + n, n)).unwrap();
+    for n in 0..5_u8 {
+        db.execute(insert, (&[n; 16][..], 10 + n, n)).unwrap();
     }
     let rows = |db: &Connection| {
         let mut all = db.prepare("SELECT hex(user_id), cursor, kind, seq FROM events").unwrap();
