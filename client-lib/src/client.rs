@@ -24,6 +24,7 @@ use hypersend_protocol::{
     refusal::ErrorCode,
     session::Welcome,
     stream::priority,
+    update::{GetUpdate, Release},
 };
 use std::{path::Path, sync::Arc, time::Duration};
 use tokio::time::sleep;
@@ -99,6 +100,11 @@ impl Client {
             return self.logout().await;
         }
         self.ask(EndSession { session }).await.map(drop)
+    }
+
+    /// The newest release of the client programs for a platform that is newer than `current`, if the operator publishes one.
+    pub async fn update(&self, platform: &str, current: &str) -> Result<Option<Release>, ClientError> {
+        Ok(self.ask(GetUpdate { platform: platform.to_owned(), current: current.to_owned() }).await?.newer)
     }
 
     /// Whom this client speaks for, as others see them now.

@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`frame`] | how a frame looks on a stream; the traits every frame implements |
 //! | [`stream`] | which frame may open a stream, and so what the stream is |
+//! | [`update`] | releases of client programs |
 //! | [`p2p`] | transfers from client to client: offers and what became of them |
 //! | [`session`] | hello and welcome, tokens |
 //! | [`account`], [`chat`], [`event`], [`file`](mod@file) | the operations and their records |
@@ -30,6 +31,7 @@ pub mod refusal;
 pub mod session;
 pub mod stream;
 pub mod time;
+pub mod update;
 
 /// The ALPN token of the native protocol (RFC 7301). A change that old peers cannot read gets a new token.
 pub const ALPN: &[u8] = b"hypersend/1";

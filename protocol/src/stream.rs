@@ -13,6 +13,7 @@ use crate::{
     file::{BeginUpload, CancelUpload, DeleteFile, FinishUpload, GetFile, GetRange, GetValues, ListFiles, PutRange},
     frame::frame_set,
     p2p::{ChangeP2p, GetP2p, ListP2p, OfferP2p},
+    update::GetUpdate,
 };
 
 frame_set! {
@@ -33,6 +34,8 @@ frame_set! {
         EndSession,
         /// Request.
         Rename,
+        /// Request.
+        GetUpdate,
         /// Request.
         ListChats,
         /// Request.

@@ -30,6 +30,7 @@ use hypersend_protocol::{
     refusal::{ErrorCode, Refusal},
     session::{AGENT_BYTES, Auth, GoingAway, Hello, Tokens, Welcome},
     time::UnixMillis,
+    update::{GetUpdate, Release, Update},
 };
 use std::{collections::BTreeSet, time::Duration};
 use uuid::Uuid;
@@ -121,6 +122,7 @@ fn records() -> Vec<Largest> {
         largest(&Values::pack(&vec![value; MAX_VALUES_PER_PAGE as usize])),
         largest(&SessionPage { sessions: vec![login; page], more: true }),
         largest(&p2p()),
+        largest(&Update { newer: Some(release()) }),
         largest(&P2pPage { sessions: vec![p2p(); page], more: true }),
     ]
 }
@@ -136,6 +138,7 @@ fn calls() -> Vec<Largest> {
         largest(&ListSessions { before: Some(SESSION), limit: u32::MAX }),
         largest(&EndSession { session: SESSION }),
         largest(&Rename { name: profile().name }),
+        largest(&GetUpdate { platform: "p".repeat(256), current: "1".repeat(256) }),
         largest(&ListChats { after, limit: u32::MAX }),
         largest(&OpenDirect { email: email() }),
         largest(&CreateGroup { client_id: CLIENT, title: title(), members: members.clone() }),
@@ -193,6 +196,18 @@ const SESSION: SessionId = SessionId(Uuid::max());
 const CLIENT: ClientId = ClientId(Uuid::max());
 const SEQ: Seq = Seq(u64::MAX);
 const END: UnixMillis = UnixMillis(u64::MAX);
+
+/// As much as the operator's file may hold in all.
+fn release() -> Release {
+    Release {
+        version: "1.0.0".to_owned(),
+        notes: "n".repeat(1 << 20),
+        platform: "linux-x86_64".to_owned(),
+        url: "https://example.org/hypersend".to_owned(),
+        sha256: "ab".repeat(32),
+        size: u64::MAX,
+    }
+}
 
 fn p2p() -> P2pSession {
     P2pSession {

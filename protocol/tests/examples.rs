@@ -24,6 +24,7 @@ use hypersend_protocol::{
     refusal::{ErrorCode, Refusal},
     session::{Auth, GoingAway, Hello, Tokens, Welcome},
     time::UnixMillis,
+    update::{GetUpdate, Release, Update},
 };
 use std::{any::type_name, fmt::Debug, time::Duration};
 use uuid::Uuid;
@@ -158,6 +159,8 @@ fn answers() -> Vec<Example> {
         plain(Values::pack(&[ChunkValue([0xc1; 32]), ChunkValue([0xc2; 32])])),
         plain(SessionPage { sessions: vec![login], more: true }),
         plain(p2p(P2pStatus::Accepted, Some(P2pPath::Direct))),
+        example(".newer", Update { newer: Some(release()) }),
+        example(".none", Update { newer: None }),
         plain(P2pPage { sessions: vec![p2p(P2pStatus::Offered, None)], more: true }),
     ]
 }
@@ -173,6 +176,7 @@ fn calls() -> Vec<Example> {
         call(ListSessions { before: Some(SessionId(uuid(9))), limit: 200 }),
         call(EndSession { session: SessionId(uuid(9)) }),
         call(Rename { name: profile().name }),
+        call(GetUpdate { platform: "linux-x86_64".to_owned(), current: "1.0.0".to_owned() }),
         call(ListChats { after, limit: 50 }),
         call(OpenDirect { email: email() }),
         call(CreateGroup { client_id: ClientId(uuid(4)), title: title(), members: vec![email()] }),
@@ -231,6 +235,17 @@ fn streams() -> Vec<Example> {
 /// A UUID that shows in a hex dump.
 fn uuid(n: u8) -> Uuid {
     Uuid::from_bytes([0x01, 0x9a, 0, 0, 0, 0, 0x70, 0, 0x80, 0, 0, 0, 0, 0, 0, n])
+}
+
+fn release() -> Release {
+    Release {
+        version: "1.1.0".to_owned(),
+        notes: "Faster.".to_owned(),
+        platform: "linux-x86_64".to_owned(),
+        url: "https://example.org/hypersend".to_owned(),
+        sha256: "ab".repeat(32),
+        size: 9_000_000,
+    }
 }
 
 fn offered() -> Vec<OfferedFile> {

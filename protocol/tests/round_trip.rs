@@ -17,6 +17,7 @@ use hypersend_protocol::{
     session::{Auth, Hello, Tokens, Welcome},
     stream::Opening,
     time::UnixMillis,
+    update::GetUpdate,
 };
 use proptest::{collection::vec, option, prelude::*};
 use std::fmt::Debug;
@@ -56,6 +57,7 @@ proptest! {
         cursor in option::of(any::<u64>().prop_map(Cursor)), new_name in name(),
     ) {
         there_and_back::<Opening, _>(Rename { name: new_name })?;
+        there_and_back::<Opening, _>(GetUpdate { platform: email.to_string(), current: title.to_string() })?;
         there_and_back::<Opening, _>(FindUser { email })?;
         there_and_back::<Opening, _>(CreateGroup { client_id, title, members: members.clone() })?;
         there_and_back::<Opening, _>(AddMembers { chat, members })?;

@@ -15,11 +15,12 @@ use hypersend_protocol::{
     p2p::P2pPage,
     refusal::{ErrorCode, Refusal},
     stream::Opening,
+    update::Update,
 };
 
 pub(super) async fn serve(peer: &Peer, request: Opening, out: &mut SendStream) -> Result<(), Ending> {
     let me = &peer.me;
-    let Services { accounts, chats, .. } = &peer.services;
+    let Services { accounts, chats, updates, .. } = &peer.services;
     match request {
         Opening::GetMe(_) => answer(out, &accounts.me(me).await?).await,
         Opening::Logout(_) => {
@@ -38,6 +39,13 @@ pub(super) async fn serve(peer: &Peer, request: Opening, out: &mut SendStream) -
         Opening::EndSession(end) => {
             accounts.end(me, end.session).await?;
             answer(out, &Done {}).await
+        }
+        Opening::GetUpdate(get) => {
+            let current = get.current.parse().map_err(|_| {
+                Refusal::new(ErrorCode::Invalid, "current is not a version such as 1.0.0 (Semantic Versioning)")
+            })?;
+            let newer = updates.newer(&get.platform, &current).await?;
+            answer(out, &Update { newer: newer.map(wire::release) }).await
         }
         Opening::Rename(rename) => answer(out, &accounts.rename(me, rename.name).await?).await,
 

@@ -1,14 +1,17 @@
 //! Domain records as frames.
 
-use crate::store::{
-    chats::{Chat, ChatLine},
-    events::{Entry, Event},
-    files::File,
-    messages::Message,
-    p2p::P2pSession,
-    sessions::Session,
+use crate::{
+    services::{Build, Release},
+    store::{
+        chats::{Chat, ChatLine},
+        events::{Entry, Event},
+        files::File,
+        messages::Message,
+        p2p::P2pSession,
+        sessions::Session,
+    },
 };
-use hypersend_protocol::{account, chat, event, file, id::SessionId, limit::MAX_PAGE, p2p};
+use hypersend_protocol::{account, chat, event, file, id::SessionId, limit::MAX_PAGE, p2p, update};
 
 /// A session, to a caller who comes by `current`.
 pub(super) fn session(session: Session, current: SessionId) -> account::SessionInfo {
@@ -100,6 +103,18 @@ pub(super) fn p2p(session: P2pSession) -> p2p::P2pSession {
         path: session.path,
         created: session.created,
         updated: session.updated,
+    }
+}
+
+/// A release, and the one build of it that was asked for.
+pub(super) fn release((release, build): (Release, Build)) -> update::Release {
+    update::Release {
+        version: release.version.to_string(),
+        notes: release.notes,
+        platform: build.platform,
+        url: build.url,
+        sha256: build.sha256,
+        size: build.size,
     }
 }
 
