@@ -106,7 +106,7 @@ fn carry(server: &Server, dir: &Path, name: &str, task: &Task, bytes: u64) -> Re
 
 /// Writes as many bytes to the same place with nothing else to do. A virtual machine gives freed memory back and gets it
 /// again page by page at the first touch, which can cost more than everything else that is measured here; this says so.
-fn write_plainly(dir: &Path, bytes: u64) -> Result<Duration> {
+pub(crate) fn write_plainly(dir: &Path, bytes: u64) -> Result<Duration> {
     let path = dir.join("plain");
     let mut file = File::create(&path).context("write a file")?;
     let piece = vec![0; 1 << 20];

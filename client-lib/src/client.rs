@@ -17,12 +17,14 @@ use hypersend_protocol::{
     },
     file::{CancelUpload, DeleteFile, FileInfo, FilePage, GetFile, ListFiles},
     frame::Operation,
-    id::{ChatId, ClientId, Cursor, FileId, Revision, Seq, SessionId, UserId},
+    id::{ChatId, ClientId, Cursor, FileId, P2pId, Revision, Seq, SessionId, UserId},
     limit::MAX_PAGE,
     name::{ChatTitle, DisplayName, Email, MessageText},
+    p2p::{ChangeP2p, GetP2p, ListP2p, OfferP2p, OfferedFile, P2pPage, P2pPath, P2pSession, P2pStatus},
     refusal::ErrorCode,
     session::Welcome,
     stream::priority,
+    update::{GetUpdate, Release},
 };
 use std::{path::Path, sync::Arc, time::Duration};
 use tokio::time::sleep;
@@ -98,6 +100,11 @@ impl Client {
             return self.logout().await;
         }
         self.ask(EndSession { session }).await.map(drop)
+    }
+
+    /// The newest release of the client programs for a platform that is newer than `current`, if the operator publishes one.
+    pub async fn update(&self, platform: &str, current: &str) -> Result<Option<Release>, ClientError> {
+        Ok(self.ask(GetUpdate { platform: platform.to_owned(), current: current.to_owned() }).await?.newer)
     }
 
     /// Whom this client speaks for, as others see them now.
@@ -215,6 +222,36 @@ impl Client {
     /// Deletes a file that this user uploaded: nobody can fetch it any more. Messages keep its card.
     pub async fn delete_file(&self, file: FileId) -> Result<(), ClientError> {
         self.ask_to_remove(DeleteFile { file }).await
+    }
+
+    /// Offers files to another member of a chat, to be sent from this client to theirs.
+    pub async fn offer_p2p(
+        &self,
+        chat: ChatId,
+        receiver: UserId,
+        files: Vec<OfferedFile>,
+    ) -> Result<P2pSession, ClientError> {
+        self.ask(OfferP2p { client_id: fresh_id(), chat, receiver, files }).await
+    }
+
+    /// One transfer between clients.
+    pub async fn p2p_session(&self, session: P2pId) -> Result<P2pSession, ClientError> {
+        self.ask(GetP2p { session }).await
+    }
+
+    /// A page of the transfers that this user sends or receives, newest first, older than `before`.
+    pub async fn p2p_sessions(&self, before: Option<P2pId>) -> Result<P2pPage, ClientError> {
+        self.ask(ListP2p { before, limit: MAX_PAGE }).await
+    }
+
+    /// Says how far a transfer has come.
+    pub async fn change_p2p(
+        &self,
+        session: P2pId,
+        status: Option<P2pStatus>,
+        path: Option<P2pPath>,
+    ) -> Result<P2pSession, ClientError> {
+        self.ask(ChangeP2p { session, status, path }).await
     }
 
     pub(crate) async fn live(&self) -> Result<Live, ClientError> {

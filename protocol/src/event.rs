@@ -7,7 +7,7 @@
 use crate::{
     chat::Message,
     frame::{Kind, frame, frame_set},
-    id::{ChatId, Cursor, Revision, Seq, UserId},
+    id::{ChatId, Cursor, P2pId, Revision, Seq, UserId},
     time::UnixMillis,
 };
 use serde::{Deserialize, Serialize};
@@ -78,6 +78,13 @@ pub enum Happening {
         chat: ChatId,
         /// The last message read.
         seq: Seq,
+    },
+    /// A transfer from or to the user was offered, or got on; how far, its session tells.
+    P2p {
+        /// The chat in which it is offered.
+        chat: ChatId,
+        /// The session.
+        session: P2pId,
     },
 }
 

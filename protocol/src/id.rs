@@ -44,6 +44,8 @@ ids! {
     ChatId
     /// A file, from the moment its upload begins.
     FileId
+    /// A transfer from one client to another.
+    P2pId
     /// Made by the client for an act that must happen once however often it is asked for.
     ClientId
 }

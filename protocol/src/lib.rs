@@ -7,6 +7,8 @@
 //! | --- | --- |
 //! | [`frame`] | how a frame looks on a stream; the traits every frame implements |
 //! | [`stream`] | which frame may open a stream, and so what the stream is |
+//! | [`update`] | releases of client programs |
+//! | [`p2p`] | transfers from client to client: offers and what became of them |
 //! | [`session`] | hello and welcome, tokens |
 //! | [`account`], [`chat`], [`event`], [`file`](mod@file) | the operations and their records |
 //! | [`refusal`] | the catalogue of error codes, used as answers and as close codes |
@@ -24,10 +26,12 @@ pub mod hash;
 pub mod id;
 pub mod limit;
 pub mod name;
+pub mod p2p;
 pub mod refusal;
 pub mod session;
 pub mod stream;
 pub mod time;
+pub mod update;
 
 /// The ALPN token of the native protocol (RFC 7301). A change that old peers cannot read gets a new token.
 pub const ALPN: &[u8] = b"hypersend/1";

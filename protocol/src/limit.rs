@@ -51,5 +51,10 @@ pub const MAX_PAGE: u32 = 200;
 /// Uploads that one user may have under way.
 pub const MAX_OPEN_UPLOADS: usize = 1_000;
 
+/// Files in one offer from client to client.
+pub const MAX_OFFERED_FILES: usize = 64;
+/// Offers that one user may have made that are not over.
+pub const MAX_OPEN_OFFERS: usize = 100;
+
 /// How long a stream may take to say what it is, and a connection to log in.
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);

@@ -12,6 +12,8 @@ use crate::{
     event::OpenEvents,
     file::{BeginUpload, CancelUpload, DeleteFile, FinishUpload, GetFile, GetRange, GetValues, ListFiles, PutRange},
     frame::frame_set,
+    p2p::{ChangeP2p, GetP2p, ListP2p, OfferP2p},
+    update::GetUpdate,
 };
 
 frame_set! {
@@ -32,6 +34,8 @@ frame_set! {
         EndSession,
         /// Request.
         Rename,
+        /// Request.
+        GetUpdate,
         /// Request.
         ListChats,
         /// Request.
@@ -66,6 +70,14 @@ frame_set! {
         ListFiles,
         /// Request.
         DeleteFile,
+        /// Request.
+        OfferP2p,
+        /// Request.
+        GetP2p,
+        /// Request.
+        ListP2p,
+        /// Request.
+        ChangeP2p,
         /// Opens a chat stream.
         OpenChat,
         /// Opens the event stream.

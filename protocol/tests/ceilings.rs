@@ -19,16 +19,18 @@ use hypersend_protocol::{
     },
     frame::{Frame, Header, encode},
     hash::{ChunkValue, RootHash, UploadKey},
-    id::{ChatId, ChunkIndex, ClientId, Cursor, FileId, Revision, Seq, SessionId, UserId},
+    id::{ChatId, ChunkIndex, ClientId, Cursor, FileId, P2pId, Revision, Seq, SessionId, UserId},
     limit::{
         MAX_CHAT_TITLE_BYTES, MAX_CHUNKS, MAX_DISPLAY_NAME_BYTES, MAX_EMAIL_BYTES, MAX_FILE_NAME_BYTES,
-        MAX_FILES_PER_MESSAGE, MAX_MEMBERS, MAX_MESSAGE_BYTES, MAX_PAGE, MAX_PASSWORD_BYTES, MAX_REFUSAL_MESSAGE_BYTES,
-        MAX_TOKEN_BYTES, MAX_VALUES_PER_PAGE,
+        MAX_FILES_PER_MESSAGE, MAX_MEMBERS, MAX_MESSAGE_BYTES, MAX_OFFERED_FILES, MAX_PAGE, MAX_PASSWORD_BYTES,
+        MAX_REFUSAL_MESSAGE_BYTES, MAX_TOKEN_BYTES, MAX_VALUES_PER_PAGE,
     },
     name::{ChatTitle, DisplayName, Email, FileName, MessageText, Password, Token},
+    p2p::{ChangeP2p, GetP2p, ListP2p, OfferP2p, OfferedFile, P2pPage, P2pPath, P2pSession, P2pStatus},
     refusal::{ErrorCode, Refusal},
     session::{AGENT_BYTES, Auth, GoingAway, Hello, Tokens, Welcome},
     time::UnixMillis,
+    update::{GetUpdate, Release, Update},
 };
 use std::{collections::BTreeSet, time::Duration};
 use uuid::Uuid;
@@ -119,6 +121,9 @@ fn records() -> Vec<Largest> {
         largest(&FilePage { files: vec![file(); page], more: true }),
         largest(&Values::pack(&vec![value; MAX_VALUES_PER_PAGE as usize])),
         largest(&SessionPage { sessions: vec![login; page], more: true }),
+        largest(&p2p()),
+        largest(&Update { newer: Some(release()) }),
+        largest(&P2pPage { sessions: vec![p2p(); page], more: true }),
     ]
 }
 
@@ -133,6 +138,7 @@ fn calls() -> Vec<Largest> {
         largest(&ListSessions { before: Some(SESSION), limit: u32::MAX }),
         largest(&EndSession { session: SESSION }),
         largest(&Rename { name: profile().name }),
+        largest(&GetUpdate { platform: "p".repeat(256), current: "1".repeat(256) }),
         largest(&ListChats { after, limit: u32::MAX }),
         largest(&OpenDirect { email: email() }),
         largest(&CreateGroup { client_id: CLIENT, title: title(), members: members.clone() }),
@@ -150,6 +156,10 @@ fn calls() -> Vec<Largest> {
         largest(&GetValues { file: FILE, first: ChunkIndex(u32::MAX), count: u32::MAX }),
         largest(&ListFiles { before: Some(FILE), limit: u32::MAX }),
         largest(&DeleteFile { file: FILE }),
+        largest(&OfferP2p { client_id: CLIENT, chat: CHAT, receiver: USER, files: p2p().files }),
+        largest(&GetP2p { session: P2P }),
+        largest(&ListP2p { before: Some(P2P), limit: u32::MAX }),
+        largest(&ChangeP2p { session: P2P, status: Some(P2pStatus::Cancelled), path: Some(P2pPath::Relayed) }),
     ]
 }
 
@@ -181,10 +191,37 @@ fn streams() -> Vec<Largest> {
 const USER: UserId = UserId(Uuid::max());
 const CHAT: ChatId = ChatId(Uuid::max());
 const FILE: FileId = FileId(Uuid::max());
+const P2P: P2pId = P2pId(Uuid::max());
 const SESSION: SessionId = SessionId(Uuid::max());
 const CLIENT: ClientId = ClientId(Uuid::max());
 const SEQ: Seq = Seq(u64::MAX);
 const END: UnixMillis = UnixMillis(u64::MAX);
+
+/// As much as the operator's file may hold in all.
+fn release() -> Release {
+    Release {
+        version: "1.0.0".to_owned(),
+        notes: "n".repeat(1 << 20),
+        platform: "linux-x86_64".to_owned(),
+        url: "https://example.org/hypersend".to_owned(),
+        sha256: "ab".repeat(32),
+        size: u64::MAX,
+    }
+}
+
+fn p2p() -> P2pSession {
+    P2pSession {
+        id: P2P,
+        chat: CHAT,
+        sender: USER,
+        receiver: USER,
+        files: vec![OfferedFile { name: file().name, size: u64::MAX }; MAX_OFFERED_FILES],
+        status: P2pStatus::Cancelled,
+        path: Some(P2pPath::Relayed),
+        created: END,
+        updated: END,
+    }
+}
 
 fn email() -> Email {
     let local = "l".repeat(64);

@@ -18,11 +18,13 @@ use hypersend_protocol::{
     },
     frame::{Frame, FrameError, FrameSet, Header, Kind, Operation, encode},
     hash::{ChunkValue, RootHash, UploadKey},
-    id::{ChatId, ChunkIndex, ClientId, Cursor, FileId, Revision, Seq, SessionId, UserId},
+    id::{ChatId, ChunkIndex, ClientId, Cursor, FileId, P2pId, Revision, Seq, SessionId, UserId},
     name::{ChatTitle, DisplayName, Email, FileName, MessageText, Password, Token},
+    p2p::{ChangeP2p, GetP2p, ListP2p, OfferP2p, OfferedFile, P2pPage, P2pPath, P2pSession, P2pStatus},
     refusal::{ErrorCode, Refusal},
     session::{Auth, GoingAway, Hello, Tokens, Welcome},
     time::UnixMillis,
+    update::{GetUpdate, Release, Update},
 };
 use std::{any::type_name, fmt::Debug, time::Duration};
 use uuid::Uuid;
@@ -156,6 +158,10 @@ fn answers() -> Vec<Example> {
         plain(FilePage { files: vec![file()], more: false }),
         plain(Values::pack(&[ChunkValue([0xc1; 32]), ChunkValue([0xc2; 32])])),
         plain(SessionPage { sessions: vec![login], more: true }),
+        plain(p2p(P2pStatus::Accepted, Some(P2pPath::Direct))),
+        example(".newer", Update { newer: Some(release()) }),
+        example(".none", Update { newer: None }),
+        plain(P2pPage { sessions: vec![p2p(P2pStatus::Offered, None)], more: true }),
     ]
 }
 
@@ -170,6 +176,7 @@ fn calls() -> Vec<Example> {
         call(ListSessions { before: Some(SessionId(uuid(9))), limit: 200 }),
         call(EndSession { session: SessionId(uuid(9)) }),
         call(Rename { name: profile().name }),
+        call(GetUpdate { platform: "linux-x86_64".to_owned(), current: "1.0.0".to_owned() }),
         call(ListChats { after, limit: 50 }),
         call(OpenDirect { email: email() }),
         call(CreateGroup { client_id: ClientId(uuid(4)), title: title(), members: vec![email()] }),
@@ -187,6 +194,10 @@ fn calls() -> Vec<Example> {
         call(GetValues { file, first: ChunkIndex(8_192), count: 8_192 }),
         call(ListFiles { before: Some(file), limit: 200 }),
         call(DeleteFile { file }),
+        call(OfferP2p { client_id: ClientId(uuid(4)), chat, receiver: user, files: offered() }),
+        call(GetP2p { session: P2pId(uuid(5)) }),
+        call(ListP2p { before: Some(P2pId(uuid(5))), limit: 200 }),
+        call(ChangeP2p { session: P2pId(uuid(5)), status: Some(P2pStatus::Finished), path: Some(P2pPath::Relayed) }),
     ]
 }
 
@@ -213,6 +224,7 @@ fn streams() -> Vec<Example> {
         example(".joined", event(Happening::Joined { chat: id, user })),
         example(".left", event(Happening::Left { chat: id, user })),
         example(".read", event(Happening::Read { chat: id, seq })),
+        example(".p2p", event(Happening::P2p { chat: id, session: P2pId(uuid(5)) })),
         plain(PutRange { file, offset: 5 << 30, length: 1 << 20, value: ChunkValue([0xcd; 32]) }),
         plain(RangeStored { chunk_complete: true }),
         plain(GetRange { file, offset: 5 << 30, length: 1 << 20 }),
@@ -223,6 +235,35 @@ fn streams() -> Vec<Example> {
 /// A UUID that shows in a hex dump.
 fn uuid(n: u8) -> Uuid {
     Uuid::from_bytes([0x01, 0x9a, 0, 0, 0, 0, 0x70, 0, 0x80, 0, 0, 0, 0, 0, 0, n])
+}
+
+fn release() -> Release {
+    Release {
+        version: "1.1.0".to_owned(),
+        notes: "Faster.".to_owned(),
+        platform: "linux-x86_64".to_owned(),
+        url: "https://example.org/hypersend".to_owned(),
+        sha256: "ab".repeat(32),
+        size: 9_000_000,
+    }
+}
+
+fn offered() -> Vec<OfferedFile> {
+    vec![OfferedFile { name: file_name(), size: 40 << 30 }]
+}
+
+fn p2p(status: P2pStatus, path: Option<P2pPath>) -> P2pSession {
+    P2pSession {
+        id: P2pId(uuid(5)),
+        chat: ChatId(uuid(2)),
+        sender: UserId(uuid(1)),
+        receiver: UserId(uuid(7)),
+        files: offered(),
+        status,
+        path,
+        created: UnixMillis(1_800_000_000_000),
+        updated: UnixMillis(1_800_000_000_007),
+    }
 }
 
 fn email() -> Email {

@@ -10,12 +10,14 @@ use hypersend_protocol::{
     file::{BeginUpload, FileCard, FileInfo, FilePage, UploadState, Values},
     frame::{Body, Frame, FrameSet, Header, encode},
     hash::{ChunkValue, RootHash, UploadKey},
-    id::{ChatId, ClientId, Cursor, FileId, Revision, Seq, SessionId, UserId},
+    id::{ChatId, ClientId, Cursor, FileId, P2pId, Revision, Seq, SessionId, UserId},
     name::{ChatTitle, DisplayName, Email, FileName, MessageText, Password, Token},
+    p2p::{ChangeP2p, ListP2p, OfferP2p, OfferedFile, P2pPage, P2pPath, P2pSession, P2pStatus},
     refusal::{ErrorCode, Refusal},
     session::{Auth, Hello, Tokens, Welcome},
     stream::Opening,
     time::UnixMillis,
+    update::GetUpdate,
 };
 use proptest::{collection::vec, option, prelude::*};
 use std::fmt::Debug;
@@ -55,6 +57,7 @@ proptest! {
         cursor in option::of(any::<u64>().prop_map(Cursor)), new_name in name(),
     ) {
         there_and_back::<Opening, _>(Rename { name: new_name })?;
+        there_and_back::<Opening, _>(GetUpdate { platform: email.to_string(), current: title.to_string() })?;
         there_and_back::<Opening, _>(FindUser { email })?;
         there_and_back::<Opening, _>(CreateGroup { client_id, title, members: members.clone() })?;
         there_and_back::<Opening, _>(AddMembers { chat, members })?;
@@ -86,6 +89,19 @@ proptest! {
         there_and_back::<FilePage, _>(FilePage { files, more })?;
         prop_assert_eq!(Values::pack(&values).unpack(), Some(values.clone()));
         there_and_back::<Values, _>(Values::pack(&values))?;
+    }
+
+    #[test]
+    fn p2p(
+        session in p2p_session(), pages in vec(p2p_session(), 0..5), more: bool, client_id in id(ClientId),
+        before in option::of(id(P2pId)), limit: u32, status in option::of(p2p_status()), path in option::of(p2p_path()),
+    ) {
+        let P2pSession { id, chat, receiver, files, .. } = session.clone();
+        there_and_back::<P2pSession, _>(session)?;
+        there_and_back::<P2pPage, _>(P2pPage { sessions: pages, more })?;
+        there_and_back::<Opening, _>(OfferP2p { client_id, chat, receiver, files })?;
+        there_and_back::<Opening, _>(ListP2p { before, limit })?;
+        there_and_back::<Opening, _>(ChangeP2p { session: id, status, path })?;
     }
 
     #[test]
@@ -233,8 +249,36 @@ fn event() -> impl Strategy<Value = Event> {
         (chat(), user()).prop_map(|(chat, user)| Happening::Joined { chat, user }),
         (chat(), user()).prop_map(|(chat, user)| Happening::Left { chat, user }),
         (chat(), seq()).prop_map(|(chat, seq)| Happening::Read { chat, seq }),
+        (chat(), id(P2pId)).prop_map(|(chat, session)| Happening::P2p { chat, session }),
     ];
     (any::<u64>(), at(), what).prop_map(|(cursor, at, what)| Event { cursor: Cursor(cursor), at, what })
+}
+
+fn p2p_status() -> impl Strategy<Value = P2pStatus> {
+    use P2pStatus::{Accepted, Cancelled, Declined, Failed, Finished, Offered};
+    proptest::sample::select(vec![Offered, Accepted, Declined, Cancelled, Finished, Failed])
+}
+
+fn p2p_path() -> impl Strategy<Value = P2pPath> {
+    proptest::sample::select(vec![P2pPath::Direct, P2pPath::Relayed])
+}
+
+fn p2p_session() -> impl Strategy<Value = P2pSession> {
+    let file = (file_name(), any::<u64>()).prop_map(|(name, size)| OfferedFile { name, size });
+    let who = (id(P2pId), id(ChatId), id(UserId), id(UserId));
+    (who, vec(file, 0..5), p2p_status(), option::of(p2p_path()), at(), at()).prop_map(
+        |((id, chat, sender, receiver), files, status, path, created, updated)| P2pSession {
+            id,
+            chat,
+            sender,
+            receiver,
+            files,
+            status,
+            path,
+            created,
+            updated,
+        },
+    )
 }
 
 fn file() -> impl Strategy<Value = FileInfo> {

@@ -9,7 +9,7 @@ use crate::{
     metrics::Metrics,
     ports::{DoorClosed, Doors, ListenError, QuicListener, TcpListener},
     services::{
-        Accounts, Chats, Files, Passwords, Policy, Rates, Services, Throttle, TokenKey, Updates, UpdatesError,
+        Accounts, Chats, Files, P2p, Passwords, Policy, Rates, Services, Throttle, TokenKey, Updates, UpdatesError,
         UploadPolicy, Uploads,
     },
     settings::{SecretKey, Settings},
@@ -234,6 +234,7 @@ fn services(
             metrics.clone(),
         ),
         files: Files::new(store.clone(), disk, settings.files(), metrics.clone()),
+        p2p: P2p::new(store.clone()),
         updates,
         metrics,
     }

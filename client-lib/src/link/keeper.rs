@@ -59,7 +59,7 @@ enum End {
     Lost(String),
     Fatal(ClientError),
     /// There is a better one.
-    Replaced(Live, Greeted),
+    Replaced(Box<(Live, Greeted)>),
 }
 
 impl Keeper {
@@ -160,10 +160,10 @@ impl Keeper {
             match self.watch(&live, greeted.session).await {
                 End::Lost(reason) => return Ok(reason),
                 End::Fatal(error) => return Err(error),
-                End::Replaced(better, its) => {
+                End::Replaced(better) => {
                     live.draining.cancel();
                     drain(live.connection);
-                    (live, greeted) = (better, its);
+                    (live, greeted) = *better;
                 }
             }
         }
@@ -190,7 +190,7 @@ impl Keeper {
                     // Anything else means that the connection is ending, which says more.
                     return end(live.connection.closed().await);
                 }
-                (live, greeted) = &mut better => return End::Replaced(live, greeted),
+                connected = &mut better => return End::Replaced(Box::new(connected)),
                 () = renewal.due() => match renew(&live.connection, &self.config, &self.tokens).await {
                     Ok(tokens) => renewal = Renewal::after(&tokens),
                     Err(Attempt::Failed(ClientError::Refused(refusal))) if refusal.code.is_transient() => {

@@ -184,3 +184,19 @@ async fn too_many_attempts_from_one_address_have_to_wait() {
     assert_eq!(code(connect(server.config(), bob.login()).await), ErrorCode::RateLimited);
     assert_eq!(bob.client.me().await.unwrap(), bob.profile, "who is in stays in");
 }
+
+#[tokio::test]
+async fn a_client_learns_of_its_next_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("updates.json");
+    let build = r#"{"platform": "linux", "url": "https://example.org/1", "sha256": "SHA", "size": 7}"#;
+    let releases = format!(r#"{{"releases": [{{"version": "1.1.0", "notes": "Faster.", "builds": [{build}]}}]}}"#);
+    std::fs::write(&file, releases.replace("SHA", &"ab".repeat(32))).unwrap();
+    let server = TestServer::with([("UPDATES_FILE", file.to_str().unwrap())]).await;
+    let [ann] = users(&server).await;
+    let newer = ann.client.update("linux", "1.0.9").await.unwrap().unwrap();
+    assert_eq!((newer.version.as_str(), newer.notes.as_str(), newer.size), ("1.1.0", "Faster.", 7));
+    assert_eq!(ann.client.update("linux", "1.1.0").await.unwrap(), None);
+    assert_eq!(code(ann.client.update("amiga", "1.0.0").await), ErrorCode::NotFound);
+    assert_eq!(code(ann.client.update("linux", "soon").await), ErrorCode::Invalid);
+}

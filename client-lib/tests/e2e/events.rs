@@ -49,7 +49,8 @@ async fn everything_that_happens_to_a_user_is_in_their_feed() {
         Happening::Changed { chat: of, .. }
         | Happening::Joined { chat: of, .. }
         | Happening::Left { chat: of, .. }
-        | Happening::Read { chat: of, .. } => *of == chat,
+        | Happening::Read { chat: of, .. }
+        | Happening::P2p { chat: of, .. } => *of == chat,
     };
     let seen: Vec<_> = seen.iter().filter(in_group).collect();
     // He may hear of more than one joining.

@@ -1,6 +1,6 @@
 //! A stored file as a response: conditions (RFC 9110, 13), one range (RFC 9110, 14), and a body that is read as it is sent.
 
-use super::problem::Problem;
+use super::{places::Place, problem::Problem};
 use crate::{
     services::{FileError, OpenFile},
     store::files::File,
@@ -139,10 +139,10 @@ fn parse_range(text: &str, size: u64) -> Ranged {
     }
 }
 
-/// The response with these bytes of an open file.
-pub(super) fn content(info: &File, file: OpenFile, bytes: Bytes) -> Response {
+/// The response with these bytes of an open file; it keeps its place until it is sent or given up.
+pub(super) fn content(info: &File, file: OpenFile, bytes: Bytes, place: Place) -> Response {
     let partial = bytes != Bytes { first: 0, end: info.size };
-    let mut response = Response::new(Body::from_stream(pieces(file, bytes)));
+    let mut response = Response::new(Body::from_stream(pieces(file, bytes, place)));
     if partial {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         let range = format!("bytes {}-{}/{}", bytes.first, bytes.end - 1, info.size);
@@ -161,14 +161,14 @@ pub(super) fn content(info: &File, file: OpenFile, bytes: Bytes) -> Response {
     response
 }
 
-fn pieces(file: OpenFile, bytes: Bytes) -> impl futures::Stream<Item = Result<bytes::Bytes, FileError>> {
+fn pieces(file: OpenFile, bytes: Bytes, place: Place) -> impl futures::Stream<Item = Result<bytes::Bytes, FileError>> {
     let spans = (bytes.first..bytes.end).step_by(MAX_RANGE_LENGTH as usize).map(move |offset| Span {
         offset,
         length: u32::try_from((bytes.end - offset).min(MAX_RANGE_LENGTH.into())).expect("at most a range"),
     });
     stream::iter(spans)
         .map(move |span| {
-            let file = file.clone();
+            let (file, _kept) = (file.clone(), &place);
             async move { file.bytes(span).await }
         })
         .buffered(PIECES_AHEAD)

@@ -152,11 +152,12 @@ async fn range(
 
 /// A place among those that there are.
 pub(super) async fn place(places: &Places, user: UserId) -> Result<Place, Problem> {
-    places.take(user).await.ok_or_else(busy)
+    places.take(user).await.ok_or_else(|| busy("uploads"))
 }
 
-fn busy() -> Problem {
-    let refusal = Refusal::new(ErrorCode::Unavailable, "too many uploads at once; try again in a moment");
+/// Too many at once.
+pub(super) fn busy(what: &str) -> Problem {
+    let refusal = Refusal::new(ErrorCode::Unavailable, format!("too many {what} at once; try again in a moment"));
     Problem::with_status(StatusCode::SERVICE_UNAVAILABLE, refusal.with_retry_after(PLACE_WITHIN))
 }
 

@@ -12,7 +12,12 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+
+/// Files on their way to one user at once; each has some MiB in memory for as long as its client likes to read it. A browser
+/// asks for a few, a download manager for a dozen.
+const DOWNLOADS_PER_USER: usize = 64;
 
 /// Shared by all requests; cloning is cheap.
 #[derive(Clone, Debug)]
@@ -26,6 +31,7 @@ struct Inner {
     uploads: HeldUploads,
     ranges: Places,
     forms: Places,
+    downloads: Places,
     tickets: Tickets,
     stopping: CancellationToken,
 }
@@ -53,6 +59,7 @@ impl HttpState {
             uploads: HeldUploads::default(),
             ranges: Places::new(RANGES_AT_ONCE, RANGES_PER_USER),
             forms: Places::new(FORMS_AT_ONCE, FORMS_PER_USER),
+            downloads: Places::new(Semaphore::MAX_PERMITS, DOWNLOADS_PER_USER),
             tickets: Tickets::default(),
             stopping: CancellationToken::new(),
         }))
@@ -91,6 +98,11 @@ impl HttpState {
     /// Places for ranges of request bodies in memory.
     pub(super) fn ranges(&self) -> &Places {
         &self.0.ranges
+    }
+
+    /// Places for files on their way out.
+    pub(super) fn downloads(&self) -> &Places {
+        &self.0.downloads
     }
 
     /// Places for forms whose files are put aside on the disk.

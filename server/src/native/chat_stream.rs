@@ -160,6 +160,8 @@ impl ChatStream<'_> {
                 let chat = self.chat_now().await?;
                 self.members(chat).await
             }
+            // On its two members' event streams.
+            Happening::P2p(_) => Ok(()),
             Happening::Read(user, seq) => self.say(&ReadBy { user: *user, seq: *seq }).await,
         }
     }

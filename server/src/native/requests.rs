@@ -4,7 +4,7 @@ use super::{
     connection::{Ending, Peer, gone},
     wire,
 };
-use crate::services::{Begun, Caller, ChatError, UploadError, UploadHandle};
+use crate::services::{Begun, Caller, ChatError, Services, UploadError, UploadHandle};
 use hypersend_net::frames::send;
 use hypersend_net::stream::SendStream;
 use hypersend_protocol::{
@@ -12,13 +12,15 @@ use hypersend_protocol::{
     chat::{ChatPage, MessagePage},
     file::{FilePage, UploadState, Values},
     frame::Frame,
+    p2p::P2pPage,
     refusal::{ErrorCode, Refusal},
     stream::Opening,
+    update::Update,
 };
 
 pub(super) async fn serve(peer: &Peer, request: Opening, out: &mut SendStream) -> Result<(), Ending> {
-    let (me, services) = (&peer.me, &peer.services);
-    let (accounts, chats, uploads, files) = (&services.accounts, &services.chats, &services.uploads, &services.files);
+    let me = &peer.me;
+    let Services { accounts, chats, updates, .. } = &peer.services;
     match request {
         Opening::GetMe(_) => answer(out, &accounts.me(me).await?).await,
         Opening::Logout(_) => {
@@ -37,6 +39,13 @@ pub(super) async fn serve(peer: &Peer, request: Opening, out: &mut SendStream) -
         Opening::EndSession(end) => {
             accounts.end(me, end.session).await?;
             answer(out, &Done {}).await
+        }
+        Opening::GetUpdate(get) => {
+            let current = get.current.parse().map_err(|_| {
+                Refusal::new(ErrorCode::Invalid, "current is not a version such as 1.0.0 (Semantic Versioning)")
+            })?;
+            let newer = updates.newer(&get.platform, &current).await?;
+            answer(out, &Update { newer: newer.map(wire::release) }).await
         }
         Opening::Rename(rename) => answer(out, &accounts.rename(me, rename.name).await?).await,
 
@@ -68,7 +77,15 @@ pub(super) async fn serve(peer: &Peer, request: Opening, out: &mut SendStream) -
             chats.mark_read(me, mark.chat, mark.seq).await?;
             answer(out, &Done {}).await
         }
+        request => transfers(peer, request, out).await,
+    }
+}
 
+/// Uploads, files, and what goes from client to client.
+async fn transfers(peer: &Peer, request: Opening, out: &mut SendStream) -> Result<(), Ending> {
+    let me = &peer.me;
+    let Services { uploads, files, p2p, .. } = &peer.services;
+    match request {
         Opening::BeginUpload(begin) => {
             let state = match uploads.begin(me, begin.key, begin.name, begin.size).await? {
                 Begun::Open(handle) => {
@@ -114,9 +131,15 @@ pub(super) async fn serve(peer: &Peer, request: Opening, out: &mut SendStream) -
             files.delete(me, delete.file).await?;
             answer(out, &Done {}).await
         }
-        Opening::OpenChat(_) | Opening::OpenEvents(_) | Opening::PutRange(_) | Opening::GetRange(_) => {
-            Err(Refusal::new(ErrorCode::UnexpectedFrame, "that frame opens no request stream").into())
+        Opening::OfferP2p(offer) => answer(out, &wire::p2p(p2p.offer(me, offer).await?)).await,
+        Opening::GetP2p(get) => answer(out, &wire::p2p(p2p.session(me, get.session).await?)).await,
+        Opening::ListP2p(list) => {
+            let (sessions, more) = p2p.list(me, list.before, list.limit).await?;
+            answer(out, &P2pPage { sessions: sessions.into_iter().map(wire::p2p).collect(), more }).await
         }
+        Opening::ChangeP2p(change) => answer(out, &wire::p2p(p2p.change(me, change).await?)).await,
+
+        _ => Err(Refusal::new(ErrorCode::UnexpectedFrame, "that frame opens no request stream").into()),
     }
 }
 

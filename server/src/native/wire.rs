@@ -1,13 +1,17 @@
 //! Domain records as frames.
 
-use crate::store::{
-    chats::{Chat, ChatLine},
-    events::{Entry, Event},
-    files::File,
-    messages::Message,
-    sessions::Session,
+use crate::{
+    services::{Build, Release},
+    store::{
+        chats::{Chat, ChatLine},
+        events::{Entry, Event},
+        files::File,
+        messages::Message,
+        p2p::P2pSession,
+        sessions::Session,
+    },
 };
-use hypersend_protocol::{account, chat, event, file, id::SessionId, limit::MAX_PAGE};
+use hypersend_protocol::{account, chat, event, file, id::SessionId, limit::MAX_PAGE, p2p, update};
 
 /// A session, to a caller who comes by `current`.
 pub(super) fn session(session: Session, current: SessionId) -> account::SessionInfo {
@@ -88,6 +92,32 @@ pub(super) fn file(file: File) -> file::FileInfo {
     }
 }
 
+pub(super) fn p2p(session: P2pSession) -> p2p::P2pSession {
+    p2p::P2pSession {
+        id: session.id,
+        chat: session.chat,
+        sender: session.sender,
+        receiver: session.receiver,
+        files: session.files,
+        status: session.status,
+        path: session.path,
+        created: session.created,
+        updated: session.updated,
+    }
+}
+
+/// A release, and the one build of it that was asked for.
+pub(super) fn release((release, build): (Release, Build)) -> update::Release {
+    update::Release {
+        version: release.version.to_string(),
+        notes: release.notes,
+        platform: build.platform,
+        url: build.url,
+        sha256: build.sha256,
+        size: build.size,
+    }
+}
+
 /// An entry of a feed.
 pub(super) fn event(event: Event) -> event::Event {
     let chat = event.chat;
@@ -96,6 +126,7 @@ pub(super) fn event(event: Event) -> event::Event {
         Entry::Changed(seq, revision) => event::Happening::Changed { chat, seq, revision },
         Entry::Joined(user) => event::Happening::Joined { chat, user },
         Entry::Left(user) => event::Happening::Left { chat, user },
+        Entry::P2p(session) => event::Happening::P2p { chat, session },
         Entry::Read(seq) => event::Happening::Read { chat, seq },
     };
     event::Event { cursor: event.cursor, at: event.at, what }

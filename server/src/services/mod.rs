@@ -9,6 +9,7 @@ mod accounts;
 mod chats;
 mod feed;
 mod files;
+mod p2p;
 mod passwords;
 mod throttle;
 mod tokens;
@@ -19,6 +20,7 @@ pub use accounts::{AccountError, Accounts, Caller, Login, Policy};
 pub use chats::{ChatError, Chats};
 pub use feed::{Feed, FeedItem};
 pub use files::{FileError, Files, OpenFile};
+pub use p2p::{P2p, P2pError};
 pub use passwords::Passwords;
 pub use throttle::{Rates, Throttle, TooOften};
 pub use tokens::TokenKey;
@@ -40,6 +42,8 @@ pub struct Services {
     pub uploads: Uploads,
     /// Files, and their way out.
     pub files: Files,
+    /// Transfers from one client to another.
+    pub p2p: P2p,
     /// Releases of client programs.
     pub updates: Updates,
     /// What is counted of all of it.

@@ -2,7 +2,7 @@
 
 use super::messages::Message;
 use hypersend_protocol::{
-    id::{ChatId, Cursor, Revision, Seq, UserId},
+    id::{ChatId, Cursor, P2pId, Revision, Seq, UserId},
     time::UnixMillis,
 };
 use std::sync::Arc;
@@ -22,6 +22,8 @@ pub enum Happening {
     Left(UserId),
     /// A user has read up to here; in that user's feed alone. Others learn it while they have the chat open.
     Read(UserId, Seq),
+    /// A transfer between two members was offered, or got on; in both feeds.
+    P2p(P2pId),
 }
 
 /// One committed act: what happened where, and its place in the feed of everybody concerned.
@@ -46,6 +48,7 @@ impl Fanout {
             Happening::Joined(user) => Entry::Joined(*user),
             Happening::Left(user) => Entry::Left(*user),
             Happening::Read(_, seq) => Entry::Read(*seq),
+            Happening::P2p(session) => Entry::P2p(*session),
         };
         Event { cursor, at: self.at, chat: self.chat, what }
     }
@@ -80,6 +83,8 @@ pub enum Entry {
     Left(UserId),
     /// The feed's owner has read up to here.
     Read(Seq),
+    /// A transfer from or to the feed's owner was offered, or got on.
+    P2p(P2pId),
 }
 
 /// A part of a feed.

@@ -15,6 +15,7 @@ pub mod events;
 pub mod files;
 pub mod messages;
 pub mod mongodb;
+pub mod p2p;
 pub mod sessions;
 pub mod sqlite;
 pub mod users;
@@ -26,11 +27,12 @@ use events::{Event, FanoutSink, Feed};
 use files::{BeginUpload, Begun, CommitUpload, DeleteFile, File, Upload};
 use hypersend_protocol::{
     chat::ChatPosition,
-    id::{ChatId, Cursor, FileId, Revision, Seq, SessionId, UserId},
+    id::{ChatId, Cursor, FileId, P2pId, Revision, Seq, SessionId, UserId},
     name::{DisplayName, Email},
     time::UnixMillis,
 };
 use messages::{Append, DeleteMessage, Message, NewMessage};
+use p2p::{NewP2p, Offered, P2pChange, P2pChanged, P2pSession};
 use sessions::{Rotated, Rotation, Session};
 use std::{path::PathBuf, sync::Arc};
 use users::{NewUser, PasswordHash, User};
@@ -171,6 +173,17 @@ pub trait Store: Send + Sync + 'static {
     async fn removals(&self, after: Option<FileId>, limit: u32) -> Result<Vec<FileId>>;
     /// Forgets that a deleted file's folder has to go.
     async fn forget_removal(&self, id: FileId) -> Result<()>;
+
+    /// Makes an offer from one member of a chat to another, unless its sender made one with the same client id before.
+    async fn offer_p2p(&self, offer: NewP2p) -> Result<Offered>;
+    /// A session, to either side; `None` to anybody else.
+    async fn p2p_session(&self, id: P2pId, viewer: UserId) -> Result<Option<P2pSession>>;
+    /// The sessions in which a user sends or receives, newest first, older than `before`.
+    async fn p2p_sessions_of(&self, user: UserId, before: Option<P2pId>, limit: u32) -> Result<Vec<P2pSession>>;
+    /// Changes a session, by the rules of [`P2pSession::change`]; both sides hear of it.
+    async fn change_p2p(&self, change: P2pChange) -> Result<P2pChanged>;
+    /// Forgets sessions that have not changed since this moment; says how many.
+    async fn prune_p2p(&self, before: UnixMillis) -> Result<u64>;
 
     /// A user's events after a cursor, oldest first.
     async fn events_after(&self, user: UserId, after: Cursor, limit: u32) -> Result<Feed<Vec<Event>>>;

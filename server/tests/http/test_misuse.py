@@ -208,3 +208,22 @@ def test_answers_that_nobody_reads_are_bounded(own):
         watch.ask()
     time.sleep(1)
     watch.check()
+
+
+def test_one_user_has_so_many_downloads_and_not_one_more(own):
+    watch = Watch(own)
+    path = f"/api/v1/files/{watch.ann.put('/api/v1/files/named/film.mkv', data=b'x' * (32 << 20)).json()['id']}/content"
+    unread = [Http2(own, watch.ann.token) for _ in range(4)]
+    for connection in unread:
+        for _ in range(16):
+            stream = connection.state.get_next_available_stream_id()
+            connection.state.send_headers(stream, connection.head("GET", path), end_stream=True)
+        connection.flush()
+    time.sleep(1)
+    busy = problem(watch.ann.get(path), 503, "unavailable")
+    assert busy["retry_after_ms"] == 10_000
+    bob = register(own, "h2", "Bob")
+    mine = bob.put("/api/v1/files/named/short", data=b"short").json()["id"]
+    assert bob.get(f"/api/v1/files/{mine}/content").content == b"short"
+    unread[0].socket.close()
+    assert len(watch.ann.get(path).content) == 32 << 20

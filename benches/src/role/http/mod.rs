@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use std::{
     fmt,
     fs::File,
-    io::Write,
+    io::{BufWriter, Write},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
@@ -31,6 +31,9 @@ use tokio::task::block_in_place;
 
 /// Chunks under way at once, and what a browser has to HTTP/1.1: six connections.
 const LANES: usize = 6;
+
+/// Bytes written at once.
+const WRITE: usize = 1 << 20;
 
 /// A version of HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,8 +177,17 @@ impl Caller {
     async fn download(mut self, file: FileId, to: &Path) -> Result<()> {
         let path = format!("/api/v1/files/{file}/content");
         let request = self.request(Method::GET, &path, "application/octet-stream", Bytes::new());
-        let mut to = File::create(to)?;
-        self.lanes[0].exchange(request, |piece| Ok(block_in_place(|| to.write_all(&piece))?)).await
+        // A piece may be a packet's content; nobody writes to a disk in such pieces.
+        let mut to = BufWriter::with_capacity(WRITE, File::create(to)?);
+        let mut write = |piece: Bytes| {
+            if to.buffer().len() + piece.len() < WRITE {
+                to.write_all(&piece)
+            } else {
+                block_in_place(|| to.write_all(&piece))
+            }
+        };
+        self.lanes[0].exchange(request, |piece| Ok(write(piece)?)).await?;
+        Ok(to.flush()?)
     }
 
     async fn ask(mut self, lasting: Duration) -> Result<Spread> {

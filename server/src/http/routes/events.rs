@@ -89,6 +89,8 @@ enum EventView {
     Left { cursor: u64, at: String, chat: Uuid, user: Uuid },
     /// The caller has read up to here, perhaps on another device.
     Read { cursor: u64, at: String, chat: Uuid, seq: u64 },
+    /// A transfer from or to the caller was offered, or got on; how far, its session tells.
+    P2p { cursor: u64, at: String, chat: Uuid, session: Uuid },
 }
 
 impl EventView {
@@ -99,7 +101,8 @@ impl EventView {
             | Self::Changed { cursor, .. }
             | Self::Joined { cursor, .. }
             | Self::Left { cursor, .. }
-            | Self::Read { cursor, .. } => cursor,
+            | Self::Read { cursor, .. }
+            | Self::P2p { cursor, .. } => cursor,
         }
     }
 }
@@ -117,6 +120,7 @@ impl From<FeedItem> for EventView {
             Entry::Joined(user) => Self::Joined { cursor, at, chat, user: user.0 },
             Entry::Left(user) => Self::Left { cursor, at, chat, user: user.0 },
             Entry::Read(seq) => Self::Read { cursor, at, chat, seq: seq.0 },
+            Entry::P2p(session) => Self::P2p { cursor, at, chat, session: session.0 },
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
         caller::Auth,
         content::{Conditions, Octets, Wanted, content},
         extract::{Path, Query},
-        intake::{self, Body},
+        intake::{self, Body, busy},
         once::Once,
         page::{Page, PageQuery, Position},
         problem::{Problem, ProblemDetails},
@@ -127,7 +127,10 @@ async fn download(
     let info = files.file(&me, file).await?;
     match Conditions::of(&headers)?.apply(&info)? {
         Wanted::Nothing(response) => Ok(response),
-        Wanted::Span(span) => Ok(content(&info, files.open(&me, file).await?, span)),
+        Wanted::Span(span) => {
+            let place = state.downloads().take(me.id()).await.ok_or_else(|| busy("downloads"))?;
+            Ok(content(&info, files.open(&me, file).await?, span, place))
+        }
     }
 }
 

@@ -9,6 +9,7 @@ pub(super) mod forms;
 pub(super) mod health;
 pub(super) mod messages;
 pub(super) mod metrics;
+pub(super) mod p2p;
 pub(super) mod resumable;
 pub(super) mod tus;
 pub(super) mod updates;

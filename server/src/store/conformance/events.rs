@@ -22,6 +22,7 @@ fn entries_for(user: UserId, told: &[Fanout]) -> Vec<Event> {
             Happening::Joined(user) => Entry::Joined(*user),
             Happening::Left(user) => Entry::Left(*user),
             Happening::Read(_, seq) => Entry::Read(*seq),
+            Happening::P2p(session) => Entry::P2p(*session),
         };
         Some(Event { cursor, at: fanout.at, chat: fanout.chat, what })
     };

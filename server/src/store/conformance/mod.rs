@@ -16,6 +16,7 @@ pub(super) mod events;
 pub(super) mod files;
 pub(super) mod members;
 pub(super) mod messages;
+pub(super) mod p2p;
 pub(super) mod sessions;
 pub(super) mod users;
 mod world;
@@ -105,6 +106,17 @@ macro_rules! cases {
                 deleting_a_file_is_for_its_owner
                 a_deleted_file_leaves_its_messages
                 removals_are_listed_until_forgotten
+            }
+            p2p {
+                an_offer_is_read_back_by_either_side
+                an_offer_is_made_once_for_each_client_id
+                an_offer_goes_to_another_member_of_the_chat
+                open_offers_are_limited
+                each_side_says_what_is_its_to_say
+                the_path_is_told_while_it_is_accepted
+                both_sides_hear_of_every_change
+                sessions_of_both_sides_are_listed_newest_first
+                sessions_without_news_are_pruned
             }
             events {
                 a_feed_tells_everything_in_order

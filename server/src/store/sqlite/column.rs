@@ -5,8 +5,9 @@ use crate::store::{StoreError, sessions::TokenHash, users::PasswordHash};
 use hypersend_protocol::{
     chat::{ChatKind, Role},
     hash::{RootHash, UploadKey},
-    id::{ChatId, ClientId, Cursor, FileId, Revision, Seq, SessionId, UserId},
+    id::{ChatId, ClientId, Cursor, FileId, P2pId, Revision, Seq, SessionId, UserId},
     name::{ChatTitle, DisplayName, Email, FileName, MessageText},
+    p2p::{P2pPath, P2pStatus},
     time::UnixMillis,
 };
 use rusqlite::{
@@ -56,6 +57,8 @@ columns! {
     UserId: |id| write_id(&id.0), |value| read_id(value).map(UserId);
     SessionId: |id| write_id(&id.0), |value| read_id(value).map(SessionId);
     ChatId: |id| write_id(&id.0), |value| read_id(value).map(ChatId);
+    P2pId: |id| write_id(&id.0), |value| read_id(value).map(P2pId);
+    Uuid: write_id, read_id;
     FileId: |id| write_id(&id.0), |value| read_id(value).map(FileId);
     ClientId: |id| write_id(&id.0), |value| read_id(value).map(ClientId);
 
@@ -90,6 +93,30 @@ columns! {
     }, |value| match value.as_i64()? {
         0 => Ok(Role::Member),
         1 => Ok(Role::Owner),
+        other => Err(FromSqlError::OutOfRange(other)),
+    };
+    P2pStatus: |status| match status {
+        P2pStatus::Offered => 0_i64.into(),
+        P2pStatus::Accepted => 1_i64.into(),
+        P2pStatus::Declined => 2_i64.into(),
+        P2pStatus::Cancelled => 3_i64.into(),
+        P2pStatus::Finished => 4_i64.into(),
+        P2pStatus::Failed => 5_i64.into(),
+    }, |value| match value.as_i64()? {
+        0 => Ok(P2pStatus::Offered),
+        1 => Ok(P2pStatus::Accepted),
+        2 => Ok(P2pStatus::Declined),
+        3 => Ok(P2pStatus::Cancelled),
+        4 => Ok(P2pStatus::Finished),
+        5 => Ok(P2pStatus::Failed),
+        other => Err(FromSqlError::OutOfRange(other)),
+    };
+    P2pPath: |path| match path {
+        P2pPath::Direct => 0_i64.into(),
+        P2pPath::Relayed => 1_i64.into(),
+    }, |value| match value.as_i64()? {
+        0 => Ok(P2pPath::Direct),
+        1 => Ok(P2pPath::Relayed),
         other => Err(FromSqlError::OutOfRange(other)),
     };
 }

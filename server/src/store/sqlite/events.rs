@@ -21,6 +21,7 @@ use rusqlite::{
     Connection, Row, params,
     types::{FromSql, FromSqlError, FromSqlResult, ValueRef},
 };
+use uuid::Uuid;
 
 /// Events forgotten in one act: a few milliseconds of the writer's time, so that posting goes on between.
 const PRUNED_AT_ONCE: usize = 5_000;
@@ -33,11 +34,12 @@ enum Kind {
     Joined = 2,
     Left = 3,
     Read = 4,
+    P2p = 5,
 }
 
 impl FromSql for Column<Kind> {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        let known = [Kind::Posted, Kind::Changed, Kind::Joined, Kind::Left, Kind::Read];
+        let known = [Kind::Posted, Kind::Changed, Kind::Joined, Kind::Left, Kind::Read, Kind::P2p];
         let number = value.as_i64()?;
         let kind = known.into_iter().find(|&kind| kind as i64 == number);
         kind.map(Self).ok_or(FromSqlError::OutOfRange(number))
@@ -48,7 +50,8 @@ impl FromSql for Column<Kind> {
 struct Said {
     kind: Kind,
     seq: Option<Seq>,
-    subject: Option<UserId>,
+    /// A user, or a session between two.
+    subject: Option<Uuid>,
     revision: Option<Revision>,
 }
 
@@ -60,8 +63,9 @@ impl From<&Happening> for Said {
             Happening::Changed(message) => {
                 Self { seq: Some(message.seq), revision: Some(message.revision), ..said(Kind::Changed) }
             }
-            Happening::Joined(user) => Self { subject: Some(*user), ..said(Kind::Joined) },
-            Happening::Left(user) => Self { subject: Some(*user), ..said(Kind::Left) },
+            Happening::Joined(user) => Self { subject: Some(user.0), ..said(Kind::Joined) },
+            Happening::Left(user) => Self { subject: Some(user.0), ..said(Kind::Left) },
+            Happening::P2p(session) => Self { subject: Some(session.0), ..said(Kind::P2p) },
             Happening::Read(_, seq) => Self { seq: Some(*seq), ..said(Kind::Read) },
         }
     }
@@ -136,6 +140,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
         Kind::Changed => Entry::Changed(get(row, 4)?, get(row, 6)?),
         Kind::Joined => Entry::Joined(get(row, 5)?),
         Kind::Left => Entry::Left(get(row, 5)?),
+        Kind::P2p => Entry::P2p(get(row, 5)?),
         Kind::Read => Entry::Read(get(row, 4)?),
     };
     Ok(Event { cursor: get(row, 0)?, at: get(row, 1)?, chat: get(row, 2)?, what })

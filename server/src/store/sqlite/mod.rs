@@ -20,6 +20,7 @@ mod events;
 mod files;
 mod members;
 mod messages;
+mod p2p;
 #[cfg(test)]
 mod plan_tests;
 mod readers;

@@ -5,8 +5,11 @@ use crate::store::{Result, StoreError};
 use rusqlite::{Connection, TransactionBehavior};
 
 /// The migrations, in order. The version is how many of them have run.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_initial.sql"), include_str!("migrations/0002_logins_and_removals.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_initial.sql"),
+    include_str!("migrations/0002_logins_and_removals.sql"),
+    include_str!("migrations/0003_p2p.sql"),
+];
 
 /// Brings a database to the version that this program knows.
 pub(super) fn migrate(db: &mut Connection) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The backend itself: which act runs on which side.
 
 use super::{
-    chats, connection::open_writer, events, files, members, messages, readers::Readers, schema, sessions, users,
+    chats, connection::open_writer, events, files, members, messages, p2p, readers::Readers, schema, sessions, users,
     writer::Writer,
 };
 use crate::store::{
@@ -10,13 +10,14 @@ use crate::store::{
     events::{Event, FanoutSink, Feed},
     files::{BeginUpload, Begun, CommitUpload, DeleteFile, File, Upload},
     messages::{Append, DeleteMessage, Message, NewMessage},
+    p2p::{NewP2p, Offered, P2pChange, P2pChanged, P2pSession},
     sessions::{Rotated, Rotation, Session},
     users::{NewUser, PasswordHash, User},
 };
 use async_trait::async_trait;
 use hypersend_protocol::{
     chat::ChatPosition,
-    id::{ChatId, Cursor, FileId, Revision, Seq, SessionId, UserId},
+    id::{ChatId, Cursor, FileId, P2pId, Revision, Seq, SessionId, UserId},
     name::{DisplayName, Email},
     time::UnixMillis,
 };
@@ -195,6 +196,26 @@ impl Store for SqliteStore {
 
     async fn forget_removal(&self, id: FileId) -> Result<()> {
         self.writer.act(move |act| files::forget_removal(act, id)).await
+    }
+
+    async fn offer_p2p(&self, offer: NewP2p) -> Result<Offered> {
+        self.writer.act(|act| p2p::offer(act, offer)).await
+    }
+
+    async fn p2p_session(&self, id: P2pId, viewer: UserId) -> Result<Option<P2pSession>> {
+        self.readers.read(move |db| p2p::to_viewer(db, id, viewer)).await
+    }
+
+    async fn p2p_sessions_of(&self, user: UserId, before: Option<P2pId>, limit: u32) -> Result<Vec<P2pSession>> {
+        self.readers.read(move |db| p2p::of(db, user, before, limit)).await
+    }
+
+    async fn change_p2p(&self, change: P2pChange) -> Result<P2pChanged> {
+        self.writer.act(move |act| p2p::change(act, &change)).await
+    }
+
+    async fn prune_p2p(&self, before: UnixMillis) -> Result<u64> {
+        self.writer.act(move |act| p2p::prune(act, before)).await
     }
 
     async fn events_after(&self, user: UserId, after: Cursor, limit: u32) -> Result<Feed<Vec<Event>>> {

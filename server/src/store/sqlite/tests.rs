@@ -82,8 +82,28 @@ async fn a_file_of_a_later_version_is_left_alone() {
     let path = folder.path().join("test.db");
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let refused = SqliteStore::open(&path, deaf()).await.map(|_| ()).unwrap_err();
-    assert!(matches!(refused, StoreError::TooNew { found: 99, known: 2 }), "{refused}");
+    assert!(matches!(refused, StoreError::TooNew { found: 99, known: 3 }), "{refused}");
     assert_eq!(version(&Connection::open(&path).unwrap()), 99);
+}
+
+#[test]
+fn events_outlive_the_change_of_their_table() {
+    let mut db = Connection::open_in_memory().unwrap();
+    schema::migrate_by(&mut db, &schema::MIGRATIONS[..2]).unwrap();
+    let insert = "INSERT INTO events VALUES (?1, ?2, 3, ?3, x'02', 7, NULL, NULL)";
+    for n in 0..5_u8 {
+        db.execute(insert, (&[n; 16][..], 10 + n, n)).unwrap();
+    }
+    let rows = |db: &Connection| {
+        let mut all = db.prepare("SELECT hex(user_id), cursor, kind, seq FROM events").unwrap();
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+        all.query_map([], row).unwrap().collect::<Result<Vec<(String, i64, i64, i64)>, _>>().unwrap()
+    };
+    let before = rows(&db);
+    assert_eq!(before.len(), 5);
+    schema::migrate(&mut db).unwrap();
+    assert_eq!(rows(&db), before);
+    db.execute(insert, (&[9_u8; 16][..], 1, 5)).unwrap();
 }
 
 #[tokio::test]
