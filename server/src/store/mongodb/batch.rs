@@ -71,11 +71,24 @@ impl Wish {
     }
 }
 
-/// Carries out the first of these wishes, as many as go together; says what became of each.
-pub(super) async fn run(act: &mut Act, wishes: &[Wish]) -> Result<Vec<Outcome>> {
+/// What became of the first of the wishes.
+pub(super) struct Done {
+    /// Of each.
+    pub(super) outcomes: Vec<Outcome>,
+    /// Whether one of them was a message that had been posted before.
+    pub(super) repeated: bool,
+}
+
+/// Carries out the first of these wishes, as many as go together.
+///
+/// Whether a message was posted before is looked up at once if `careful`. Otherwise it comes out when it is written, as a
+/// duplicate, and the batch has to be run again with care: looking costs a tenth of a batch, and hardly ever finds anything.
+pub(super) async fn run(act: &mut Act, wishes: &[Wish], careful: bool) -> Result<Done> {
     let rows = chats::rows(act, wishes.iter().map(Wish::chat).collect()).await?;
     let wishes = first(wishes, &rows);
-    let mut batch = Batch::load(act, wishes, rows).await?;
+    let posted = if careful { posted_before(act, wishes).await? } else { HashMap::new() };
+    let repeated = !posted.is_empty();
+    let mut batch = Batch::load(act, wishes, rows, posted).await?;
     let mut outcomes = Vec::with_capacity(wishes.len());
     for wish in wishes {
         outcomes.push(match wish {
@@ -84,7 +97,7 @@ pub(super) async fn run(act: &mut Act, wishes: &[Wish]) -> Result<Vec<Outcome>> 
         });
     }
     batch.write(act).await?;
-    Ok(outcomes)
+    Ok(Done { outcomes, repeated })
 }
 
 /// As many of the wishes as take no more than [`MAX_PLACES`], and one at least.
@@ -100,10 +113,13 @@ fn first<'a>(wishes: &'a [Wish], chats: &HashMap<ChatId, ChatRow>) -> &'a [Wish]
     &wishes[..fits.count().max(1).min(wishes.len())]
 }
 
+/// Messages by what makes them one, with their numbers and moments.
+type Posted = HashMap<(ChatId, UserId, ClientId), (Seq, UnixMillis)>;
+
 /// What is under way.
 struct Batch {
     chats: HashMap<ChatId, OpenChat>,
-    posted: HashMap<(ChatId, UserId, ClientId), (Seq, UnixMillis)>,
+    posted: Posted,
     feeds: Feeds,
     messages: Vec<MessageRow>,
     postings: BTreeSet<(FileId, ChatId, Seq)>,
@@ -142,12 +158,11 @@ impl OpenChat {
 }
 
 impl Batch {
-    async fn load(act: &mut Act, wishes: &[Wish], rows: HashMap<ChatId, ChatRow>) -> Result<Self> {
+    async fn load(act: &mut Act, wishes: &[Wish], rows: HashMap<ChatId, ChatRow>, posted: Posted) -> Result<Self> {
         let mut chats = HashMap::with_capacity(rows.len());
         for (id, row) in rows {
             chats.insert(id, OpenChat { members: row.member_ids()?, row, last_at: None, moved: BTreeSet::new() });
         }
-        let posted = posted_before(act, wishes).await?;
         let mut told: HashSet<UserId> = HashSet::new();
         for wish in wishes {
             match (wish, chats.get(&wish.chat())) {
@@ -162,6 +177,17 @@ impl Batch {
 
     /// Gives a message the next number of its chat, unless its sender posted one with the same client id before.
     async fn post(&mut self, act: &mut Act, new: &NewMessage) -> Result<Append> {
+        let outcome = self.post_unless_refused(act, new).await?;
+        if let Append::ReplyNotFound(_) | Append::FileNotFound(_) = outcome {
+            // A message that was posted before is answered for, even if it could not be posted today.
+            let before = posted_before(act, &[Wish::Post(new.clone())]).await?;
+            let before = before.get(&(new.chat, new.sender, new.client_id));
+            return Ok(before.map_or(outcome, |&(seq, at)| Append::Posted { seq, at }));
+        }
+        Ok(outcome)
+    }
+
+    async fn post_unless_refused(&mut self, act: &mut Act, new: &NewMessage) -> Result<Append> {
         let Some(chat) = self.chats.get_mut(&new.chat) else { return Ok(Append::NotFound) };
         let Some(sender) = chat.row.position(new.sender) else { return Ok(Append::NotFound) };
         let key = (new.chat, new.sender, new.client_id);
@@ -226,12 +252,9 @@ impl Batch {
 }
 
 /// What was posted before by the client ids of these wishes.
-async fn posted_before(
-    act: &mut Act,
-    wishes: &[Wish],
-) -> Result<HashMap<(ChatId, UserId, ClientId), (Seq, UnixMillis)>> {
+async fn posted_before(act: &mut Act, wishes: &[Wish]) -> Result<Posted> {
     #[derive(Deserialize)]
-    struct Posted {
+    struct Found {
         #[serde(rename = "_id")]
         id: PlaceRow,
         sender: Uuid,
@@ -255,8 +278,8 @@ async fn posted_before(
     let filter = doc! { "client_id": { "$in": clients }, "sender": { "$in": senders }, "_id.chat": { "$in": chats } };
     let projection = doc! { "sender": 1, "client_id": 1, "at": 1 };
     let options = FindOptions::builder().projection(projection).build();
-    let found: Vec<Posted> = act.all_as(&MESSAGES, filter, options).await?;
-    let read = |row: Posted| {
+    let found: Vec<Found> = act.all_as(&MESSAGES, filter, options).await?;
+    let read = |row: Found| {
         let key = (ChatId::read(row.id.chat)?, UserId::read(row.sender)?, ClientId::read(row.client_id)?);
         Ok((key, (Seq::read(row.id.seq)?, Field::read(row.at)?)))
     };

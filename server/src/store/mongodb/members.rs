@@ -122,7 +122,7 @@ pub(super) async fn add(
 
 /// Writes who is in a chat, and another change to its document.
 async fn store(act: &mut Act, row: &ChatRow, other: Document) -> Result<()> {
-    let members = serialize_to_bson(&row.members).map_err(mongodb::error::Error::from)?;
+    let members = serialize_to_bson(&row.members)?;
     let mut change = doc! { "$set": { "members": members } };
     change.extend(other);
     act.update(&CHATS, doc! { "_id": row.id }, change).await?;

@@ -53,6 +53,12 @@ impl From<Error> for Failure {
     }
 }
 
+impl From<mongodb::bson::error::Error> for Failure {
+    fn from(error: mongodb::bson::error::Error) -> Self {
+        Error::from(error).into()
+    }
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::Store(error)

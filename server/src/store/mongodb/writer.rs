@@ -5,7 +5,7 @@
 //! takes all of them. Nobody hears of an act before it is committed: first the sink is told, then whoever asked.
 
 use super::{
-    batch::{self, Outcome, Wish},
+    batch::{self, Done, Outcome, Wish},
     transaction::{Act, Failure, Result, transact},
 };
 use crate::store::{
@@ -14,7 +14,14 @@ use crate::store::{
 };
 use futures::{FutureExt, future::BoxFuture};
 use mongodb::Database;
-use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    collections::VecDeque,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 /// Wishes that may wait. Beyond it callers wait to be let in, so that a slow database slows them down instead of filling the
@@ -37,6 +44,9 @@ struct Side {
     db: Database,
     turn: Arc<Mutex<()>>,
     sink: FanoutSink,
+    /// Whether to expect messages that were posted before: the last batch had some. Clients send again together, after an
+    /// outage, and then every batch would have to be run twice.
+    careful: Arc<AtomicBool>,
 }
 
 /// A wish and whoever waits for it.
@@ -49,7 +59,7 @@ impl Writer {
     /// Starts taking wishes.
     pub(super) fn start(db: Database, sink: FanoutSink) -> Self {
         let (queue, waiting) = mpsc::channel(MAX_WAITING);
-        let side = Side { db, turn: Arc::default(), sink };
+        let side = Side { db, turn: Arc::default(), sink, careful: Arc::default() };
         // Ends when the queue is closed and empty.
         tokio::spawn(side.clone().commit_all(waiting));
         Self { queue, side }
@@ -61,7 +71,7 @@ impl Writer {
         T: Send + 'static,
         F: for<'a> FnMut(&'a mut Act) -> BoxFuture<'a, Result<T>> + Send + 'static,
     {
-        let Side { db, turn, sink } = self.side.clone();
+        let Side { db, turn, sink, .. } = self.side.clone();
         let done = tokio::spawn(async move {
             let _turn = turn.lock().await;
             let (outcome, fanouts) = transact(&db, act).await?;
@@ -109,15 +119,19 @@ impl Side {
     /// Fulfils the first of these wishes, in one transaction.
     async fn commit(&self, asked: impl IntoIterator<Item = &Asked>) -> Result<Vec<Outcome>> {
         let wishes: Arc<[Wish]> = asked.into_iter().map(|asked| asked.wish.clone()).collect();
+        let mut careful = self.careful.load(Ordering::Relaxed);
         let committed = transact(&self.db, move |act| {
             let wishes = Arc::clone(&wishes);
-            Box::pin(async move { batch::run(act, &wishes).await })
+            // Another attempt may be one because of a duplicate.
+            let careful = std::mem::replace(&mut careful, true);
+            Box::pin(async move { batch::run(act, &wishes, careful).await })
         });
         // A bug met by one batch must not take the task, and with it everybody's posts.
         let committed = AssertUnwindSafe(committed).catch_unwind().await;
-        let (outcomes, fanouts): (_, Vec<Fanout>) = committed.unwrap_or_else(|_| Err(panicked()))?;
+        let (done, fanouts): (Done, Vec<Fanout>) = committed.unwrap_or_else(|_| Err(panicked()))?;
+        self.careful.store(done.repeated, Ordering::Relaxed);
         fanouts.into_iter().for_each(&*self.sink);
-        Ok(outcomes)
+        Ok(done.outcomes)
     }
 
     async fn commit_each(&self, waiting: &mut VecDeque<Asked>) {
