@@ -9,10 +9,10 @@ run: ## start the server with everything embedded (and build the hypersend comma
 	cargo build --release --locked -p hypersend-server -p hypersend-cli
 	./target/release/hypersend-server
 
-test: ## formatting, lints, documentation and the whole test suite
+test: ## formatting, lints and the whole test suite
 	./scripts/test
 
-lint: ## formatting, lints and documentation only
+lint: ## formatting, lints and documentation, without building anything
 	./scripts/lint
 
 bench: ## measure against the bars of ARCHITECTURE.md; rewrites benches/RESULTS.md

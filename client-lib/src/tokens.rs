@@ -6,7 +6,7 @@
 use hypersend_protocol::session::Tokens;
 use std::{
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
 /// Keeps the tokens of one login. Methods may block; the client calls them off the async threads.
@@ -24,9 +24,13 @@ pub trait TokenGuard: Send {
     fn save(&mut self, tokens: &Tokens) -> io::Result<()>;
 }
 
-/// Tokens in memory, for one client.
+/// Tokens in memory.
 #[derive(Debug, Default)]
-pub struct MemoryTokens(Mutex<Option<Tokens>>);
+pub struct MemoryTokens {
+    tokens: Mutex<Option<Tokens>>,
+    is_renewing: Mutex<bool>,
+    renewed: Condvar,
+}
 
 impl MemoryTokens {
     /// None yet.
@@ -36,11 +40,15 @@ impl MemoryTokens {
 
     /// Those of an earlier login.
     pub fn with(tokens: Tokens) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Some(tokens))))
+        Arc::new(Self { tokens: Mutex::new(Some(tokens)), ..Self::default() })
     }
 
     fn tokens(&self) -> MutexGuard<'_, Option<Tokens>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_renewing(&self) -> MutexGuard<'_, bool> {
+        self.is_renewing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -50,14 +58,52 @@ impl TokenStore for MemoryTokens {
     }
 
     fn lock(self: Arc<Self>) -> io::Result<Box<dyn TokenGuard>> {
-        // One client renews from one task, so there is nobody to keep out.
-        Ok(Box::new(self))
+        let is_renewing = self.renewed.wait_while(self.is_renewing(), |is_renewing| *is_renewing);
+        *is_renewing.unwrap_or_else(PoisonError::into_inner) = true;
+        Ok(Box::new(Renewing(self)))
     }
 }
 
-impl TokenGuard for Arc<MemoryTokens> {
+/// The right to renew the tokens in memory.
+#[derive(Debug)]
+struct Renewing(Arc<MemoryTokens>);
+
+impl TokenGuard for Renewing {
     fn save(&mut self, tokens: &Tokens) -> io::Result<()> {
-        *self.tokens() = Some(tokens.clone());
+        *self.0.tokens() = Some(tokens.clone());
         Ok(())
+    }
+}
+
+impl Drop for Renewing {
+    fn drop(&mut self) {
+        *self.0.is_renewing() = false;
+        self.0.renewed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        sync::mpsc::{RecvTimeoutError, channel},
+        thread,
+        time::Duration,
+    };
+
+    #[test]
+    fn one_renews_and_others_wait() {
+        let store = MemoryTokens::empty();
+        let first = store.clone().lock().unwrap();
+        let (locked, waits) = channel();
+        let second = store.clone();
+        let waiting = thread::spawn(move || {
+            drop(second.lock().unwrap());
+            locked.send(())
+        });
+        assert_eq!(waits.recv_timeout(Duration::from_millis(200)), Err(RecvTimeoutError::Timeout));
+        drop(first);
+        waits.recv_timeout(Duration::from_secs(20)).unwrap();
+        waiting.join().unwrap().unwrap();
     }
 }

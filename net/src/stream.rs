@@ -18,7 +18,8 @@ pub enum StreamError {
     Tcp(#[from] tcp::StreamError),
 }
 
-/// The sending half.
+/// The sending half. Dropped unfinished, QUIC finishes it and delivers what was written; over TCP the peer hears nothing of
+/// it, and a stream of which both halves are dropped is reset with whatever waits to be sent.
 #[derive(Debug)]
 pub enum SendStream {
     /// Over QUIC.
@@ -77,6 +78,17 @@ impl SendStream {
                 let _ = stream.set_priority(priority);
             }
             Self::Tcp(_) => {}
+        }
+    }
+
+    /// Waits until the peer no longer wants what is sent.
+    pub async fn unwanted(&mut self) {
+        match self {
+            // An unfinished stream ends by the peer's word, or with the connection.
+            Self::Quic(stream) => {
+                let _ = stream.stopped().await;
+            }
+            Self::Tcp(stream) => stream.reset().await,
         }
     }
 

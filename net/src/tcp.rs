@@ -53,8 +53,9 @@ pub const CLOSE_CODES: u32 = 0x4853_0000;
 /// a message, so more would only make it wait.
 const STREAM_BUFFER: usize = 128 << 10;
 
-/// The longest header section, in bytes: the streams need none.
-const MAX_HEAD: u32 = 4 << 10;
+/// The longest header section, in bytes: what HTTP/2 wants of a request (RFC 9113, 8.3.1) and no more. Before login 256 of
+/// them may wait.
+const MAX_HEAD: u32 = 512;
 
 /// Streams opened by the peer that nobody has looked at yet.
 const UNSEEN: usize = 16;
@@ -108,6 +109,8 @@ where
         .initial_connection_window_size(RECEIVE_WINDOW)
         .max_send_buffer_size(STREAM_BUFFER)
         .max_header_list_size(MAX_HEAD)
+        // All of them may be cancelled at once, and what is still on its way on them is no fault.
+        .max_concurrent_reset_streams(MAX_STREAMS as usize)
         .handshake(io)
         .await?;
     let (shared, driver) = Driver::new(connection, activity, round_trip);
@@ -126,6 +129,8 @@ where
         .max_concurrent_streams(MAX_STREAMS)
         .max_send_buffer_size(STREAM_BUFFER)
         .max_header_list_size(MAX_HEAD)
+        // All of them may be cancelled at once, and what is still on its way on them is no fault.
+        .max_concurrent_reset_streams(MAX_STREAMS as usize)
         .handshake(io)
         .await?;
     let (sender, streams) = mpsc::channel(UNSEEN);
@@ -269,6 +274,11 @@ impl SendStream {
         }
     }
 
+    /// Waits until the peer resets the stream, or the connection ends.
+    pub(crate) async fn reset(&mut self) {
+        let _ = poll_fn(|cx| self.stream.poll_reset(cx)).await;
+    }
+
     /// Waits until the kernel has what was sent.
     pub(crate) async fn flushed(&mut self) {
         let (done, flushed) = oneshot::channel();
@@ -303,6 +313,7 @@ impl RecvStream {
                 Source::Awaited(answer) => {
                     let answer = answer.await?;
                     if answer.status() != StatusCode::OK {
+                        self.source = Source::Stopped;
                         return Err(h2::Error::from(Reason::PROTOCOL_ERROR).into());
                     }
                     self.source = Source::Open(answer.into_body());
@@ -324,6 +335,10 @@ impl RecvStream {
     }
 
     pub(crate) fn stop(&mut self) {
-        self.source = Source::Stopped;
+        let held = std::mem::take(&mut self.held);
+        if let Source::Open(mut source) = std::mem::replace(&mut self.source, Source::Stopped) {
+            // As in `read`.
+            let _ = source.flow_control().release_capacity(held.len());
+        }
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Screen {
     process: Child,
     keyboard: File,
     shown: Arc<Mutex<String>>,
+    /// Ends when nobody has the terminal open any more.
+    reading: thread::JoinHandle<()>,
 }
 
 impl Screen {
@@ -39,14 +41,14 @@ impl Screen {
         let process = command.spawn().unwrap();
         let (mut output, shown) = (File::from(keyboard.try_clone().unwrap()), Arc::<Mutex<String>>::default());
         let screen = shown.clone();
-        thread::spawn(move || {
+        let reading = thread::spawn(move || {
             let mut bytes = [0; 4096];
             // A terminal that nobody has open any more reads as an error.
             while let Ok(read @ 1..) = output.read(&mut bytes) {
                 screen.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..read]));
             }
         });
-        Self { process, keyboard: keyboard.into(), shown }
+        Self { process, keyboard: keyboard.into(), shown, reading }
     }
 
     /// Everything that was ever on it, control sequences included.
@@ -70,6 +72,9 @@ impl Screen {
     pub(crate) async fn end(mut self) -> (Option<i32>, String) {
         let look = async || self.process.try_wait().unwrap();
         let status = within("the command ends", eventually("it ends", look)).await;
+        // What was shown last may still be on its way from the terminal.
+        let look = async || self.reading.is_finished().then_some(());
+        within("the last of it is read", eventually("the terminal is closed", look)).await;
         (status.code(), self.shown())
     }
 }

@@ -1,6 +1,6 @@
 //! One connection, from a name.
 
-use crate::{CertificateProblem, Config, ServerAddress, Transports, error::ClientError};
+use crate::{CertificateProblem, Config, Fingerprint, ServerAddress, Transports, error::ClientError};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use hypersend_net::{
     connection::{Connection, Transport},
@@ -10,8 +10,9 @@ use hypersend_protocol::ALPN;
 use quinn::{ClientConfig, Endpoint, EndpointConfig, TokioRuntime, crypto::rustls::QuicClientConfig};
 use rustls::pki_types::ServerName;
 use std::{
+    collections::HashMap,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 use tokio::{
@@ -53,20 +54,23 @@ impl From<ClientError> for DialError {
 pub(super) struct Ways {
     quic: Option<Duration>,
     tcp: Option<Duration>,
+    /// Whether another certificate on the TCP port is the network's doing: whoever lets no UDP through may be looking into TLS,
+    /// and has to be waited out by somebody who has met the server before.
+    tcp_may_be_another: bool,
 }
 
 impl Ways {
     /// QUIC and nothing else, at once.
-    pub(super) const QUIC: Self = Self { quic: Some(Duration::ZERO), tcp: None };
+    pub(super) const QUIC: Self = Self { quic: Some(Duration::ZERO), tcp: None, tcp_may_be_another: false };
 
     /// What may be used; `last`: what the last connection used.
     pub(super) fn new(transports: Transports, last: Option<Transport>) -> Self {
         match transports {
             Transports::Only(Transport::Quic) => Self::QUIC,
-            Transports::Only(Transport::Tcp) => Self { quic: None, tcp: Some(Duration::ZERO) },
+            Transports::Only(Transport::Tcp) => Self { quic: None, tcp: Some(Duration::ZERO), ..Self::QUIC },
             Transports::Any => {
                 let alone = if last == Some(Transport::Tcp) { QUIC_FIRST } else { QUIC_ALONE };
-                Self { tcp: Some(alone), ..Self::QUIC }
+                Self { tcp: Some(alone), tcp_may_be_another: last.is_some(), ..Self::QUIC }
             }
         }
     }
@@ -90,18 +94,12 @@ pub(super) fn endpoint() -> Result<Endpoint, ClientError> {
 pub(super) async fn dial(endpoint: &Endpoint, config: &Config, ways: Ways) -> Result<Connection, DialError> {
     let server = &config.server;
     let addresses = look_up(server).await.map_err(DialError::Unreachable)?;
-    let (verifier, refused) = config.trust.verifier();
-    let mut tls = rustls::ClientConfig::builder_with_provider(tls::provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .expect("the provider has TLS 1.3")
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
-    tls.alpn_protocols = vec![ALPN.to_vec()];
-    let attempt = Attempt { endpoint, server, tls: Arc::new(tls) };
-
     let mut attempts = FuturesUnordered::new();
+    let mut refused = HashMap::new();
     for (way, after) in ways.each() {
+        let (tls, seen) = tls(config);
+        refused.insert(way, seen);
+        let attempt = Attempt { endpoint, server, tls };
         for (turn, &address) in (0..).zip(&addresses) {
             let attempt = attempt.by(way, address);
             attempts.push(async move {
@@ -117,16 +115,43 @@ pub(super) async fn dial(endpoint: &Endpoint, config: &Config, ways: Ways) -> Re
             Ok(connection) => return Ok(connection),
             Err(why) => reasons.note(way, why),
         }
-        if let Some(&found) = refused.get() {
-            let server = server.clone();
-            let problem = match config.trust.pinned() {
-                Some(expected) => CertificateProblem::Changed { server, expected, found },
-                None => CertificateProblem::Unknown { server, fingerprint: found },
-            };
-            return Err(DialError::Fatal(problem.into()));
+        // Another certificate over TCP says nothing as long as QUIC may get through to the server itself.
+        if way == Transport::Quic || ways.quic.is_none() {
+            not_refused(config, &refused, way)?;
         }
     }
+    if !ways.tcp_may_be_another {
+        not_refused(config, &refused, Transport::Tcp)?;
+    }
     Err(DialError::Unreachable(reasons.say(server)))
+}
+
+/// What is said of a certificate that was refused, if one was.
+fn not_refused(
+    config: &Config,
+    refused: &HashMap<Transport, Arc<OnceLock<Fingerprint>>>,
+    way: Transport,
+) -> Result<(), DialError> {
+    let Some(&found) = refused.get(&way).and_then(|refused| refused.get()) else { return Ok(()) };
+    let server = config.server.clone();
+    let problem = match config.trust.pinned() {
+        Some(expected) => CertificateProblem::Changed { server, expected, found },
+        None => CertificateProblem::Unknown { server, fingerprint: found },
+    };
+    Err(DialError::Fatal(problem.into()))
+}
+
+/// How handshakes by one way are made, and where they leave the fingerprint of a certificate that they refuse.
+fn tls(config: &Config) -> (Arc<rustls::ClientConfig>, Arc<OnceLock<Fingerprint>>) {
+    let (verifier, refused) = config.trust.verifier();
+    let mut tls = rustls::ClientConfig::builder_with_provider(tls::provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("the provider has TLS 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    (Arc::new(tls), refused)
 }
 
 async fn look_up(server: &ServerAddress) -> Result<Vec<SocketAddr>, String> {

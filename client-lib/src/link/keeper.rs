@@ -52,6 +52,7 @@ pub(super) struct Keeper {
     config: Config,
     tokens: Arc<dyn TokenStore>,
     state: watch::Sender<State>,
+    closing: CancellationToken,
 }
 
 /// How a connection ended.
@@ -68,15 +69,16 @@ impl Keeper {
         config: Config,
         tokens: Arc<dyn TokenStore>,
         state: watch::Sender<State>,
+        closing: CancellationToken,
     ) -> Self {
-        Self { endpoint, config, tokens, state }
+        Self { endpoint, config, tokens, state, closing }
     }
 
-    /// Runs until there can be no connection any more, or until `closing` is cancelled.
-    pub(super) async fn run(self, credentials: Credentials, closing: CancellationToken) {
+    /// Runs until there can be no connection any more, or until it is told to close.
+    pub(super) async fn run(self, credentials: Credentials) {
         let error = tokio::select! {
             error = self.keep(credentials) => error,
-            () = closing.cancelled() => ClientError::Closed,
+            () = self.closing.cancelled() => ClientError::Closed,
         };
         let last = match &*self.state.borrow() {
             State::Connected(live) => Some(live.connection.clone()),
@@ -162,7 +164,7 @@ impl Keeper {
                 End::Fatal(error) => return Err(error),
                 End::Replaced(better) => {
                     live.draining.cancel();
-                    drain(live.connection);
+                    drain(live.connection, self.closing.clone());
                     (live, greeted) = *better;
                 }
             }
@@ -171,35 +173,40 @@ impl Keeper {
 
     /// Stays with a connection until it ends, or until there is a better one.
     async fn watch(&self, live: &Live, mut session: FrameReader) -> End {
-        let mut renewal = self.first_renewal(live).await;
-        let (silence, better) = (silence::detect(&live.connection), self.better(live));
-        tokio::pin!(silence, better);
-        loop {
-            tokio::select! {
-                closed = live.connection.closed() => return end(closed),
-                () = &mut silence => {
-                    live.connection.close(ErrorCode::TimedOut);
-                    return End::Lost("the server has fallen silent".into());
-                }
-                notice = session.next::<SessionNotice>(), if !live.draining.is_cancelled() => {
-                    if let Ok(Some(SessionNotice::GoingAway(_))) = notice {
-                        live.draining.cancel();
-                        drain(live.connection.clone());
-                        return End::Lost(format!("{} is stopping", self.config.server));
-                    }
-                    // Anything else means that the connection is ending, which says more.
-                    return end(live.connection.closed().await);
-                }
-                connected = &mut better => return End::Replaced(Box::new(connected)),
-                () = renewal.due() => match renew(&live.connection, &self.config, &self.tokens).await {
-                    Ok(tokens) => renewal = Renewal::after(&tokens),
-                    Err(Attempt::Failed(ClientError::Refused(refusal))) if refusal.code.is_transient() => {
-                        renewal = Renewal::soon(refusal.retry_after());
-                    }
-                    Err(Attempt::Failed(error)) => return End::Fatal(error),
-                    Err(Attempt::Lost) => renewal = Renewal::soon(None),
-                },
+        // All of it at once: who looks for a better connection may hold the tokens that are to be renewed.
+        tokio::select! {
+            closed = live.connection.closed() => end(closed),
+            () = silence::detect(&live.connection) => {
+                live.connection.close(ErrorCode::TimedOut);
+                End::Lost("the server has fallen silent".into())
             }
+            notice = session.next::<SessionNotice>() => {
+                if let Ok(Some(SessionNotice::GoingAway(_))) = notice {
+                    live.draining.cancel();
+                    drain(live.connection.clone(), self.closing.clone());
+                    return End::Lost(format!("{} is stopping", self.config.server));
+                }
+                // Anything else means that the connection is ending, which says more.
+                end(live.connection.closed().await)
+            }
+            connected = self.better(live) => End::Replaced(Box::new(connected)),
+            error = self.go_on_renewing(live) => End::Fatal(error),
+        }
+    }
+
+    /// Renews the tokens whenever it is time; says why it cannot.
+    async fn go_on_renewing(&self, live: &Live) -> ClientError {
+        let mut renewal = self.first_renewal(live).await;
+        loop {
+            renewal.due().await;
+            renewal = match renew(&live.connection, &self.config, &self.tokens).await {
+                Ok(tokens) => Renewal::after(&tokens),
+                Err(Attempt::Failed(ClientError::Refused(refusal))) if refusal.code.is_transient() => {
+                    Renewal::soon(refusal.retry_after())
+                }
+                Err(Attempt::Failed(error)) => return error,
+                Err(Attempt::Lost) => Renewal::soon(None),
+            };
         }
     }
 
@@ -217,22 +224,24 @@ impl Keeper {
         if live.connection.transport() == Transport::Quic || self.config.transports != Transports::Any {
             return std::future::pending().await;
         }
-        let mut wait = FIRST_RETURN;
+        let (mut wait, mut access_refused) = (FIRST_RETURN, false);
         loop {
             sleep(wait).await;
-            // What is fatal is so for the connection that there is too, and comes out there.
-            if let Ok(connected) = self.connect(Ways::QUIC, &Credentials::Stored, false).await {
-                return connected;
+            match self.connect(Ways::QUIC, &Credentials::Stored, access_refused).await {
+                Ok(connected) => return connected,
+                Err(DialError::AccessRefused) if !access_refused => access_refused = true,
+                // What is fatal is so for the connection that there is too, and comes out there.
+                Err(_) => wait = (wait * 2).min(LAST_RETURN),
             }
-            wait = (wait * 2).min(LAST_RETURN);
         }
     }
 }
 
 /// Leaves an old connection to what it carries, for a while.
-fn drain(connection: Connection) {
+fn drain(connection: Connection, closing: CancellationToken) {
     tokio::spawn(async move {
-        if timeout(DRAIN, connection.closed()).await.is_err() {
+        let finished = timeout(DRAIN, connection.closed());
+        if !matches!(closing.run_until_cancelled(finished).await, Some(Ok(_))) {
             connection.close(ErrorCode::Closed);
         }
     });

@@ -1,7 +1,7 @@
 //! The one connection of a client, kept alive.
 //!
-//! A keeper task dials, greets, and watches; over TCP it goes on trying QUIC. Everybody else asks [`Link::live`] for the connection of the moment, and when
-//! an attempt on it comes out as lost asks again. While the server is stopping, the old connection finishes what it
+//! A keeper task dials, greets, and watches; over TCP it goes on trying QUIC. Everybody else asks [`Link::live`] for the
+//! connection of the moment, and when an attempt on it comes out as lost asks again. While the server is stopping, the old connection finishes what it
 //! carries, and whoever asks waits for the next one; likewise when QUIC takes the place of TCP.
 
 mod bulk;
@@ -44,7 +44,7 @@ pub enum Status {
 pub(crate) struct Live {
     pub(crate) connection: Connection,
     pub(crate) welcome: Arc<Welcome>,
-    /// Cancelled when the server begins nothing new on this connection.
+    /// Cancelled when nothing new begins on this connection: the server is stopping, or there is a better one.
     pub(crate) draining: CancellationToken,
     /// What all transfers on this connection share.
     pub(crate) bulk: Arc<Bulk>,
@@ -113,8 +113,8 @@ impl Link {
         let server = config.server.clone();
         let (sender, state) = watch::channel(State::Connecting { failures: 0, reason: None, next: Duration::ZERO });
         let closing = CancellationToken::new();
-        let keeper = keeper::Keeper::new(endpoint, config, tokens, sender);
-        let keeper = tokio::spawn(keeper.run(credentials, closing.clone()));
+        let keeper = keeper::Keeper::new(endpoint, config, tokens, sender, closing.clone());
+        let keeper = tokio::spawn(keeper.run(credentials));
         Ok(Self { state, server, closing, _keeper: AbortOnDropHandle::new(keeper) })
     }
 
@@ -155,6 +155,13 @@ impl Link {
         self.closing.cancel();
         let mut state = self.state.clone();
         let _ = state.wait_for(|state| matches!(state, State::Ended(_))).await;
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // What finishes on an old connection finishes for nobody.
+        self.closing.cancel();
     }
 }
 

@@ -6,7 +6,8 @@ use crate::support::{Desk, connect, download, next_message, text, upload};
 use hypersend_client::{
     Client, ClientError, Config, Status, Transport, Transports,
     protocol::{
-        file::GetRange,
+        account::GetMe,
+        event::{EventsReset, OpenEvents},
         id::{Revision, Seq},
         refusal::ErrorCode,
         session::{Auth, GoingAway},
@@ -177,24 +178,40 @@ async fn the_end_of_a_session_ends_its_clients_over_tcp() {
     assert!(matches!(&error, ClientError::Refused(refusal) if refusal.code == ErrorCode::SessionEnded), "{error:?}");
 }
 
-/// A reader that takes nothing costs its own stream's window, and no other stream waits for it.
+/// Over TCP a stream that is reset makes room at once; the server does no more at once for all that.
 #[tokio::test]
-async fn a_stream_that_is_not_read_holds_up_no_other() {
+async fn streams_that_are_reset_do_not_pile_up() {
     let server = TestServer::start().await;
     let ann = TestUser::register(server.config(), "ann").await;
-    let desk = Desk::new();
-    let file = upload(&ann.client, &desk.file("film", 8 * MIB)).await;
     let mut peer = RawPeer::connect_over(Transport::Tcp, &server).await;
     peer.hello(Auth::Login { email: ann.email(), password: password() }).await.unwrap();
-    let length = u32::try_from(MIB).unwrap();
-    let mut unread = Vec::new();
-    for n in 0..8 {
-        let (mut stream, answer) = peer.stream().await;
-        send(&mut stream, &GetRange { file: file.id, offset: n * MIB, length }).await.unwrap();
+    let before = server.peak_memory();
+    for _ in 0..2_000 {
+        let (mut stream, mut answer) = peer.stream().await;
+        send(&mut stream, &OpenEvents { after: None }).await.unwrap();
         stream.finish();
-        unread.push(answer);
+        within("the feed begins", answer.expect::<EventsReset>()).await.unwrap();
     }
-    for _ in 0..100 {
-        peer.ask(&hypersend_client::protocol::account::GetMe {}).await.unwrap();
-    }
+    peer.ask(&GetMe {}).await.unwrap();
+    let grown = server.peak_memory().saturating_sub(before);
+    assert!(grown < 8 * MIB, "2,000 streams that are gone take {grown} bytes");
+}
+
+#[tokio::test]
+async fn a_slow_upload_is_not_taken_for_a_dead_connection() {
+    let server = TestServer::start().await;
+    let path = TcpPath::start(server.socket_address(), ([127, 0, 0, 1], 0).into()).await;
+    let ann = TestUser::register(only(Transport::Tcp, server.config_via(path.address())), "ann").await;
+    let desk = Desk::new();
+    // At this rate what the kernels hold of it alone takes longer than a dead connection has.
+    path.slow_to(48 << 10);
+    let sending = ann.client.upload(desk.file("film", 8 * MIB));
+    let unbroken = async {
+        loop {
+            assert!(matches!(ann.client.status(), Status::Connected { .. }), "{:?}", ann.client.status());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(25), unbroken).await.is_err());
+    drop(sending);
 }

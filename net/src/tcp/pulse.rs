@@ -21,12 +21,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const CLIENT_LOOKS_EVERY: Duration = Duration::from_secs(2);
 const SERVER_LOOKS_EVERY: Duration = Duration::from_secs(10);
 
-/// Looks now and then whether something came.
+/// A `PING` with its header, in bytes (RFC 9113, 4.1 and 6.7).
+const PING_BYTES: u64 = 17;
+
+/// Looks now and then whether something came. So much the kernel tells too: where it had no more room for what is to be
+/// sent, it has some only because the peer's kernel has acknowledged something. On a slow path a ping may wait for long.
 pub(super) struct Pulse {
     look: Interval,
     activity: Activity,
     heard: u64,
-    heard_at: Instant,
+    written: u64,
+    was_stuck: bool,
+    alive_at: Instant,
     pings: Option<Pings>,
 }
 
@@ -36,7 +42,7 @@ struct Pings {
     round_trip: Arc<AtomicU64>,
     sent: Option<Instant>,
     last: Instant,
-    /// Bytes written at the last ping.
+    /// Bytes written with the last ping.
     said: u64,
 }
 
@@ -47,7 +53,7 @@ impl Pulse {
         let mut look = interval(every);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let pings = ping_pong.map(|ping_pong| Pings { ping_pong, round_trip, sent: None, last: now, said: 0 });
-        Self { look, activity, heard: 0, heard_at: now, pings }
+        Self { look, activity, heard: 0, written: 0, was_stuck: false, alive_at: now, pings }
     }
 
     /// Ready when nobody is there.
@@ -57,19 +63,20 @@ impl Pulse {
         }
         while self.look.poll_tick(cx).is_ready() {
             let now = Instant::now();
-            let heard = self.activity.read();
-            if heard != self.heard {
-                (self.heard, self.heard_at) = (heard, now);
+            let (heard, written) = (self.activity.read(), self.activity.written());
+            if heard != self.heard || self.was_stuck && written != self.written {
+                self.alive_at = now;
             }
+            (self.heard, self.written, self.was_stuck) = (heard, written, self.activity.is_stuck());
             let is_silent = match &self.pings {
-                Some(pings) => pings.sent.is_some_and(|sent| now.duration_since(sent.max(self.heard_at)) >= PATIENCE),
-                None => now.duration_since(self.heard_at) >= IDLE_TIMEOUT,
+                Some(pings) => pings.sent.is_some_and(|sent| now.duration_since(sent.max(self.alive_at)) >= PATIENCE),
+                None => now.duration_since(self.alive_at) >= IDLE_TIMEOUT,
             };
             if is_silent {
                 return Poll::Ready(());
             }
             if let Some(pings) = &mut self.pings {
-                pings.ping(now, self.activity.written());
+                pings.ping(now, written);
             }
         }
         Poll::Pending
@@ -90,7 +97,7 @@ impl Pings {
     fn ping(&mut self, now: Instant, said: u64) {
         let is_due = said != self.said || now.duration_since(self.last) >= KEEP_ALIVE;
         if self.sent.is_none() && is_due && self.ping_pong.send_ping(Ping::opaque()).is_ok() {
-            (self.sent, self.last, self.said) = (Some(now), now, said);
+            (self.sent, self.last, self.said) = (Some(now), now, said + PING_BYTES);
         }
     }
 }

@@ -15,6 +15,7 @@ use hypersend_net::{
     connection::Connection,
     frames::{FrameReader, RecvError, send},
     stream::{RecvStream, SendStream},
+    transport::MAX_STREAMS,
 };
 use hypersend_protocol::{
     limit::HELLO_TIMEOUT,
@@ -113,13 +114,14 @@ async fn streams(
     let mut tasks = JoinSet::new();
     let code = loop {
         tokio::select! {
-            accepted = connection.accept_bi() => match accepted {
+            accepted = connection.accept_bi(), if has_room(&tasks) => match accepted {
                 Ok((answer, stream)) => {
                     tasks.spawn(serve_stream(peer.clone(), answer, stream).in_current_span());
                 }
                 Err(_) => break ErrorCode::Closed,
             },
             Some(_) = tasks.join_next() => {}
+            _ = connection.closed() => break ErrorCode::Closed,
             () = &mut over => {
                 // The answer to a logout is one of the last words.
                 peer.ending.cancel();
@@ -137,6 +139,12 @@ async fn streams(
     code
 }
 
+/// Whether another stream may be served. Over TCP a stream that was reset makes room for another at once, whatever is still
+/// being done about it here.
+fn has_room(tasks: &JoinSet<()>) -> bool {
+    tasks.len() < MAX_STREAMS as usize
+}
+
 /// Tells the client, and lets what is in flight finish.
 async fn wind_down(connection: &Connection, peer: &Arc<Peer>, session: &mut SendStream, tasks: &mut JoinSet<()>) {
     let grace_ms = u64::try_from(GRACE.as_millis()).expect("some seconds");
@@ -147,8 +155,9 @@ async fn wind_down(connection: &Connection, peer: &Arc<Peer>, session: &mut Send
     while !tasks.is_empty() {
         tokio::select! {
             _ = tasks.join_next() => {}
+            _ = connection.closed() => return,
             // Streams opened before the client heard are told to come back later.
-            accepted = connection.accept_bi() => match accepted {
+            accepted = connection.accept_bi(), if has_room(tasks) => match accepted {
                 Ok((answer, stream)) => {
                     tasks.spawn(serve_stream(peer.clone(), answer, stream).in_current_span());
                 }

@@ -24,6 +24,8 @@ pub(super) async fn serve(
                 FeedItem::Reset(cursor) => send(out, &EventsReset { cursor }).await.map_err(gone)?,
             },
             end = until_finished(reader) => return end.map(|never| match never {}),
+            // Else it would be known only when something happens to the user.
+            () = out.unwanted() => return Err(Ending::Gone),
             () = peer.ending.cancelled() => return Ok(()),
         }
     }

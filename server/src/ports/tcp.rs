@@ -8,7 +8,7 @@ use crate::{certificate::CHALLENGE_ALPN, http, metrics::Protocol};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hypersend_net::{socket, tcp};
 use hypersend_protocol::ALPN;
-use rustls::ServerConfig;
+use rustls::{ProtocolVersion, ServerConfig};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     sync::Semaphore,
@@ -115,7 +115,11 @@ impl Connection {
             return tracing::debug!(peer = %self.peer, "TLS handshake failed");
         };
         let protocol = match stream.get_ref().1.alpn_protocol() {
-            Some(ALPN) => return self.native(stream).await,
+            Some(ALPN) if stream.get_ref().1.protocol_version() == Some(ProtocolVersion::TLSv1_3) => {
+                return self.native(stream).await;
+            }
+            // Browsers may have reasons for an older version; our own clients have none.
+            Some(ALPN) => return tracing::debug!(peer = %self.peer, "native client with an old version of TLS"),
             // Somebody who checks whose this server is has seen it in the handshake.
             Some(CHALLENGE_ALPN) => return,
             Some(H2) => Protocol::Http2,

@@ -114,6 +114,7 @@ macro_rules! cases {
                 open_offers_are_limited
                 each_side_says_what_is_its_to_say
                 the_path_is_told_while_it_is_accepted
+                a_session_outlives_leaving_the_chat
                 both_sides_hear_of_every_change
                 sessions_of_both_sides_are_listed_newest_first
                 sessions_without_news_are_pruned

@@ -164,6 +164,18 @@ pub(in crate::store) async fn the_path_is_told_while_it_is_accepted(mut world: W
     assert_eq!(world.store.p2p_session(id, bob).await.unwrap().unwrap().path, Some(P2pPath::Direct));
 }
 
+pub(in crate::store) async fn a_session_outlives_leaving_the_chat(mut world: World) {
+    let (ann, bob, carol) = (world.user("ann").await, world.user("bob").await, world.user("carol").await);
+    let chat = world.group(carol, &[ann, bob]).await.id;
+    let id = offer(&world, chat, ann, bob).await.id;
+    world.store.remove_member(chat, carol, ann, world.now()).await.unwrap();
+    assert_eq!(status(say(&world, id, bob, P2pStatus::Accepted).await), P2pStatus::Accepted);
+    assert_eq!(status(say(&world, id, ann, P2pStatus::Failed).await), P2pStatus::Failed);
+    assert_eq!(world.feed(ann).await.iter().filter(|event| event.what == Entry::P2p(id)).count(), 3);
+    let refused = world.store.offer_p2p(new_offer(&world, chat, ann, bob)).await.unwrap();
+    assert_eq!(refused, Offered::NoChat);
+}
+
 pub(in crate::store) async fn both_sides_hear_of_every_change(mut world: World) {
     let (ann, bob, carol) = (world.user("ann").await, world.user("bob").await, world.user("carol").await);
     let chat = world.group(ann, &[bob, carol]).await.id;
