@@ -18,13 +18,14 @@ impl MongodbUri {
         &self.0
     }
 
-    /// A text that may cite the address, without what is secret in it: whatever stands before an `@`.
+    /// A text that may cite the address, without what is secret in it: the password, alone or behind the name.
     pub fn hide_secrets_in(&self, text: &str) -> String {
         let behind = self.0.split_once("://").map_or("", |(_, behind)| behind);
         let Some((login, _)) = behind.rsplit_once('@') else { return text.to_owned() };
-        let mut secrets: Vec<&str> = login.split(':').chain([login]).filter(|part| !part.is_empty()).collect();
-        secrets.sort_unstable_by_key(|part| std::cmp::Reverse(part.len()));
-        secrets.into_iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+        let Some((_, password)) = login.split_once(':').filter(|(_, password)| !password.is_empty()) else {
+            return text.to_owned();
+        };
+        text.replace(login, "***").replace(password, "***")
     }
 }
 
@@ -43,6 +44,8 @@ mod tests {
         let uri = MongodbUri::parse("mongodb://ann:pass%zz@db.example.org/chat").unwrap();
         assert_eq!(format!("{uri:?}"), "***");
         assert_eq!(uri.hide_secrets_in("cannot decode \"pass%zz\" of ann:pass%zz"), "cannot decode \"***\" of ***");
+        let open = MongodbUri::parse("mongodb://ann@db.example.org").unwrap();
+        assert_eq!(open.hide_secrets_in("cannot reach ann@db.example.org"), "cannot reach ann@db.example.org");
         assert!(MongodbUri::parse("postgres://db.example.org").is_err());
     }
 }
