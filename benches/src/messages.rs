@@ -9,11 +9,14 @@ use crate::{
     spread::{Spread, float, millis},
 };
 use anyhow::{Context, Result};
+use hypersend_lab::mongod::Mongod;
 use hypersend_protocol::id::ChatId;
 use std::time::Duration;
+use tokio::runtime::Runtime;
 
-/// Messages per second promised with SQLite on two cores.
-const RATE_BAR: f64 = 10_000.0;
+/// Messages per second promised on two cores; with MongoDB the database is on them too.
+const SQLITE_BAR: f64 = 10_000.0;
+const MONGODB_BAR: f64 = 4_000.0;
 
 /// The longest that 99 in 100 may take, from post to event.
 const LATENCY_BAR: Duration = Duration::from_millis(50);
@@ -32,18 +35,22 @@ struct Way {
     server_cpu: Duration,
 }
 
-/// Measures in memory, then on the disk.
+/// Measures SQLite in memory and on the disk, then MongoDB, whose journal is on the disk too.
 pub(crate) fn measure(settings: &Settings, report: &mut Report) -> Result<()> {
     for place in [Place::Memory, Place::Disk] {
-        let ways = flood(settings, place).with_context(|| format!("flood in {place}"))?;
-        conclude(report, place, &ways);
+        let ways = flood(settings, place, None).with_context(|| format!("flood in {place}"))?;
+        conclude(report, &format!("SQLite, in {place}"), SQLITE_BAR, &ways);
     }
+    let runtime = Runtime::new().context("start the runtime")?;
+    let mongod = runtime.block_on(Mongod::start());
+    let ways = flood(settings, Place::Disk, Some(mongod.uri())).context("flood with MongoDB")?;
+    conclude(report, "MongoDB beside it, on disk", MONGODB_BAR, &ways);
     Ok(())
 }
 
-fn flood(settings: &Settings, place: Place) -> Result<Vec<Way>> {
+fn flood(settings: &Settings, place: Place, mongodb: Option<String>) -> Result<Vec<Way>> {
     let dir = settings.scratch(place)?;
-    let server = Server::start(settings, dir.path())?;
+    let server = Server::start_on(settings, dir.path(), mongodb)?;
     let names = |role: &str, count| (0..count).map(|number| format!("{role}{number}")).collect::<Vec<_>>();
     let (posters, listeners) = (names("poster", POSTERS), names("listener", LISTENERS));
     let logins = |names: &[String]| names.iter().map(|name| server.login(name)).collect();
@@ -80,15 +87,19 @@ impl Way {
     }
 }
 
-fn conclude(report: &mut Report, place: Place, ways: &[Way]) {
-    let Some(best) = ways.iter().max_by(|a, b| a.rate().total_cmp(&b.rate())) else { return };
+fn conclude(report: &mut Report, store: &str, bar: f64, ways: &[Way]) {
+    // The fastest of those that are fast enough for everybody, if there are some.
+    let rank = |way: &&Way| (way.deliveries().p99 < LATENCY_BAR, way.rate());
+    let Some(best) = ways.iter().max_by(|a, b| rank(a).partial_cmp(&rank(b)).expect("rates are numbers")) else {
+        return;
+    };
     let latency = best.deliveries().p99;
     report.figure(Figure {
-        what: format!("messages persisted and fanned out, SQLite, 32 direct chats, in {place}"),
-        bar: ">= 10000/s, p99 < 50 ms".to_owned(),
+        what: format!("messages persisted and fanned out, {store}, 32 direct chats"),
+        bar: format!(">= {bar}/s, p99 < 50 ms"),
         measured: format!("{:.0}/s, p99 {} ms ({})", best.rate(), millis(latency), best.name),
-        ratio: Some(best.rate() / RATE_BAR),
-        verdict: Verdict::of(best.rate() >= RATE_BAR && latency < LATENCY_BAR),
+        ratio: Some(best.rate() / bar),
+        verdict: Verdict::of(best.rate() >= bar && latency < LATENCY_BAR),
         bound: format!(
             "{:.1} of {} cores busy in the server, the clients have the rest",
             best.server_cpu.as_secs_f64() / best.flooded.elapsed.as_secs_f64(),
@@ -106,5 +117,5 @@ fn conclude(report: &mut Report, place: Place, ways: &[Way]) {
         ]
     };
     let head = ["posted", "messages/s", "acknowledged", "delivered", "server µs of processor each"];
-    report.table(&format!("Messages in {place}: p50 / p99 / longest in ms"), &head, ways.iter().map(row).collect());
+    report.table(&format!("Messages, {store}: p50 / p99 / longest in ms"), &head, ways.iter().map(row).collect());
 }

@@ -17,16 +17,22 @@ pub(crate) struct Server {
     process: Process,
     program: PathBuf,
     root: PathBuf,
+    mongodb: Option<String>,
     address: SocketAddr,
 }
 
 impl Server {
     /// Starts one with everything under `root`.
     pub(crate) fn start(settings: &Settings, root: &Path) -> Result<Self> {
+        Self::start_on(settings, root, None)
+    }
+
+    /// Starts one with its files under `root`, and its records in a MongoDB if one is named.
+    pub(crate) fn start_on(settings: &Settings, root: &Path, mongodb: Option<String>) -> Result<Self> {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let program = settings.server()?;
-        let (process, address) = launch(&program, root, any)?;
-        Ok(Self { process, program, root: root.to_owned(), address })
+        let (process, address) = launch(&program, root, mongodb.as_deref(), any)?;
+        Ok(Self { process, program, root: root.to_owned(), mongodb, address })
     }
 
     /// Kills it at once.
@@ -37,7 +43,7 @@ impl Server {
     /// Starts it again with the same data on the same port.
     pub(crate) fn restart(&mut self) -> Result<()> {
         self.process.kill();
-        (self.process, self.address) = launch(&self.program, &self.root, self.address)?;
+        (self.process, self.address) = launch(&self.program, &self.root, self.mongodb.as_deref(), self.address)?;
         Ok(())
     }
 
@@ -62,7 +68,7 @@ impl Server {
     }
 }
 
-fn launch(program: &Path, root: &Path, listen: SocketAddr) -> Result<(Process, SocketAddr)> {
+fn launch(program: &Path, root: &Path, mongodb: Option<&str>, listen: SocketAddr) -> Result<(Process, SocketAddr)> {
     let mut command = Command::new(program);
     command
         .current_dir(root)
@@ -78,6 +84,7 @@ fn launch(program: &Path, root: &Path, listen: SocketAddr) -> Result<(Process, S
         .env("REGISTRATIONS_PER_ADDRESS_PER_MINUTE", "100000")
         // Nor is what one user may reserve of a disk that happens to be nearly full.
         .env("MAX_RESERVED_PER_USER", "1T");
+    command.envs(mongodb.map(|uri| ("MONGODB_URI", uri)));
     // Debugging aids for whoever looks for the bound, such as the allocator's settings.
     command.envs(std::env::vars().filter(|(name, _)| name.starts_with("MALLOC_") || name == "TOKIO_WORKER_THREADS"));
     let process = Process::start("hypersend-server", &mut command)?;

@@ -189,6 +189,7 @@ async fn serve_stream(peer: Arc<Peer>, mut answer: SendStream, stream: RecvStrea
         Opening::PutRange(_) | Opening::GetRange(_) => priority::BULK,
         _ => priority::REQUEST,
     });
+    let may_end_the_session = matches!(opening, Opening::Logout(_) | Opening::EndSession(_));
     let served = match opening {
         Opening::OpenChat(open) => chat_stream::serve(&peer, open, &mut answer, &mut reader).await,
         Opening::OpenEvents(open) => event_stream::serve(&peer, open, &mut answer, &mut reader).await,
@@ -199,6 +200,10 @@ async fn serve_stream(peer: Arc<Peer>, mut answer: SendStream, stream: RecvStrea
     match served {
         Ok(()) => {
             answer.finish();
+            if may_end_the_session {
+                // Closing drops what was not delivered yet, and the connection is closed as soon as nothing is under way.
+                let _ = timeout(LAST_WORDS, answer.delivered()).await;
+            }
         }
         Err(Ending::Refused(refusal)) => refuse(answer, reader, refusal).await,
         Err(Ending::Gone) => {}
