@@ -4,7 +4,7 @@
 
 use crate::support::{Desk, connect, download, next_message, text, upload};
 use hypersend_client::{
-    Client, ClientError, Config, Status, Transport, Transports,
+    CertificateProblem, Client, ClientError, Config, Status, Transport, Transports, Trust,
     protocol::{
         account::GetMe,
         event::{EventsReset, OpenEvents},
@@ -214,4 +214,37 @@ async fn a_slow_upload_is_not_taken_for_a_dead_connection() {
     };
     assert!(tokio::time::timeout(Duration::from_secs(25), unbroken).await.is_err());
     drop(sending);
+}
+
+#[tokio::test]
+async fn a_server_that_only_tcp_reaches_is_met_by_its_fingerprint() {
+    let server = TestServer::start().await;
+    let ways = Ways::to(&server).await;
+    ways.udp.cut();
+    let config = Config { trust: Trust::web_pki(), ..server.config_via(ways.udp.address()) };
+    let ann = TestUser::register(server.config(), "ann").await;
+    let refused = connect(config, ann.login()).await.unwrap_err();
+    let ClientError::Certificate(CertificateProblem::Unknown { fingerprint, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(fingerprint, server.fingerprint());
+}
+
+/// A portal that lets no UDP through and shows a certificate of its own is waited out by who has met the server.
+#[tokio::test]
+async fn another_certificate_over_tcp_does_not_end_a_client() {
+    let (server, portal) = (TestServer::start().await, TestServer::start().await);
+    let udp = Proxy::start(server.socket_address());
+    let _tcp = TcpPath::start(portal.socket_address(), udp.address()).await;
+    let ann = TestUser::register(server.config_via(udp.address()), "ann").await;
+    connected_over(&ann.client, Transport::Quic).await;
+    udp.cut();
+    let look = || {
+        let status = ann.client.status();
+        assert!(!matches!(status, Status::Ended(_)), "{status:?}");
+        std::future::ready(matches!(status, Status::Connecting { failures: 1.., .. }).then_some(()))
+    };
+    eventually("neither way leads to the server", look).await;
+    udp.restore();
+    connected_over(&ann.client, Transport::Quic).await;
 }

@@ -77,7 +77,20 @@ pub(super) async fn serve(peer: &Peer, request: Opening, out: &mut SendStream) -
             chats.mark_read(me, mark.chat, mark.seq).await?;
             answer(out, &Done {}).await
         }
-        request => transfers(peer, request, out).await,
+        request @ (Opening::BeginUpload(_)
+        | Opening::FinishUpload(_)
+        | Opening::CancelUpload(_)
+        | Opening::GetFile(_)
+        | Opening::GetValues(_)
+        | Opening::ListFiles(_)
+        | Opening::DeleteFile(_)
+        | Opening::OfferP2p(_)
+        | Opening::GetP2p(_)
+        | Opening::ListP2p(_)
+        | Opening::ChangeP2p(_)) => transfers(peer, request, out).await,
+        Opening::OpenChat(_) | Opening::OpenEvents(_) | Opening::PutRange(_) | Opening::GetRange(_) => {
+            Err(no_request())
+        }
     }
 }
 
@@ -131,16 +144,20 @@ async fn transfers(peer: &Peer, request: Opening, out: &mut SendStream) -> Resul
             files.delete(me, delete.file).await?;
             answer(out, &Done {}).await
         }
-        Opening::OfferP2p(offer) => answer(out, &wire::p2p(p2p.offer(me, offer).await?)).await,
-        Opening::GetP2p(get) => answer(out, &wire::p2p(p2p.session(me, get.session).await?)).await,
+        Opening::OfferP2p(offer) => answer(out, &p2p.offer(me, offer).await?).await,
+        Opening::GetP2p(get) => answer(out, &p2p.session(me, get.session).await?).await,
         Opening::ListP2p(list) => {
             let (sessions, more) = p2p.list(me, list.before, list.limit).await?;
-            answer(out, &P2pPage { sessions: sessions.into_iter().map(wire::p2p).collect(), more }).await
+            answer(out, &P2pPage { sessions, more }).await
         }
-        Opening::ChangeP2p(change) => answer(out, &wire::p2p(p2p.change(me, change).await?)).await,
+        Opening::ChangeP2p(change) => answer(out, &p2p.change(me, change).await?).await,
 
-        _ => Err(Refusal::new(ErrorCode::UnexpectedFrame, "that frame opens no request stream").into()),
+        _ => Err(no_request()),
     }
+}
+
+fn no_request() -> Ending {
+    Refusal::new(ErrorCode::UnexpectedFrame, "that frame opens no request stream").into()
 }
 
 async fn answer<F: Frame>(out: &mut SendStream, frame: &F) -> Result<(), Ending> {

@@ -7,11 +7,10 @@ use crate::{
         events::{Entry, Event},
         files::File,
         messages::Message,
-        p2p::P2pSession,
         sessions::Session,
     },
 };
-use hypersend_protocol::{account, chat, event, file, id::SessionId, limit::MAX_PAGE, p2p, update};
+use hypersend_protocol::{account, chat, event, file, id::SessionId, limit::MAX_PAGE, update};
 
 /// A session, to a caller who comes by `current`.
 pub(super) fn session(session: Session, current: SessionId) -> account::SessionInfo {
@@ -89,20 +88,6 @@ pub(super) fn file(file: File) -> file::FileInfo {
         root: file.root,
         owner: file.owner,
         at: file.at,
-    }
-}
-
-pub(super) fn p2p(session: P2pSession) -> p2p::P2pSession {
-    p2p::P2pSession {
-        id: session.id,
-        chat: session.chat,
-        sender: session.sender,
-        receiver: session.receiver,
-        files: session.files,
-        status: session.status,
-        path: session.path,
-        created: session.created,
-        updated: session.updated,
     }
 }
 

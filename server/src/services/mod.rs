@@ -1,4 +1,4 @@
-//! What the server can do for whom. Doors (QUIC now, HTTP later) decode, call one method here, and encode.
+//! What the server can do for whom. Doors (native and HTTP) decode, call one method here, and encode.
 //!
 //! Services know no frame, no stream and no HTTP status: they take domain values and return domain values or one of
 //! their own errors, each of which has its place in the catalogue of [`Refusal`]s.

@@ -5,13 +5,13 @@ use crate::{
     clock,
     store::{
         Store, StoreError,
-        p2p::{NewP2p, Offered, P2pChange, P2pChanged, P2pSession},
+        p2p::{NewP2p, Offered, P2pChange, P2pChanged},
     },
 };
 use hypersend_protocol::{
     id::P2pId,
     limit::{MAX_OFFERED_FILES, MAX_OPEN_OFFERS, MAX_PAGE},
-    p2p::{ChangeP2p, OfferP2p, P2pStatus},
+    p2p::{ChangeP2p, OfferP2p, P2pSession, P2pStatus},
     refusal::{ErrorCode, Refusal},
 };
 use std::sync::Arc;

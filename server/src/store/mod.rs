@@ -29,10 +29,11 @@ use hypersend_protocol::{
     chat::ChatPosition,
     id::{ChatId, Cursor, FileId, P2pId, Revision, Seq, SessionId, UserId},
     name::{DisplayName, Email},
+    p2p::P2pSession,
     time::UnixMillis,
 };
 use messages::{Append, DeleteMessage, Message, NewMessage};
-use p2p::{NewP2p, Offered, P2pChange, P2pChanged, P2pSession};
+use p2p::{NewP2p, Offered, P2pChange, P2pChanged};
 use sessions::{Rotated, Rotation, Session};
 use std::{path::PathBuf, sync::Arc};
 use users::{NewUser, PasswordHash, User};
@@ -180,7 +181,7 @@ pub trait Store: Send + Sync + 'static {
     async fn p2p_session(&self, id: P2pId, viewer: UserId) -> Result<Option<P2pSession>>;
     /// The sessions in which a user sends or receives, newest first, older than `before`.
     async fn p2p_sessions_of(&self, user: UserId, before: Option<P2pId>, limit: u32) -> Result<Vec<P2pSession>>;
-    /// Changes a session, by the rules of [`P2pSession::change`]; both sides hear of it.
+    /// Changes a session, by the rules of [`P2pChange::apply`]; both sides hear of it.
     async fn change_p2p(&self, change: P2pChange) -> Result<P2pChanged>;
     /// Forgets sessions that have not changed since this moment; says how many.
     async fn prune_p2p(&self, before: UnixMillis) -> Result<u64>;

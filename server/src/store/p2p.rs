@@ -2,32 +2,9 @@
 
 use hypersend_protocol::{
     id::{ChatId, ClientId, P2pId, UserId},
-    p2p::{OfferedFile, P2pPath, P2pStatus},
+    p2p::{OfferedFile, P2pPath, P2pSession, P2pStatus},
     time::UnixMillis,
 };
-
-/// An offer and what became of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct P2pSession {
-    /// Its id; later sessions have larger ones.
-    pub id: P2pId,
-    /// The chat in which it is offered.
-    pub chat: ChatId,
-    /// Who offers.
-    pub sender: UserId,
-    /// To whom.
-    pub receiver: UserId,
-    /// What.
-    pub files: Vec<OfferedFile>,
-    /// How far it has come.
-    pub status: P2pStatus,
-    /// What the bytes take, as either side said last.
-    pub path: Option<P2pPath>,
-    /// When it was offered.
-    pub created: UnixMillis,
-    /// When it last changed.
-    pub updated: UnixMillis,
-}
 
 /// An offer to be made.
 #[derive(Clone, Debug)]
@@ -91,32 +68,32 @@ pub enum P2pChanged {
     Conflict(P2pStatus),
 }
 
-impl P2pSession {
-    /// The session after a change, and whether anything is new; the one place of the rules.
-    pub fn change(&self, change: &P2pChange) -> (P2pChanged, bool) {
-        if ![self.sender, self.receiver].contains(&change.by) {
+impl P2pChange {
+    /// The session after this change, and whether anything is new; the one place of the rules.
+    pub fn apply(&self, session: &P2pSession) -> (P2pChanged, bool) {
+        if ![session.sender, session.receiver].contains(&self.by) {
             return (P2pChanged::NoSession, false);
         }
-        let status = change.status.unwrap_or(self.status);
-        if status != self.status {
-            let may_say = match (self.status, status) {
+        let status = self.status.unwrap_or(session.status);
+        if status != session.status {
+            let may_say = match (session.status, status) {
                 (P2pStatus::Offered, P2pStatus::Accepted | P2pStatus::Declined)
-                | (P2pStatus::Accepted, P2pStatus::Finished) => change.by == self.receiver,
+                | (P2pStatus::Accepted, P2pStatus::Finished) => self.by == session.receiver,
                 (P2pStatus::Offered | P2pStatus::Accepted, P2pStatus::Cancelled)
                 | (P2pStatus::Accepted, P2pStatus::Failed) => true,
-                _ => return (P2pChanged::Conflict(self.status), false),
+                _ => return (P2pChanged::Conflict(session.status), false),
             };
             if !may_say {
                 return (P2pChanged::OtherSide, false);
             }
         }
-        let path = change.path.or(self.path);
-        if path != self.path && status != P2pStatus::Accepted && self.status != P2pStatus::Accepted {
-            return (P2pChanged::Conflict(self.status), false);
+        let path = self.path.or(session.path);
+        if path != session.path && status != P2pStatus::Accepted && session.status != P2pStatus::Accepted {
+            return (P2pChanged::Conflict(session.status), false);
         }
-        if (status, path) == (self.status, self.path) {
-            return (P2pChanged::Changed(self.clone()), false);
+        if (status, path) == (session.status, session.path) {
+            return (P2pChanged::Changed(session.clone()), false);
         }
-        (P2pChanged::Changed(Self { status, path, updated: change.now, ..self.clone() }), true)
+        (P2pChanged::Changed(P2pSession { status, path, updated: self.now, ..session.clone() }), true)
     }
 }

@@ -1,22 +1,19 @@
 //! Transfers from one client to another: the offer, and what became of it.
 
-use crate::{
-    http::{
-        caller::Auth,
-        extract::{Json, Path, Query},
-        once::Once,
-        page::{Page, PageQuery, Position},
-        problem::{Problem, ProblemDetails},
-        state::HttpState,
-    },
-    store::p2p::P2pSession,
+use crate::http::{
+    caller::Auth,
+    extract::{Json, Path, Query},
+    once::Once,
+    page::{Page, PageQuery, Position},
+    problem::{Problem, ProblemDetails},
+    state::HttpState,
 };
 use axum::extract::State;
 use http::StatusCode;
 use hypersend_protocol::{
     id::{ChatId, P2pId, UserId},
     name::FileName,
-    p2p::{ChangeP2p, OfferP2p, OfferedFile, P2pPath, P2pStatus},
+    p2p::{ChangeP2p, OfferP2p, OfferedFile, P2pPath, P2pSession, P2pStatus},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

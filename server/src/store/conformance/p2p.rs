@@ -6,12 +6,12 @@ use super::{
 };
 use crate::store::{
     events::{Entry, Happening},
-    p2p::{NewP2p, Offered, P2pChange, P2pChanged, P2pSession},
+    p2p::{NewP2p, Offered, P2pChange, P2pChanged},
 };
 use hypersend_protocol::{
     id::{ChatId, P2pId, UserId},
     name::FileName,
-    p2p::{OfferedFile, P2pPath, P2pStatus},
+    p2p::{OfferedFile, P2pPath, P2pSession, P2pStatus},
 };
 use uuid::Uuid;
 

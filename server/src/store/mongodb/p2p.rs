@@ -1,4 +1,4 @@
-//! Transfers from one client to another. What a change comes to is decided by [`P2pSession::change`]; this file only carries
+//! Transfers from one client to another. What a change comes to is decided by [`P2pChange::apply`]; this file only carries
 //! it out.
 
 use super::{
@@ -10,12 +10,12 @@ use super::{
 };
 use crate::store::{
     events::Happening,
-    p2p::{NewP2p, Offered, P2pChange, P2pChanged, P2pSession},
+    p2p::{NewP2p, Offered, P2pChange, P2pChanged},
 };
 use hypersend_protocol::{
     id::{P2pId, UserId},
     name::FileName,
-    p2p::{OfferedFile, P2pPath, P2pStatus},
+    p2p::{OfferedFile, P2pPath, P2pSession, P2pStatus},
     time::UnixMillis,
 };
 use mongodb::{
@@ -248,7 +248,7 @@ pub(super) async fn of(act: &mut Act, user: UserId, before: Option<P2pId>, limit
 /// Changes a session.
 pub(super) async fn change(act: &mut Act, change: P2pChange) -> Result<P2pChanged> {
     let Some(session) = by_id(act, change.id).await? else { return Ok(P2pChanged::NoSession) };
-    let (outcome, is_new) = session.change(&change);
+    let (outcome, is_new) = change.apply(&session);
     if let (P2pChanged::Changed(session), true) = (&outcome, is_new) {
         let status = mongodb::bson::serialize_to_bson(&StatusRow::from(session.status))?;
         let mut set = doc! { "status": status, "updated": session.updated.write() };

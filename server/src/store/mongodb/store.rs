@@ -14,7 +14,7 @@ use crate::store::{
     events::{Event, FanoutSink, Feed},
     files::{BeginUpload, Begun, CommitUpload, DeleteFile, File, Upload},
     messages::{Append, DeleteMessage, Message, NewMessage},
-    p2p::{NewP2p, Offered, P2pChange, P2pChanged, P2pSession},
+    p2p::{NewP2p, Offered, P2pChange, P2pChanged},
     sessions::{Rotated, Rotation, Session},
     users::{NewUser, PasswordHash, User},
 };
@@ -24,6 +24,7 @@ use hypersend_protocol::{
     chat::ChatPosition,
     id::{ChatId, Cursor, FileId, P2pId, Revision, Seq, SessionId, UserId},
     name::{DisplayName, Email},
+    p2p::P2pSession,
     time::UnixMillis,
 };
 use mongodb::{

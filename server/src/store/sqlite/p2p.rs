@@ -1,4 +1,4 @@
-//! Transfers from one client to another. What a change comes to is decided by [`P2pSession::change`]; this file only carries
+//! Transfers from one client to another. What a change comes to is decided by [`P2pChange::apply`]; this file only carries
 //! it out.
 
 use super::{
@@ -11,12 +11,12 @@ use super::{
 use crate::store::{
     Result,
     events::Happening,
-    p2p::{NewP2p, Offered, P2pChange, P2pChanged, P2pSession},
+    p2p::{NewP2p, Offered, P2pChange, P2pChanged},
 };
 use hypersend_protocol::{
     id::{P2pId, UserId},
     name::FileName,
-    p2p::{OfferedFile, P2pStatus},
+    p2p::{OfferedFile, P2pSession, P2pStatus},
     time::UnixMillis,
 };
 use rusqlite::{
@@ -102,7 +102,7 @@ pub(super) fn change(act: &mut Act<'_>, change: &P2pChange) -> Result<P2pChanged
     let Some(session) = one(act.db, select!("WHERE id = ?1"), [Column(change.id)], read)? else {
         return Ok(P2pChanged::NoSession);
     };
-    let (outcome, is_new) = P2pSession::change(&session, change);
+    let (outcome, is_new) = change.apply(&session);
     if let (P2pChanged::Changed(session), true) = (&outcome, is_new) {
         run(
             act.db,
