@@ -204,7 +204,7 @@ async fn a_slow_upload_is_not_taken_for_a_dead_connection() {
     let ann = TestUser::register(only(Transport::Tcp, server.config_via(path.address())), "ann").await;
     let desk = Desk::new();
     // At this rate what the kernels hold of it alone takes longer than a dead connection has.
-    path.slow_to(48 << 10);
+    path.slow_to(16 << 10);
     let sending = ann.client.upload(desk.file("film", 8 * MIB));
     let unbroken = async {
         loop {
