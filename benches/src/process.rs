@@ -120,6 +120,15 @@ impl Process {
         serde_json::from_str(&line).with_context(|| format!("{} said {line:?}", self.name))
     }
 
+    /// The last line as JSON, once nothing more was said for `quiet`; none if nothing was said at all.
+    pub(crate) fn hear_out<T: DeserializeOwned>(&self, quiet: Duration) -> Result<Option<T>> {
+        let mut last = None;
+        while let Ok(line) = self.lines.recv_timeout(quiet) {
+            last = Some(line);
+        }
+        last.map(|line| serde_json::from_str(&line).with_context(|| format!("{} said {line:?}", self.name))).transpose()
+    }
+
     /// Says something and hears the answer.
     pub(crate) fn ask<T: DeserializeOwned>(&mut self, said: &impl Serialize) -> Result<T> {
         self.tell(said)?;

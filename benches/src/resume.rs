@@ -29,6 +29,9 @@ const RESUME_BAR: Duration = Duration::from_secs(2);
 /// How long the first chunk may take.
 const FIRST_BAR: Duration = Duration::from_secs(1);
 
+/// When a client that tells its progress every 100 ms has told all of it.
+const QUIET: Duration = Duration::from_millis(300);
+
 /// The very large file.
 const LARGE: u64 = 40 << 30;
 
@@ -63,7 +66,10 @@ fn interrupted(settings: &Settings, report: &mut Report) -> Result<()> {
     client.tell(&())?;
     let acknowledged = until(&client, |stored| stored.bytes >= size / 4)?.bytes;
 
-    // The client stays, and finds the server again by itself.
+    // The client stays, and finds the server again by itself. What it had been told before the death is none of the progress
+    // after it.
+    server.kill();
+    let acknowledged = client.hear_out::<Stored>(QUIET)?.map_or(acknowledged, |stored| stored.bytes);
     server.restart()?;
     let restarted = Instant::now();
     let after = until(&client, |stored| stored.bytes > acknowledged)?.bytes;

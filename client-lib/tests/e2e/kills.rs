@@ -1,8 +1,9 @@
 //! kill -9 of the server in the middle of a transfer, twice: it finishes by itself, and what was stored is not sent again.
 
 use crate::support::{Desk, download, upload};
+use bytes::Bytes;
 use hypersend_client::{
-    Client,
+    Client, Transport,
     protocol::{file::BeginUpload, id::ChunkIndex, session::Auth},
 };
 use hypersend_lab::{
@@ -11,6 +12,7 @@ use hypersend_lab::{
     user::password,
     within,
 };
+use hypersend_net::connection::Closed;
 use hypersend_transfer::{map::ReceiveMap, plan::ChunkPlan, source::Source};
 use std::path::Path;
 
@@ -148,4 +150,17 @@ async fn two_programs_may_send_the_same_file() {
     one.restore();
     let file = within("the upload ends", sending.finish()).await.unwrap();
     assert_eq!(file.root, b3_of(&source));
+}
+
+/// Whoever talks to a server that was killed is told as soon as it is back, and does not have to find out by its silence.
+#[tokio::test]
+async fn a_server_back_from_a_kill_disowns_its_connections() {
+    let mut server = TestServer::start().await;
+    let peer = RawPeer::connect_over(Transport::Quic, &server).await;
+    server.restart().await;
+    // It is repeated until somebody answers.
+    let (mut sender, _receiver) = peer.connection.open_bi().await.unwrap();
+    sender.write(Bytes::from_static(b"anybody there?")).await.unwrap();
+    let closed = within("the connection ends", peer.connection.closed()).await;
+    assert_eq!(closed, Closed::Lost(quinn::ConnectionError::Reset.to_string()));
 }

@@ -8,6 +8,7 @@ use quinn::{
     Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime,
     crypto::rustls::{HandshakeData, QuicServerConfig},
 };
+use quinn_proto::HashedConnectionIdGenerator;
 use ring::hmac;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::time::timeout;
@@ -23,6 +24,17 @@ const FAREWELL: Duration = Duration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 #[error("the UDP socket failed; nobody can be served any more")]
 pub struct DoorClosed;
+
+/// Both keys outlive the process. quinn takes a packet for one of its own by a hash in the connection ID, and would not
+/// answer what an earlier process gave out if it drew that key by chance, as it does by itself.
+fn endpoint_config(secret: &[u8]) -> EndpointConfig {
+    let key = |purpose: &[u8]| hmac::Key::new(hmac::HMAC_SHA256, &[purpose, secret].concat());
+    let ids = hmac::sign(&key(b"hypersend connection ids"), b"");
+    let ids = u64::from_be_bytes(*ids.as_ref().first_chunk().expect("a tag of SHA-256 has 32 bytes"));
+    let mut config = EndpointConfig::new(Arc::new(key(b"hypersend stateless reset")));
+    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
+    config
+}
 
 /// A bound endpoint.
 #[derive(Debug)]
@@ -55,9 +67,7 @@ impl QuicListener {
                 "small receive buffer; raise net.core.rmem_max for full speed"
             );
         }
-        let reset_key = hmac::Key::new(hmac::HMAC_SHA256, &[b"hypersend stateless reset", reset_key].concat());
-        let endpoint_config = EndpointConfig::new(Arc::new(reset_key));
-        let endpoint = Endpoint::new(endpoint_config, Some(config), socket, Arc::new(TokioRuntime));
+        let endpoint = Endpoint::new(endpoint_config(reset_key), Some(config), socket, Arc::new(TokioRuntime));
         Ok(Self { endpoint: endpoint.map_err(bind)?, max_connections })
     }
 
