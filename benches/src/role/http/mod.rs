@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use std::{
     fmt,
     fs::File,
-    io::{BufWriter, Write},
+    io::{self, IoSlice, Write},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
@@ -33,7 +33,7 @@ use tokio::task::block_in_place;
 const LANES: usize = 6;
 
 /// Bytes written at once.
-const WRITE: usize = 1 << 20;
+const WRITE: usize = 512 << 10;
 
 /// A version of HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +99,36 @@ pub(super) async fn run(mut stage: Stage, login: Login, version: Version, job: J
     let elapsed = start.elapsed();
     stage.say(&Done { carried: Carried::since(before, elapsed, elapsed, None)?, file, asked })?;
     stage.over().await
+}
+
+/// A file that is written many pieces at a time, from where they are: a piece may be a packet's content.
+struct Gathering {
+    file: File,
+    pieces: Vec<Bytes>,
+    bytes: usize,
+}
+
+impl Gathering {
+    fn take(&mut self, piece: Bytes) -> io::Result<()> {
+        self.bytes += piece.len();
+        self.pieces.push(piece);
+        if self.bytes < WRITE { Ok(()) } else { block_in_place(|| self.write()) }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        let mut slices: Vec<_> = self.pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        let mut rest = &mut slices[..];
+        // Steps over empty pieces, for which a call would write nothing.
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            match self.file.write_vectored(rest)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                written => IoSlice::advance_slices(&mut rest, written),
+            }
+        }
+        (self.pieces, self.bytes) = (Vec::new(), 0);
+        Ok(())
+    }
 }
 
 /// Somebody who is logged in.
@@ -177,17 +207,9 @@ impl Caller {
     async fn download(mut self, file: FileId, to: &Path) -> Result<()> {
         let path = format!("/api/v1/files/{file}/content");
         let request = self.request(Method::GET, &path, "application/octet-stream", Bytes::new());
-        // A piece may be a packet's content; nobody writes to a disk in such pieces.
-        let mut to = BufWriter::with_capacity(WRITE, File::create(to)?);
-        let mut write = |piece: Bytes| {
-            if to.buffer().len() + piece.len() < WRITE {
-                to.write_all(&piece)
-            } else {
-                block_in_place(|| to.write_all(&piece))
-            }
-        };
-        self.lanes[0].exchange(request, |piece| Ok(write(piece)?)).await?;
-        Ok(to.flush()?)
+        let mut to = Gathering { file: File::create(to)?, pieces: Vec::new(), bytes: 0 };
+        self.lanes[0].exchange(request, |piece| Ok(to.take(piece)?)).await?;
+        Ok(to.write()?)
     }
 
     async fn ask(mut self, lasting: Duration) -> Result<Spread> {
