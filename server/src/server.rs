@@ -181,8 +181,12 @@ impl Server {
 
 /// Tells listeners what other servers do.
 async fn hear(news: Option<NewsStream>, hub: Hub, stopping: CancellationToken) {
-    let Some(news) = news else { return };
-    let hearing = news.for_each(async |news| hub.heard(news));
+    let Some(mut news) = news else { return };
+    let hearing = async {
+        while let Some(news) = news.next().await {
+            hub.heard(news);
+        }
+    };
     stopping.run_until_cancelled(hearing).await;
 }
 
