@@ -41,7 +41,7 @@ pub struct Proxy {
 
 #[derive(Debug)]
 struct Path {
-    server: SocketAddr,
+    server: Mutex<SocketAddr>,
     front: UdpSocket,
     /// One way to the server for each client, as a NAT has it.
     flows: Mutex<HashMap<SocketAddr, Flow>>,
@@ -87,7 +87,7 @@ impl Proxy {
     /// A path to a server that carries everything. Must be called within a tokio runtime.
     pub fn start(server: SocketAddr) -> Self {
         let path = Arc::new(Path {
-            server,
+            server: Mutex::new(server),
             front: bind().expect("bind a loopback port"),
             flows: Mutex::default(),
             rules: Mutex::new(Rules {
@@ -132,6 +132,11 @@ impl Proxy {
         self.path.pass(Passage::Open);
     }
 
+    /// Leads to another server from now on, as a balancer does when one has gone.
+    pub fn lead_to(&self, server: SocketAddr) {
+        *self.path.server.lock().unwrap_or_else(PoisonError::into_inner) = server;
+    }
+
     /// Goes on from other ports towards the server, as after a NAT's restart; answers to the old ones are lost.
     pub fn rebind(&self) {
         self.path.flows().clear();
@@ -168,7 +173,7 @@ impl Path {
             let Ok((length, client)) = self.front.recv_from(&mut datagram).await else { continue };
             let Some(back) = self.flow(client) else { continue };
             if self.admits(Way::Up, length).await {
-                let _ = back.send_to(&datagram[..length], self.server).await;
+                let _ = back.send_to(&datagram[..length], self.server()).await;
             }
         }
     }
@@ -177,7 +182,7 @@ impl Path {
         let mut datagram = vec![0; MAX_DATAGRAM];
         loop {
             let Ok((length, from)) = back.recv_from(&mut datagram).await else { continue };
-            if from == self.server && self.admits(Way::Down, length).await {
+            if from == self.server() && self.admits(Way::Down, length).await {
                 let _ = self.front.send_to(&datagram[..length], client).await;
             }
         }
@@ -230,6 +235,10 @@ impl Path {
     fn pass(&self, passage: Passage) {
         self.rules().passage = passage;
         self.is_cut.send_replace(passage == Passage::Cut);
+    }
+
+    fn server(&self) -> SocketAddr {
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn rules(&self) -> MutexGuard<'_, Rules> {

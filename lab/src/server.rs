@@ -44,7 +44,6 @@ impl TestServer {
 
     /// A server with some settings more, by their names in the environment.
     pub async fn with<const N: usize>(settings: [(&str, &str); N]) -> Self {
-        let home = tempfile::tempdir().expect("make a temporary folder");
         let usual = [
             ("BCRYPT_COST", "10"),
             ("LOGINS_PER_ACCOUNT_PER_MINUTE", "100000"),
@@ -53,7 +52,20 @@ impl TestServer {
             ("LOG", "info,hypersend_server=debug"),
         ];
         let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        let settings = usual.into_iter().chain(settings).map(own).collect();
+        Self::of(usual.into_iter().chain(settings).map(own).collect()).await
+    }
+
+    /// Another server on the same records, files and certificate, which have to be such as two can use.
+    pub async fn beside(&self) -> Self {
+        let mut settings = self.settings.clone();
+        for (name, folder) in [("DATA_ROOT", self.data_root()), ("CERTS_DIR", self.certs())] {
+            settings.insert(name.to_owned(), folder.to_str().expect("temporary folders have plain names").to_owned());
+        }
+        Self::of(settings).await
+    }
+
+    async fn of(settings: BTreeMap<String, String>) -> Self {
+        let home = tempfile::tempdir().expect("make a temporary folder");
         let mut server = Self { home, settings, address: SocketAddr::from(([127, 0, 0, 1], 0)), process: None };
         server.start_again().await;
         server
@@ -76,7 +88,7 @@ impl TestServer {
 
     /// Its data: the database, `uploads`, `files`.
     pub fn data_root(&self) -> PathBuf {
-        self.home.path().join("data")
+        self.folder("DATA_ROOT", "data")
     }
 
     /// Its certificate, in PEM.
@@ -135,7 +147,8 @@ impl TestServer {
         let mut command = Command::new(program::server());
         // The folder has no `.env`, and the environment of whoever runs the tests is not the server's.
         command.env_clear().envs(&self.settings).current_dir(self.home.path());
-        command.env("LISTEN", self.address.to_string()).env("DATA_ROOT", "data").env("CERTS_DIR", "certs");
+        command.env("LISTEN", self.address.to_string());
+        command.env("DATA_ROOT", self.data_root()).env("CERTS_DIR", self.certs());
         let mut process =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().expect("start the server");
         let stdout = process.stdout.take().expect("it is piped");
@@ -195,7 +208,11 @@ impl TestServer {
     }
 
     fn certs(&self) -> PathBuf {
-        self.home.path().join("certs")
+        self.folder("CERTS_DIR", "certs")
+    }
+
+    fn folder(&self, setting: &str, usual: &str) -> PathBuf {
+        self.home.path().join(self.settings.get(setting).map_or(usual, String::as_str))
     }
 
     fn log_path(&self) -> PathBuf {

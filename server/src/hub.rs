@@ -4,7 +4,7 @@
 //! connections). A topic exists while somebody listens to it. A listener that falls more than [`BACKLOG`] behind is told
 //! that it has, instead of slowing anybody down.
 
-use crate::store::events::Fanout;
+use crate::store::{events::Fanout, news::News};
 use hypersend_protocol::id::{ChatId, Cursor, SessionId, UserId};
 use std::{
     collections::HashMap,
@@ -56,6 +56,20 @@ impl Hub {
         }
     }
 
+    /// Tells of what was done on another server.
+    pub fn heard(&self, news: News) {
+        match news {
+            News::Committed(fanout) => self.committed(fanout),
+            News::SessionEnded(session) => self.session_ended(session),
+            News::Typing(chat, user) => self.typing(chat, user),
+            News::Missed => {
+                self.0.chats.miss();
+                self.0.users.miss();
+                self.0.sessions.miss();
+            }
+        }
+    }
+
     /// Tells those who have the chat open that a member is typing.
     pub fn typing(&self, chat: ChatId, user: UserId) {
         self.0.chats.tell(chat, || ChatNotice::Typing(user));
@@ -82,7 +96,10 @@ impl Hub {
     }
 }
 
-type Senders<K, T> = Mutex<HashMap<K, broadcast::Sender<T>>>;
+type Senders<K, T> = Mutex<HashMap<K, broadcast::Sender<Heard<T>>>>;
+
+/// A notice, or that there are some which nobody can give.
+type Heard<T> = Result<T, Missed>;
 
 #[derive(Debug)]
 struct Topic<K, T>(Arc<Senders<K, T>>);
@@ -98,7 +115,15 @@ impl<K: Hash + Eq + Copy, T: Clone> Topic<K, T> {
         let senders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = senders.get(&key) {
             // Nobody listening any more is as good as told.
-            let _ = sender.send(notice());
+            let _ = sender.send(Ok(notice()));
+        }
+    }
+
+    /// Has every listener look in the store.
+    fn miss(&self) {
+        let senders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for sender in senders.values() {
+            let _ = sender.send(Err(Missed));
         }
     }
 
@@ -109,7 +134,7 @@ impl<K: Hash + Eq + Copy, T: Clone> Topic<K, T> {
     }
 }
 
-/// The listener has fallen behind: what it missed is in the store.
+/// The listener has fallen behind, or the server has: what it missed is in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Missed;
 
@@ -117,7 +142,7 @@ pub struct Missed;
 #[derive(Debug)]
 pub struct Listener<K: Hash + Eq, T> {
     /// There until the listener is dropped.
-    receiver: Option<broadcast::Receiver<T>>,
+    receiver: Option<broadcast::Receiver<Heard<T>>>,
     key: K,
     senders: Weak<Senders<K, T>>,
 }
@@ -127,7 +152,7 @@ impl<K: Hash + Eq, T: Clone> Listener<K, T> {
     pub async fn next(&mut self) -> Result<T, Missed> {
         // The topic outlives its listeners, so the only error is having fallen behind.
         let receiver = self.receiver.as_mut().expect("it goes only with the listener");
-        receiver.recv().await.map_err(|_| Missed)
+        receiver.recv().await.unwrap_or(Err(Missed))
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{
     clock,
     services::{Files, Services, Throttle, Uploads},
     settings::Settings,
-    store::Store,
+    store::{Store, news::Duty},
 };
 use hypersend_protocol::time::UnixMillis;
 use std::{sync::Arc, time::Duration};
@@ -12,6 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How often it looks.
 const ROUND: Duration = Duration::from_hours(1);
+
+/// How long a server has the duty after a round. Less than until its next one: so that nobody waits for a server that has gone.
+const TURN: Duration = Duration::from_mins(55);
 
 /// How long an ended session is remembered, so that its tokens are refused for the right reason.
 const ENDED_SESSIONS_KEPT: Duration = Duration::from_hours(30 * 24);
@@ -65,6 +68,14 @@ impl Janitor {
     async fn round(&self, now: UnixMillis) {
         let before = |age: Duration| UnixMillis(now.0.saturating_sub(UnixMillis(0).plus(age).0));
         self.throttle.forget_idle();
+        match self.store.lead(Duty::Tidying, TURN).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                tracing::warn!(error = %crate::report(&error), "nothing tidied up: the database does not say whose turn it is");
+                return;
+            }
+        }
         match self.uploads.drop_stale(before(self.upload_lifetime)).await {
             Ok(0) => {}
             Ok(uploads) => tracing::info!(uploads, "abandoned uploads dropped"),

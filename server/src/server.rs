@@ -13,9 +13,10 @@ use crate::{
         UploadPolicy, Uploads,
     },
     settings::{SecretKey, Settings},
-    store::{self, Store, StoreError},
+    store::{self, Store, StoreError, news::NewsStream},
 };
 use data_encoding::HEXLOWER;
+use futures::StreamExt;
 use std::{
     fs, io,
     net::SocketAddr,
@@ -90,6 +91,8 @@ pub struct Server {
     uploads: Uploads,
     janitor: Janitor,
     certificate: Certificate,
+    news: Option<NewsStream>,
+    hub: Hub,
 }
 
 impl std::fmt::Debug for Server {
@@ -115,6 +118,8 @@ impl Server {
         let hub = Hub::default();
         let sink = hub.clone();
         let store = store::open(&settings.database(), Arc::new(move |fanout| sink.committed(fanout))).await?;
+        // Before anybody listens, so that nothing falls between.
+        let news = store.news().await?;
         let throttle = Throttle::new(Rates {
             logins_per_account: settings.logins_per_account,
             logins_per_address: settings.logins_per_address,
@@ -123,7 +128,7 @@ impl Server {
         let secret = secret_key(settings)?;
         let disk = Disk::start().map_err(StartError::Threads)?;
         let updates = Updates::open(settings.updates_file.clone(), disk.clone()).await?;
-        let services = services(settings, &secret, &store, hub, throttle.clone(), disk, updates);
+        let services = services(settings, &secret, &store, hub.clone(), throttle.clone(), disk, updates);
         let janitor = Janitor::new(store, &services, throttle, settings);
         let (quic, tcp) = bind(settings, &certificate, &secret).await?;
         let limits = Limits {
@@ -135,7 +140,7 @@ impl Server {
         let http = HttpState::new(services.clone(), limits, settings.metrics_token.clone());
         let router = http::router(http.clone(), &settings.cors_origins);
         let (uploads, doors) = (services.uploads.clone(), Doors::new(services, router));
-        Ok(Self { quic, tcp, http, doors, uploads, janitor, certificate })
+        Ok(Self { quic, tcp, http, doors, uploads, janitor, certificate, news, hub })
     }
 
     /// Where it listens.
@@ -165,12 +170,24 @@ impl Server {
             self.http.tidy(ending.clone()),
             self.certificate.keep(ending.clone()),
             self.janitor.run(ending.clone()),
+            hear(self.news, self.hub, ending.clone()),
         );
         if timeout(SETTLING, self.uploads.settled()).await.is_err() {
             tracing::warn!("stopped before every upload was checkpointed; a power cut now may cost more of them");
         }
         served
     }
+}
+
+/// Tells listeners what other servers do.
+async fn hear(news: Option<NewsStream>, hub: Hub, stopping: CancellationToken) {
+    let Some(mut news) = news else { return };
+    let hearing = async {
+        while let Some(news) = news.next().await {
+            hub.heard(news);
+        }
+    };
+    stopping.run_until_cancelled(hearing).await;
 }
 
 /// Makes the folders of the data, for the server's own account alone: what is in the files is as private as the database. A

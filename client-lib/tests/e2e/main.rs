@@ -14,6 +14,7 @@ mod groups;
 mod hostile;
 mod kills;
 mod members;
+mod nodes;
 mod p2p;
 mod ranges;
 mod refusals;

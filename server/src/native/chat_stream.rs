@@ -189,7 +189,7 @@ impl ChatStream<'_> {
             ChatIntent::Typing(_) => {
                 if self.typed.is_none_or(|typed| typed.elapsed() >= TYPING_EVERY) {
                     self.typed = Some(Instant::now());
-                    chats.hub().typing(self.chat, self.peer.me.id());
+                    chats.typing(&self.peer.me, self.chat).await;
                 }
                 Ok(())
             }

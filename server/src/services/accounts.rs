@@ -176,7 +176,7 @@ impl Accounts {
         if !self.0.policy.registration_open {
             return Err(AccountError::RegistrationClosed);
         }
-        self.0.throttle.registration(from)?;
+        self.0.throttle.registration(&*self.0.store, from).await??;
         if password.as_str().len() < MIN_PASSWORD_BYTES {
             return Err(AccountError::PasswordTooShort);
         }
@@ -203,7 +203,7 @@ impl Accounts {
     }
 
     async fn try_login(&self, from: IpAddr, agent: &str, email: Email, password: Password) -> Result<Login> {
-        self.0.throttle.login(from, &email)?;
+        self.0.throttle.login(&*self.0.store, from, &email).await??;
         let user = self.0.store.user_by_email(&email).await?;
         let hash = user.as_ref().map(|user| user.password_hash.clone());
         let checked = self.0.passwords.check(password, hash).await?;

@@ -118,6 +118,14 @@ impl Chats {
         &self.hub
     }
 
+    /// Shows those who have the chat open that the caller is typing, whichever server they are connected to.
+    pub async fn typing(&self, me: &Caller, chat: ChatId) {
+        self.hub.typing(chat, me.id());
+        if let Err(error) = self.store.typing(chat, me.id()).await {
+            tracing::debug!(error = %crate::report(&error), "other servers do not hear of typing");
+        }
+    }
+
     /// The caller's direct chat with somebody.
     pub async fn open_direct(&self, me: &Caller, peer: &Email) -> Result<Chat> {
         let peer = self.users(std::slice::from_ref(peer)).await?[0].id;

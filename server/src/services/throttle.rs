@@ -1,5 +1,7 @@
-//! How often the same address and the same account may try to log in or to register.
+//! How often the same address and the same account may try to log in or to register. Counted here first, which costs nothing,
+//! and only what passes is counted among all servers.
 
+use crate::store::{self, Store, news::Attempt};
 use governor::{
     DefaultKeyedRateLimiter, Quota, RateLimiter,
     clock::{Clock, DefaultClock},
@@ -37,6 +39,7 @@ pub struct Throttle(Arc<Limiters>);
 
 #[derive(Debug)]
 struct Limiters {
+    rates: Rates,
     logins_per_account: DefaultKeyedRateLimiter<Email>,
     logins_per_address: DefaultKeyedRateLimiter<IpAddr>,
     registrations_per_address: DefaultKeyedRateLimiter<IpAddr>,
@@ -51,10 +54,14 @@ pub struct TooOften {
     pub wait: Duration,
 }
 
+/// Whether it was allowed.
+type Counted = Result<(), TooOften>;
+
 impl Throttle {
     /// Counts from zero.
     pub fn new(rates: Rates) -> Self {
         Self(Arc::new(Limiters {
+            rates,
             logins_per_account: RateLimiter::keyed(Quota::per_minute(rates.logins_per_account)),
             logins_per_address: RateLimiter::keyed(Quota::per_minute(rates.logins_per_address)),
             registrations_per_address: RateLimiter::keyed(Quota::per_minute(rates.registrations_per_address)),
@@ -62,15 +69,33 @@ impl Throttle {
         }))
     }
 
-    /// Counts a login. The account need not exist.
-    pub fn login(&self, address: IpAddr, account: &Email) -> Result<(), TooOften> {
+    /// Counts a login, here and then among all servers. The account need not exist.
+    pub async fn login(&self, store: &dyn Store, address: IpAddr, account: &Email) -> store::Result<Counted> {
+        if let Err(refused) = self.login_here(address, account) {
+            return Ok(Err(refused));
+        }
+        let Rates { logins_per_account, logins_per_address, .. } = self.0.rates;
+        match among_all(store, Attempt::LoginFrom(network(address)), logins_per_address).await? {
+            Ok(()) => among_all(store, Attempt::LoginTo(account.clone()), logins_per_account).await,
+            refused => Ok(refused),
+        }
+    }
+
+    /// Counts a registration, here and then among all servers.
+    pub async fn registration(&self, store: &dyn Store, address: IpAddr) -> store::Result<Counted> {
+        if let Err(refused) = self.registration_here(address) {
+            return Ok(Err(refused));
+        }
+        among_all(store, Attempt::RegistrationFrom(network(address)), self.0.rates.registrations_per_address).await
+    }
+
+    fn login_here(&self, address: IpAddr, account: &Email) -> Counted {
         self.count();
         take(&self.0.logins_per_address, &network(address))?;
         take(&self.0.logins_per_account, account)
     }
 
-    /// Counts a registration.
-    pub fn registration(&self, address: IpAddr) -> Result<(), TooOften> {
+    fn registration_here(&self, address: IpAddr) -> Counted {
         self.count();
         take(&self.0.registrations_per_address, &network(address))
     }
@@ -89,8 +114,13 @@ impl Throttle {
     }
 }
 
-fn take<K: Hash + Eq + Clone>(limiter: &DefaultKeyedRateLimiter<K>, key: &K) -> Result<(), TooOften> {
+fn take<K: Hash + Eq + Clone>(limiter: &DefaultKeyedRateLimiter<K>, key: &K) -> Counted {
     limiter.check_key(key).map_err(|until| TooOften { wait: until.wait_time_from(DefaultClock::default().now()) })
+}
+
+async fn among_all(store: &dyn Store, attempt: Attempt, per_minute: NonZeroU32) -> store::Result<Counted> {
+    let wait = store.count_attempt(attempt, per_minute).await?;
+    Ok(wait.map_or(Ok(()), |wait| Err(TooOften { wait })))
 }
 
 /// Whoever holds an IPv6 address usually holds all of its /64.
@@ -116,15 +146,15 @@ mod tests {
         let email = |n: u32| Email::parse(&format!("u{n}@example.org")).unwrap();
         let address = |n: u8| IpAddr::from([127, 0, 0, n]);
         for n in 0..3 {
-            throttle.login(address(1), &email(n)).unwrap();
+            throttle.login_here(address(1), &email(n)).unwrap();
         }
-        let refused = throttle.login(address(1), &email(9)).unwrap_err();
+        let refused = throttle.login_here(address(1), &email(9)).unwrap_err();
         assert!(refused.wait > Duration::ZERO && refused.wait <= Duration::from_secs(20), "{refused:?}");
         for n in 2..5 {
-            throttle.login(address(n), &email(7)).unwrap();
+            throttle.login_here(address(n), &email(7)).unwrap();
         }
-        assert!(throttle.login(address(6), &email(7)).is_err());
-        assert!(throttle.registration(address(1)).is_ok(), "registrations are counted apart");
+        assert!(throttle.login_here(address(6), &email(7)).is_err());
+        assert!(throttle.registration_here(address(1)).is_ok(), "registrations are counted apart");
     }
 
     #[test]
@@ -133,7 +163,7 @@ mod tests {
         let throttle = throttle(60_000_000);
         for n in 0..FORGET_EVERY {
             let address = IpAddr::from(u32::try_from(n).unwrap().to_be_bytes());
-            throttle.registration(address).unwrap();
+            throttle.registration_here(address).unwrap();
         }
         let kept = throttle.0.registrations_per_address.len();
         assert!(kept < FORGET_EVERY, "all {kept} are kept");
@@ -142,10 +172,10 @@ mod tests {
     #[test]
     fn one_ipv6_network_is_one_caller() {
         let throttle = throttle(1);
-        throttle.registration("2001:db8::1".parse().unwrap()).unwrap();
-        assert!(throttle.registration("2001:db8::2".parse().unwrap()).is_err());
-        assert!(throttle.registration("2001:db8:0:1::1".parse().unwrap()).is_ok());
-        throttle.registration("192.0.2.1".parse().unwrap()).unwrap();
-        assert!(throttle.registration("::ffff:192.0.2.1".parse().unwrap()).is_err());
+        throttle.registration_here("2001:db8::1".parse().unwrap()).unwrap();
+        assert!(throttle.registration_here("2001:db8::2".parse().unwrap()).is_err());
+        assert!(throttle.registration_here("2001:db8:0:1::1".parse().unwrap()).is_ok());
+        throttle.registration_here("192.0.2.1".parse().unwrap()).unwrap();
+        assert!(throttle.registration_here("::ffff:192.0.2.1".parse().unwrap()).is_err());
     }
 }

@@ -15,6 +15,7 @@ pub mod events;
 pub mod files;
 pub mod messages;
 pub mod mongodb;
+pub mod news;
 pub mod p2p;
 pub mod sessions;
 pub mod sqlite;
@@ -33,9 +34,10 @@ use hypersend_protocol::{
     time::UnixMillis,
 };
 use messages::{Append, DeleteMessage, Message, NewMessage};
+use news::{Attempt, Duty, NewsStream};
 use p2p::{NewP2p, Offered, P2pChange, P2pChanged};
 use sessions::{Rotated, Rotation, Session};
-use std::{path::PathBuf, sync::Arc};
+use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 use users::{NewUser, PasswordHash, User};
 
 /// The backend did not do what it was asked: nothing about the request was wrong.
@@ -192,4 +194,14 @@ pub trait Store: Send + Sync + 'static {
     async fn feed_head(&self, user: UserId) -> Result<Cursor>;
     /// Forgets events from before this moment; says how many.
     async fn prune_events(&self, before: UnixMillis) -> Result<u64>;
+
+    /// What other servers on these records do from now on; `None` where there cannot be any.
+    async fn news(&self) -> Result<Option<NewsStream>>;
+    /// Lets other servers know that a member is typing. It may get lost.
+    async fn typing(&self, chat: ChatId, user: UserId) -> Result<()>;
+    /// Counts an attempt among all servers; says how long to wait if there were too many. Where there is one server, it
+    /// counts by itself, and this allows everything.
+    async fn count_attempt(&self, attempt: Attempt, per_minute: NonZeroU32) -> Result<Option<Duration>>;
+    /// Whether it is this server that does what one of them does: it is until so long from now, and no other before then.
+    async fn lead(&self, duty: Duty, lasting: Duration) -> Result<bool>;
 }

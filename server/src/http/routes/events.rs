@@ -261,7 +261,7 @@ async fn intend(state: &HttpState, me: &Caller, intent: &str) -> Option<Answer> 
         }
         Ok(Intent::Typing { chat }) => match chats.chat(me, chat).await {
             Ok(_) => {
-                chats.hub().typing(chat, me.id());
+                chats.typing(me, chat).await;
                 None
             }
             Err(error) => Some(refused(None, error)),

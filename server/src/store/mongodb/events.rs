@@ -15,7 +15,10 @@ use super::{
     schema::{Collection, index},
     transaction::{Act, Result, Table},
 };
-use crate::store::events::{Entry, Event, Fanout, Feed, Happening};
+use crate::store::{
+    events::{Entry, Event, Fanout, Feed, Happening},
+    messages::Message,
+};
 use hypersend_protocol::{
     id::{ChatId, Cursor, Seq, UserId},
     time::UnixMillis,
@@ -25,7 +28,10 @@ use mongodb::{
     options::FindOptions,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 /// Acts forgotten in one transaction: a few milliseconds, so that posting goes on between.
 const PRUNED_AT_ONCE: i64 = 1_000;
@@ -51,6 +57,8 @@ pub(super) struct FeedRow {
 pub(super) struct EventRow {
     #[serde(rename = "_id")]
     id: ObjectId,
+    /// The server whose act it is: it hears of its own acts without asking the database.
+    by: i64,
     chat: Uuid,
     at: DateTime,
     age: DateTime,
@@ -92,6 +100,7 @@ pub(super) fn feeds_collection() -> Collection {
 pub(super) fn collection() -> Collection {
     let fields = [
         ("_id", "objectId"),
+        ("by", "long"),
         ("chat", "binData"),
         ("at", "date"),
         ("age", "date"),
@@ -149,8 +158,9 @@ impl Feeds {
     /// Writes everything announced, and has the sink told of it after the commit.
     pub(super) async fn write(mut self, act: &mut Act) -> Result<()> {
         // All of one age, so that feeds which move by as many steps are one statement.
+        let by = act.node.expect("the writer says whose act it is").0;
         for row in &mut self.rows {
-            row.age = self.age;
+            (row.age, row.by) = (self.age, by);
         }
         act.insert(&EVENTS, &self.rows).await?;
         let mut steps: BTreeMap<u32, Vec<Uuid>> = BTreeMap::new();
@@ -181,6 +191,7 @@ fn row(chat: ChatId, at: UnixMillis, what: &Happening, to: &[(UserId, Cursor)]) 
     };
     EventRow {
         id: ObjectId::new(),
+        by: 0,
         chat: chat.write(),
         at: at.write(),
         age: at.write(),
@@ -190,6 +201,44 @@ fn row(chat: ChatId, at: UnixMillis, what: &Happening, to: &[(UserId, Cursor)]) 
         revision: revision.map(Field::write),
         to: to.iter().map(|(user, cursor)| EntryRow { user: user.write(), cursor: cursor.write() }).collect(),
     }
+}
+
+impl EventRow {
+    /// The act as the sink is told of it; `None` of one about a message that is not there.
+    pub(super) fn fanout(self, messages: &HashMap<(ChatId, Seq), Arc<Message>>) -> Result<Option<Fanout>> {
+        let chat = ChatId::read(self.chat)?;
+        let seq: Option<Seq> = maybe(self.seq)?;
+        let message = || seq.and_then(|seq| messages.get(&(chat, seq))).cloned();
+        let mut to = Vec::with_capacity(self.to.len());
+        for entry in self.to {
+            to.push((UserId::read(entry.user)?, Cursor::read(entry.cursor)?));
+        }
+        let what = match self.kind {
+            KindRow::Posted => message().map(Happening::Posted),
+            KindRow::Changed => message().map(Happening::Changed),
+            KindRow::Joined => maybe(self.subject)?.map(Happening::Joined),
+            KindRow::Left => maybe(self.subject)?.map(Happening::Left),
+            KindRow::P2p => maybe(self.subject)?.map(Happening::P2p),
+            KindRow::Read => to.first().zip(seq).map(|(&(user, _), seq)| Happening::Read(user, seq)),
+        };
+        let at = Field::read(self.at)?;
+        Ok(what.map(|what| Fanout { chat, at, what, to }))
+    }
+}
+
+/// The messages that these acts are about, as they are now.
+pub(super) async fn messages(
+    act: &mut Act,
+    rows: impl Iterator<Item = &EventRow>,
+) -> Result<HashMap<(ChatId, Seq), Arc<Message>>> {
+    let mut places = Vec::new();
+    for row in rows {
+        if let (KindRow::Posted | KindRow::Changed, Some(seq)) = (row.kind, row.seq) {
+            places.push((ChatId::read(row.chat)?, Seq::read(seq)?));
+        }
+    }
+    let messages = messages::by_seqs(act, &places).await?;
+    Ok(messages.into_iter().map(|(place, message)| (place, Arc::new(message))).collect())
 }
 
 /// Makes an account's empty feed.
@@ -224,7 +273,7 @@ async fn between(act: &mut Act, user: UserId, after: Cursor, upto: Cursor) -> Re
     }
     let places = doc! { "user": user.write(), "cursor": { "$gt": after.write(), "$lte": upto.write() } };
     let own = doc! { "$elemMatch": { "user": user.write() } };
-    let mut projection: Document = ["chat", "at", "age", "kind", "seq", "subject", "revision"]
+    let mut projection: Document = ["by", "chat", "at", "age", "kind", "seq", "subject", "revision"]
         .into_iter()
         .map(|field| (field.to_owned(), 1.into()))
         .collect();

@@ -12,6 +12,7 @@
 //! | `transaction` | `Act`: reading and writing inside or outside of a transaction; beginning again |
 //! | `connection`, `schema` | reaching a database that will do; its collections, validators and indexes |
 //! | `field` | how domain values are written in documents |
+//! | `news`, `peers` | what other servers do; what servers settle among themselves |
 //! | `users`, `sessions`, `chats`, `members`, `messages`, `files`, `p2p`, `events` | the acts |
 
 mod batch;
@@ -22,7 +23,11 @@ mod field;
 mod files;
 mod members;
 mod messages;
+mod news;
 mod p2p;
+#[cfg(test)]
+mod peer_tests;
+mod peers;
 #[cfg(test)]
 mod plan_tests;
 mod schema;

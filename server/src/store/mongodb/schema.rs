@@ -2,7 +2,7 @@
 //! The document `schema` in `meta` says of which version they are.
 
 use super::{
-    chats, events, files, messages, p2p, sessions,
+    chats, events, files, messages, p2p, peers, sessions,
     transaction::{Failure, Table},
     users,
 };
@@ -70,6 +70,7 @@ pub(super) fn collections() -> Vec<Collection> {
         events::collection(),
     ];
     all.extend(files::collections());
+    all.extend(peers::collections());
     all
 }
 

@@ -2,7 +2,9 @@
 
 use super::{
     batch::{Outcome, Wish},
-    chats, connection, events, files, members, messages, p2p, schema, sessions,
+    chats, connection, events, files, members, messages, news, p2p,
+    peers::{self, Node},
+    schema, sessions,
     transaction::{self, Act, transact, within},
     users,
     writer::Writer,
@@ -14,6 +16,7 @@ use crate::store::{
     events::{Event, FanoutSink, Feed},
     files::{BeginUpload, Begun, CommitUpload, DeleteFile, File, Upload},
     messages::{Append, DeleteMessage, Message, NewMessage},
+    news::{Attempt, Duty, NewsStream},
     p2p::{NewP2p, Offered, P2pChange, P2pChanged},
     sessions::{Rotated, Rotation, Session},
     users::{NewUser, PasswordHash, User},
@@ -31,10 +34,12 @@ use mongodb::{
     Database,
     event::{EventHandler, command::CommandEvent},
 };
+use std::{num::NonZeroU32, time::Duration};
 
 /// A store in one database of a replica set. Dropping it finishes the posts under way.
 pub struct MongodbStore {
     db: Database,
+    node: Node,
     writer: Writer,
 }
 
@@ -52,7 +57,8 @@ impl MongodbStore {
     ) -> Result<Self> {
         let db = connection::connect(uri, watcher).await?;
         schema::prepare(&db).await?;
-        Ok(Self { writer: Writer::start(db.clone(), sink), db })
+        let node = Node::new();
+        Ok(Self { writer: Writer::start(db.clone(), node, sink), node, db })
     }
 
     /// What an act that only reads is run on.
@@ -268,5 +274,21 @@ impl Store for MongodbStore {
             pruned += more;
         }
         Ok(pruned)
+    }
+
+    async fn news(&self) -> Result<Option<NewsStream>> {
+        self.read(news::follow(&self.db, self.node)).await.map(Some)
+    }
+
+    async fn typing(&self, chat: ChatId, user: UserId) -> Result<()> {
+        self.read(peers::typing(&self.db, self.node, chat, user)).await
+    }
+
+    async fn count_attempt(&self, attempt: Attempt, per_minute: NonZeroU32) -> Result<Option<Duration>> {
+        self.read(peers::count(&self.db, &attempt, per_minute)).await
+    }
+
+    async fn lead(&self, duty: Duty, lasting: Duration) -> Result<bool> {
+        self.read(peers::lead(&self.db, self.node, duty, lasting)).await
     }
 }

@@ -41,11 +41,11 @@ pub(super) async fn empty(sink: FanoutSink) -> (Arc<dyn Store>, Database) {
 
 conformance::tests!(empty);
 
-async fn open(uri: &str, sink: FanoutSink) -> Result<MongodbStore, StoreError> {
+pub(super) async fn open(uri: &str, sink: FanoutSink) -> Result<MongodbStore, StoreError> {
     MongodbStore::open(&MongodbUri::parse(uri).unwrap(), sink).await
 }
 
-fn deaf() -> FanoutSink {
+pub(super) fn deaf() -> FanoutSink {
     Arc::new(|_| ())
 }
 
@@ -58,7 +58,7 @@ async fn raw(database: &Database) -> mongodb::Database {
 }
 
 /// An account of this name.
-async fn user(store: &dyn Store, name: &str) -> UserId {
+pub(super) async fn user(store: &dyn Store, name: &str) -> UserId {
     let new = NewUser {
         id: UserId(Uuid::now_v7()),
         email: Email::parse(&format!("{name}@example.org")).unwrap(),
@@ -71,11 +71,11 @@ async fn user(store: &dyn Store, name: &str) -> UserId {
     id
 }
 
-async fn direct(store: &dyn Store, a: UserId, b: UserId) -> ChatId {
+pub(super) async fn direct(store: &dyn Store, a: UserId, b: UserId) -> ChatId {
     store.open_direct(a, b, ChatId(Uuid::now_v7()), UnixMillis(1)).await.unwrap().id
 }
 
-fn post(chat: ChatId, sender: UserId) -> NewMessage {
+pub(super) fn post(chat: ChatId, sender: UserId) -> NewMessage {
     let (text, now) = (Some(MessageText::parse("hi").unwrap()), UnixMillis(2));
     NewMessage { chat, sender, client_id: ClientId(Uuid::new_v4()), text, files: Vec::new(), reply_to: None, now }
 }

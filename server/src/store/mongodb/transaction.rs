@@ -5,6 +5,7 @@
 //! `UnknownTransactionCommitResult` (the commit alone is repeated, which the database takes for the same one). All of it
 //! within [`PATIENCE`]. Who is told that the outcome is not known asks again with the same ids, and finds what became of it.
 
+use super::peers::Node;
 use crate::store::{StoreError, events::Fanout};
 use futures::{TryStreamExt, future::BoxFuture};
 use mongodb::{
@@ -131,6 +132,8 @@ impl<R> Table<R> {
 pub(super) struct Act {
     db: Database,
     session: Option<ClientSession>,
+    /// Whose act it is, of one that goes into feeds.
+    pub(super) node: Option<Node>,
     /// What the sink is told if the act is committed.
     pub(super) fanouts: Vec<Fanout>,
 }
@@ -138,7 +141,7 @@ pub(super) struct Act {
 impl Act {
     /// An act that only reads, what a majority has.
     pub(super) fn reading(db: &Database) -> Self {
-        Self { db: db.clone(), session: None, fanouts: Vec::new() }
+        Self { db: db.clone(), session: None, node: None, fanouts: Vec::new() }
     }
 
     async fn begin(db: &Database) -> Result<Self> {

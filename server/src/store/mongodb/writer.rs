@@ -6,6 +6,7 @@
 
 use super::{
     batch::{self, Done, Outcome, Wish},
+    peers::Node,
     transaction::{Act, Failure, Result, transact},
 };
 use crate::store::{
@@ -42,6 +43,7 @@ pub(super) struct Writer {
 #[derive(Clone)]
 struct Side {
     db: Database,
+    node: Node,
     turn: Arc<Mutex<()>>,
     sink: FanoutSink,
     /// Whether to expect messages that were posted before: the last batch had some. Clients send again together, after an
@@ -57,24 +59,28 @@ struct Asked {
 
 impl Writer {
     /// Starts taking wishes.
-    pub(super) fn start(db: Database, sink: FanoutSink) -> Self {
+    pub(super) fn start(db: Database, node: Node, sink: FanoutSink) -> Self {
         let (queue, waiting) = mpsc::channel(MAX_WAITING);
-        let side = Side { db, turn: Arc::default(), sink, careful: Arc::default() };
+        let side = Side { db, node, turn: Arc::default(), sink, careful: Arc::default() };
         // Ends when the queue is closed and empty.
         tokio::spawn(side.clone().commit_all(waiting));
         Self { queue, side }
     }
 
     /// Has an act done in a transaction of its own. It is done even if the caller goes away.
-    pub(super) async fn act<T, F>(&self, act: F) -> store::Result<T>
+    pub(super) async fn act<T, F>(&self, mut act: F) -> store::Result<T>
     where
         T: Send + 'static,
         F: for<'a> FnMut(&'a mut Act) -> BoxFuture<'a, Result<T>> + Send + 'static,
     {
-        let Side { db, turn, sink, .. } = self.side.clone();
+        let Side { db, node, turn, sink, .. } = self.side.clone();
         let done = tokio::spawn(async move {
             let _turn = turn.lock().await;
-            let (outcome, fanouts) = transact(&db, act).await?;
+            let (outcome, fanouts) = transact(&db, move |under_way| {
+                under_way.node = Some(node);
+                act(under_way)
+            })
+            .await?;
             fanouts.into_iter().for_each(&*sink);
             Ok(outcome)
         });
@@ -120,7 +126,9 @@ impl Side {
     async fn commit(&self, asked: impl IntoIterator<Item = &Asked>) -> Result<Vec<Outcome>> {
         let wishes: Arc<[Wish]> = asked.into_iter().map(|asked| asked.wish.clone()).collect();
         let mut careful = self.careful.load(Ordering::Relaxed);
+        let node = self.node;
         let committed = transact(&self.db, move |act| {
+            act.node = Some(node);
             let wishes = Arc::clone(&wishes);
             // Another attempt may be one because of a duplicate.
             let careful = std::mem::replace(&mut careful, true);

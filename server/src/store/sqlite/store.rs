@@ -10,6 +10,7 @@ use crate::store::{
     events::{Event, FanoutSink, Feed},
     files::{BeginUpload, Begun, CommitUpload, DeleteFile, File, Upload},
     messages::{Append, DeleteMessage, Message, NewMessage},
+    news::{Attempt, Duty, NewsStream},
     p2p::{NewP2p, Offered, P2pChange, P2pChanged},
     sessions::{Rotated, Rotation, Session},
     users::{NewUser, PasswordHash, User},
@@ -22,7 +23,7 @@ use hypersend_protocol::{
     p2p::P2pSession,
     time::UnixMillis,
 };
-use std::path::Path;
+use std::{num::NonZeroU32, path::Path, time::Duration};
 
 /// A store in one SQLite file. Dropping it finishes the acts under way and closes the file.
 pub struct SqliteStore {
@@ -234,5 +235,22 @@ impl Store for SqliteStore {
             pruned += more;
         }
         Ok(pruned)
+    }
+
+    async fn news(&self) -> Result<Option<NewsStream>> {
+        // One server owns the file.
+        Ok(None)
+    }
+
+    async fn typing(&self, _: ChatId, _: UserId) -> Result<()> {
+        Ok(())
+    }
+
+    async fn count_attempt(&self, _: Attempt, _: NonZeroU32) -> Result<Option<Duration>> {
+        Ok(None)
+    }
+
+    async fn lead(&self, _: Duty, _: Duration) -> Result<bool> {
+        Ok(true)
     }
 }

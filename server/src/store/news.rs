@@ -1,0 +1,44 @@
+//! What other servers on the same records do, as far as those who are connected to this one have to hear of it; and what
+//! servers settle among themselves.
+
+use super::events::Fanout;
+use futures::stream::BoxStream;
+use hypersend_protocol::{
+    id::{ChatId, SessionId, UserId},
+    name::Email,
+};
+use std::net::IpAddr;
+
+/// What was done on another server.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// An act was committed.
+    Committed(Fanout),
+    /// A session was ended.
+    SessionEnded(SessionId),
+    /// A member is typing.
+    Typing(ChatId, UserId),
+    /// Some of it was not heard of: what has come of it is in the store.
+    Missed,
+}
+
+/// It never ends, whatever becomes of the database in the meantime.
+pub type NewsStream = BoxStream<'static, News>;
+
+/// What only one of the servers does at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duty {
+    /// Forgetting what nobody needs any more.
+    Tidying,
+}
+
+/// Something of which there may be only so much in a minute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// A login to an account, which need not exist.
+    LoginTo(Email),
+    /// A login from an address.
+    LoginFrom(IpAddr),
+    /// A registration from an address.
+    RegistrationFrom(IpAddr),
+}
