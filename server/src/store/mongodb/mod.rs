@@ -9,7 +9,7 @@
 //! | --- | --- |
 //! | `store` | [`MongodbStore`]: how each act is run |
 //! | `writer`, `batch` | turns; what is committed together |
-//! | `transaction` | `Act`: reading and writing inside or outside of a transaction; beginning again |
+//! | `transaction`, `failure` | `Act`: reading and writing inside or outside of a transaction; beginning again, and ending what was begun |
 //! | `connection`, `schema` | reaching a database that will do; its collections, validators and indexes |
 //! | `field` | how domain values are written in documents |
 //! | `users`, `sessions`, `chats`, `members`, `messages`, `files`, `p2p`, `events` | the acts |
@@ -18,6 +18,9 @@ mod batch;
 mod chats;
 mod connection;
 mod events;
+mod failure;
+#[cfg(test)]
+mod fault_tests;
 mod field;
 mod files;
 mod members;

@@ -41,11 +41,11 @@ pub(super) async fn empty(sink: FanoutSink) -> (Arc<dyn Store>, Database) {
 
 conformance::tests!(empty);
 
-async fn open(uri: &str, sink: FanoutSink) -> Result<MongodbStore, StoreError> {
+pub(super) async fn open(uri: &str, sink: FanoutSink) -> Result<MongodbStore, StoreError> {
     MongodbStore::open(&MongodbUri::parse(uri).unwrap(), sink).await
 }
 
-fn deaf() -> FanoutSink {
+pub(super) fn deaf() -> FanoutSink {
     Arc::new(|_| ())
 }
 
@@ -58,7 +58,7 @@ async fn raw(database: &Database) -> mongodb::Database {
 }
 
 /// An account of this name.
-async fn user(store: &dyn Store, name: &str) -> UserId {
+pub(super) async fn user(store: &dyn Store, name: &str) -> UserId {
     let new = NewUser {
         id: UserId(Uuid::now_v7()),
         email: Email::parse(&format!("{name}@example.org")).unwrap(),
@@ -71,24 +71,24 @@ async fn user(store: &dyn Store, name: &str) -> UserId {
     id
 }
 
-async fn direct(store: &dyn Store, a: UserId, b: UserId) -> ChatId {
+pub(super) async fn direct(store: &dyn Store, a: UserId, b: UserId) -> ChatId {
     store.open_direct(a, b, ChatId(Uuid::now_v7()), UnixMillis(1)).await.unwrap().id
 }
 
-fn post(chat: ChatId, sender: UserId) -> NewMessage {
+pub(super) fn post(chat: ChatId, sender: UserId) -> NewMessage {
     let (text, now) = (Some(MessageText::parse("hi").unwrap()), UnixMillis(2));
     NewMessage { chat, sender, client_id: ClientId(Uuid::new_v4()), text, files: Vec::new(), reply_to: None, now }
 }
 
-async fn history(store: &dyn Store, chat: ChatId) -> Vec<Message> {
+pub(super) async fn history(store: &dyn Store, chat: ChatId) -> Vec<Message> {
     store.messages_after(chat, Seq(0), u32::MAX).await.unwrap()
 }
 
-fn numbers(messages: &[Message]) -> Vec<u64> {
+pub(super) fn numbers(messages: &[Message]) -> Vec<u64> {
     messages.iter().map(|message| message.seq.0).collect()
 }
 
-async fn cursors(store: &dyn Store, user: UserId) -> Vec<u64> {
+pub(super) async fn cursors(store: &dyn Store, user: UserId) -> Vec<u64> {
     match store.events_after(user, Cursor(0), u32::MAX).await.unwrap() {
         Feed::Events(events) => events.into_iter().map(|event| event.cursor.0).collect(),
         gone @ Feed::Gone(_) => panic!("{gone:?}"),
