@@ -19,8 +19,6 @@ mod chats;
 mod connection;
 mod events;
 mod failure;
-#[cfg(test)]
-mod fault_tests;
 mod field;
 mod files;
 mod members;
