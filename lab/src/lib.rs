@@ -8,7 +8,8 @@
 //! | [`user`] | accounts on such a server, each with a client |
 //! | [`fixtures`] | files of any size whose content is known by its hash |
 //! | [`proxy`] | the path between client and server: cut, slowed, lossy, behind a NAT that forgets |
-//! | [`mongod`] | a real MongoDB, shared by the tests of a program or killed by one |
+//! | [`mongod`] | a real MongoDB, shared by the tests of a program, or killed or made ill by one; or three of them |
+//! | [`http`] | a client of the HTTP door |
 //! | [`peer`] | a client that speaks raw frames, well or badly |
 //! | [`wait`] | waiting for a state, never for a time |
 //! | [`dice`] | chance with a seed that is printed and taken back |
@@ -18,6 +19,7 @@
 
 pub mod dice;
 pub mod fixtures;
+pub mod http;
 pub mod mongod;
 pub mod peer;
 pub mod program;
@@ -29,6 +31,7 @@ pub mod user;
 pub mod wait;
 
 pub use dice::Dice;
+pub use http::HttpPeer;
 pub use mongod::Mongod;
 pub use peer::RawPeer;
 pub use proxy::Proxy;

@@ -3,9 +3,17 @@
 //! [`database`] is what most tests want: an empty database of their own, dropped after them, on a server that all tests of a
 //! program share. That is the one that `MONGODB_URI` names, or else a `mongod` from the path, or else one that
 //! `scripts/mongod` fetches; of the latter two a replica set of one member is started in a temporary folder. A test that
-//! kills its server has one of its own: [`Mongod::start`].
+//! kills its server, or makes it ill, has one of its own: [`Mongod::start`]; or three, of which one may go: [`ReplicaSet`].
 //!
 //! A guard beside each `mongod` stops it and removes its folder when the test program is gone, however it went.
+
+mod database;
+mod illness;
+mod replica_set;
+
+pub use database::{Database, database};
+pub use illness::Illness;
+pub use replica_set::ReplicaSet;
 
 use crate::wait::eventually;
 use mongodb::{
@@ -16,16 +24,14 @@ use mongodb::{
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     env, fs,
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
-    thread,
     time::Duration,
 };
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
-use uuid::Uuid;
 
 /// How often another port is tried when somebody was quicker to take the one that was free.
 const ATTEMPTS: usize = 3;
@@ -38,9 +44,19 @@ for _ in $(seq 300); do kill -0 "$1" 2>/dev/null || break; sleep 0.1; done; rm -
 /// A `mongod` of the test's own.
 pub struct Mongod {
     port: u16,
-    replica_set: bool,
+    role: Role,
     running: Option<Running>,
     folder: TempDir,
+}
+
+/// What a `mongod` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Standalone,
+    /// A replica set of its own.
+    Set,
+    /// A part of one.
+    Member,
 }
 
 /// A process and its guard.
@@ -51,96 +67,44 @@ struct Running {
     leash: Option<ChildStdin>,
 }
 
-/// An empty database, dropped with this.
-pub struct Database {
-    server: String,
-    name: String,
-}
-
-/// A database of the test's own on the server that all tests of this program share.
-pub async fn database() -> Database {
-    static SHARED: OnceCell<Shared> = OnceCell::const_new();
-    let server = match SHARED.get_or_init(Shared::find).await {
-        Shared::Named(uri) => uri.clone(),
-        Shared::Ours(mongod) => mongod.uri(),
-    };
-    Database { server, name: format!("test-{}", Uuid::new_v4().simple()) }
-}
-
-enum Shared {
-    Named(String),
-    Ours(Mongod),
-}
-
-impl Shared {
-    async fn find() -> Self {
-        let Ok(uri) = env::var("MONGODB_URI") else { return Self::Ours(Mongod::start().await) };
-        // The tests' clocks are turned by hand and stand in 1970: nothing may expire by the server's own.
-        let client = Client::with_uri_str(&uri).await.expect("MONGODB_URI can be used");
-        let quiet = doc! { "setParameter": 1, "ttlMonitorEnabled": false };
-        client.database("admin").run_command(quiet).await.expect("the server of MONGODB_URI takes parameters");
-        Self::Named(uri)
-    }
-}
-
-impl Database {
-    /// Its connection string.
-    pub fn uri(&self) -> String {
-        with_path(&self.server, &self.name)
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        let (uri, name) = (self.server.clone(), self.name.clone());
-        // On a thread of its own: a runtime cannot be waited for from within another.
-        let dropped = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime
-                .expect("a runtime can be made")
-                .block_on(async { Client::with_uri_str(&uri).await?.database(&name).drop().await })
-        });
-        if !matches!(dropped.join(), Ok(Ok(()))) {
-            eprintln!("lab: the database {} was not dropped", self.name);
-        }
-    }
-}
-
-/// A connection string with another path.
-fn with_path(uri: &str, path: &str) -> String {
-    let (scheme, rest) = uri.split_once("://").expect("a connection string has a scheme");
-    let (hosts, options) = rest.split_once('?').unwrap_or((rest, ""));
-    let hosts = hosts.rsplit_once('/').map_or(hosts, |(hosts, _)| hosts);
-    format!("{scheme}://{hosts}/{path}?{options}")
-}
-
 impl Mongod {
     /// Starts a replica set of one member.
     pub async fn start() -> Self {
-        let mut mongod = Self::spawn(true).await;
-        mongod.initiate().await;
+        let mongod = Self::spawn(Role::Set).await;
+        mongod.initiate(&[mongod.port]).await;
+        mongod.primary().await;
         mongod
     }
 
     /// Starts one that is no replica set.
     pub async fn standalone() -> Self {
-        Self::spawn(false).await
+        Self::spawn(Role::Standalone).await
     }
 
     /// Starts one that is to be a replica set and was never initiated.
     pub async fn uninitiated() -> Self {
-        Self::spawn(true).await
+        Self::spawn(Role::Set).await
     }
 
     /// The connection string of its database `test`.
     pub fn uri(&self) -> String {
-        let set = if self.replica_set { "?replicaSet=rs0" } else { "" };
+        let set = if self.role == Role::Standalone { "" } else { "?replicaSet=rs0" };
         format!("mongodb://127.0.0.1:{}/test{set}", self.port)
     }
 
     /// The same without the replica set's name.
     pub fn plain_uri(&self) -> String {
         format!("mongodb://127.0.0.1:{}/test", self.port)
+    }
+
+    /// The connection string by way of something else, which may be cut.
+    pub fn uri_via(&self, way: SocketAddr) -> String {
+        format!("mongodb://{way}/test?directConnection=true")
+    }
+
+    /// Where it listens.
+    pub fn socket_address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
     /// Kills it, so that it can do nothing about it.
@@ -156,14 +120,14 @@ impl Mongod {
     pub async fn restart(&mut self) {
         self.kill();
         assert!(self.run().await, "mongod does not start again: {}", self.log());
-        if self.replica_set {
+        if self.role == Role::Set {
             self.primary().await;
         }
     }
 
-    async fn spawn(replica_set: bool) -> Self {
+    async fn spawn(role: Role) -> Self {
         let folder = tempfile::Builder::new().prefix("hypersend-mongod-").tempdir().expect("a temporary folder");
-        let mut mongod = Self { port: 0, replica_set, running: None, folder };
+        let mut mongod = Self { port: 0, role, running: None, folder };
         for _ in 0..ATTEMPTS {
             mongod.port = free_port();
             if mongod.run().await {
@@ -180,11 +144,14 @@ impl Mongod {
         let mut command = Command::new(program().await);
         command.arg("--dbpath").arg(&data).arg("--logpath").arg(self.log_path()).arg("--logappend");
         command.args(["--port", &self.port.to_string(), "--bind_ip", "127.0.0.1", "--nounixsocket"]);
-        command.args(["--wiredTigerCacheSizeGB", "0.5", "--setParameter", "diagnosticDataCollectionEnabled=false"]);
+        let (cache, oplog) = if self.role == Role::Member { ("0.25", "64") } else { ("0.5", "256") };
+        command.args(["--wiredTigerCacheSizeGB", cache, "--setParameter", "diagnosticDataCollectionEnabled=false"]);
         // The tests' clocks are turned by hand and stand in 1970: nothing may expire by the server's own.
         command.args(["--setParameter", "ttlMonitorEnabled=false"]);
-        if self.replica_set {
-            command.args(["--replSet", "rs0", "--oplogSize", "256"]);
+        // What `Illness` is made of.
+        command.args(["--setParameter", "enableTestCommands=1"]);
+        if self.role != Role::Standalone {
+            command.args(["--replSet", "rs0", "--oplogSize", oplog]);
         }
         let mut running = Running::spawn(command, self.folder.path());
         let client = client(self.port);
@@ -199,20 +166,27 @@ impl Mongod {
         answered
     }
 
-    async fn initiate(&mut self) {
-        let member = doc! { "_id": 0, "host": format!("127.0.0.1:{}", self.port) };
-        let initiate = doc! { "replSetInitiate": { "_id": "rs0", "members": [member] } };
-        client(self.port).database("admin").run_command(initiate).await.expect("a replica set is initiated once");
-        self.primary().await;
+    /// Makes a replica set of those that listen on these ports.
+    async fn initiate(&self, ports: &[u16]) {
+        let member = |(id, port): (i32, &u16)| doc! { "_id": id, "host": format!("127.0.0.1:{port}") };
+        let members: Vec<Document> = (0..).zip(ports).map(member).collect();
+        let initiate = doc! { "replSetInitiate": { "_id": "rs0", "members": members } };
+        self.admin().run_command(initiate).await.expect("a replica set is initiated once");
     }
 
     async fn primary(&self) {
-        let admin = client(self.port).database("admin");
-        eventually("a primary", async || {
-            let hello: Document = admin.run_command(doc! { "hello": 1 }).await.ok()?;
-            hello.get_bool("isWritablePrimary").ok()?.then_some(())
-        })
-        .await;
+        eventually("a primary", async || self.says("isWritablePrimary").await.then_some(())).await;
+    }
+
+    /// Whether it answers, and says this of itself.
+    async fn says(&self, what: &str) -> bool {
+        let hello = self.admin().run_command(doc! { "hello": 1 }).await;
+        hello.is_ok_and(|hello| hello.get_bool(what).unwrap_or(false))
+    }
+
+    /// Its database of commands that concern itself.
+    fn admin(&self) -> mongodb::Database {
+        client(self.port).database("admin")
     }
 
     fn log_path(&self) -> PathBuf {
@@ -291,20 +265,4 @@ async fn program() -> &'static Path {
         PathBuf::from(String::from_utf8(fetched.stdout).expect("a path is text").trim_end())
     };
     PROGRAM.get_or_init(find).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_is_put_into_a_connection_string() {
-        for (uri, expected) in [
-            ("mongodb://a:1", "mongodb://a:1/p?"),
-            ("mongodb://u:w@a:1,b:2/?replicaSet=rs0", "mongodb://u:w@a:1,b:2/p?replicaSet=rs0"),
-            ("mongodb+srv://a/old", "mongodb+srv://a/p?"),
-        ] {
-            assert_eq!(with_path(uri, "p"), expected);
-        }
-    }
 }

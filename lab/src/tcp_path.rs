@@ -1,4 +1,4 @@
-//! The path between client and server over TCP: carries everything, stands still, or breaks.
+//! The path between client and server over TCP: carries everything, holds it back, stands still, or breaks.
 
 use std::{io, net::SocketAddr, time::Duration};
 use tokio::{
@@ -13,8 +13,8 @@ use tokio_util::task::AbortOnDropHandle;
 /// Bytes carried at once.
 const PIECE: usize = 16 << 10;
 
-/// The most connections at once.
-const MAX_CONNECTIONS: usize = 64;
+/// The most connections at once. Whoever is held back may try again a few times a second.
+const MAX_CONNECTIONS: usize = 512;
 
 /// A path on loopback. Ends when dropped, and with it the connections through it.
 #[derive(Debug)]
@@ -28,6 +28,7 @@ pub struct TcpPath {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
+    Held,
     Still,
     Broken,
 }
@@ -46,6 +47,12 @@ impl TcpPath {
     /// Where clients find the server.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Carries nothing until [`TcpPath::restore`], and then everything that was said meanwhile, late as it is: as when a
+    /// network is cut and repaired.
+    pub fn hold(&self) {
+        self.state.send_replace(State::Held);
     }
 
     /// Carries nothing any more, and says so to nobody: as when a cable is pulled.
@@ -76,18 +83,21 @@ async fn forward(listener: TcpListener, server: SocketAddr, state: watch::Receiv
     loop {
         let Ok((client, _)) = listener.accept().await else { continue };
         while connections.try_join_next().is_some() {}
-        let is_open = *state.borrow() == State::Open;
-        if is_open && connections.len() < MAX_CONNECTIONS {
+        let is_taken = matches!(*state.borrow(), State::Open | State::Held);
+        if is_taken && connections.len() < MAX_CONNECTIONS {
             connections.spawn(carry(client, server, state.clone(), rate.clone()));
         }
     }
 }
 
 async fn carry(client: TcpStream, server: SocketAddr, state: watch::Receiver<State>, rate: Rate) {
-    let Ok(server) = TcpStream::connect(server).await else { return };
-    let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
-    let both = async { tokio::join!(copy(from_client, to_server, &rate), copy(from_server, to_client, &rate)) };
     let carried = async {
+        passes(&state).await;
+        let Ok(server) = TcpStream::connect(server).await else { return };
+        let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+        let up = copy(from_client, to_server, &state, &rate);
+        let down = copy(from_server, to_client, &state, &rate);
+        let both = async { tokio::join!(up, down) };
         tokio::select! {
             // However it ends, both see it end.
             _ = both => {}
@@ -105,10 +115,21 @@ async fn becomes(mut state: watch::Receiver<State>, wanted: State) {
     let _ = state.wait_for(|state| *state == wanted).await;
 }
 
-async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, rate: &Rate) -> io::Result<()> {
+/// Waits while everything is held back.
+async fn passes(state: &watch::Receiver<State>) {
+    let _ = state.clone().wait_for(|state| *state != State::Held).await;
+}
+
+async fn copy(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    state: &watch::Receiver<State>,
+    rate: &Rate,
+) -> io::Result<()> {
     let mut piece = vec![0; PIECE];
     loop {
         let length = from.read(&mut piece).await?;
+        passes(state).await;
         if length == 0 {
             return to.shutdown().await;
         }

@@ -205,7 +205,11 @@ impl ChatStream<'_> {
         match self.peer.services.chats.post(&self.peer.me, self.chat, post).await {
             Ok(posted) => self.say(&posted).await,
             Err(error @ ChatError::NoChat) => Err(error.into()),
-            Err(error) => self.say(&PostRefused { client_id, refusal: error.into() }).await,
+            Err(error) => match Refusal::from(error) {
+                // The client sends it again, and those behind it, which must not overtake it.
+                refusal if refusal.code.is_transient() => Err(refusal.into()),
+                refusal => self.say(&PostRefused { client_id, refusal }).await,
+            },
         }
     }
 }

@@ -9,7 +9,7 @@
 //! | --- | --- |
 //! | `store` | [`MongodbStore`]: how each act is run |
 //! | `writer`, `batch` | turns; what is committed together |
-//! | `transaction` | `Act`: reading and writing inside or outside of a transaction; beginning again |
+//! | `transaction`, `failure` | `Act`: reading and writing inside or outside of a transaction; beginning again, and ending what was begun |
 //! | `connection`, `schema` | reaching a database that will do; its collections, validators and indexes |
 //! | `field` | how domain values are written in documents |
 //! | `news`, `peers` | what other servers do; what servers settle among themselves |
@@ -19,6 +19,9 @@ mod batch;
 mod chats;
 mod connection;
 mod events;
+mod failure;
+#[cfg(test)]
+mod fault_tests;
 mod field;
 mod files;
 mod members;

@@ -5,7 +5,7 @@ use super::{
     chats, connection, events, files, members, messages, news, p2p,
     peers::{self, Node},
     schema, sessions,
-    transaction::{self, Act, transact, within},
+    transaction::{self, Act, FORGOTTEN, Failure, deadline, see_through, transact, within},
     users,
     writer::Writer,
 };
@@ -35,6 +35,7 @@ use mongodb::{
     event::{EventHandler, command::CommandEvent},
 };
 use std::{num::NonZeroU32, time::Duration};
+use tokio::time::timeout;
 
 /// A store in one database of a replica set. Dropping it finishes the posts under way.
 pub struct MongodbStore {
@@ -74,9 +75,16 @@ impl MongodbStore {
     /// Runs an act that changes something and goes into no feed.
     async fn act<T, F>(&self, act: F) -> Result<T>
     where
-        F: for<'a> FnMut(&'a mut Act) -> BoxFuture<'a, transaction::Result<T>>,
+        T: Send + 'static,
+        F: for<'a> FnMut(&'a mut Act) -> BoxFuture<'a, transaction::Result<T>> + Send + 'static,
     {
-        Ok(transact(&self.db, act).await?.0)
+        let db = self.db.clone();
+        see_through(async move {
+            // Many may be under way, so none is seen to for longer than it can be in somebody's way.
+            let done = timeout(FORGOTTEN, transact(&db, deadline(), act)).await;
+            Ok(done.map_err(|_| Failure::Late)??.0)
+        })
+        .await
     }
 }
 

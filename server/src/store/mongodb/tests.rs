@@ -80,15 +80,15 @@ pub(super) fn post(chat: ChatId, sender: UserId) -> NewMessage {
     NewMessage { chat, sender, client_id: ClientId(Uuid::new_v4()), text, files: Vec::new(), reply_to: None, now }
 }
 
-async fn history(store: &dyn Store, chat: ChatId) -> Vec<Message> {
+pub(super) async fn history(store: &dyn Store, chat: ChatId) -> Vec<Message> {
     store.messages_after(chat, Seq(0), u32::MAX).await.unwrap()
 }
 
-fn numbers(messages: &[Message]) -> Vec<u64> {
+pub(super) fn numbers(messages: &[Message]) -> Vec<u64> {
     messages.iter().map(|message| message.seq.0).collect()
 }
 
-async fn cursors(store: &dyn Store, user: UserId) -> Vec<u64> {
+pub(super) async fn cursors(store: &dyn Store, user: UserId) -> Vec<u64> {
     match store.events_after(user, Cursor(0), u32::MAX).await.unwrap() {
         Feed::Events(events) => events.into_iter().map(|event| event.cursor.0).collect(),
         gone @ Feed::Gone(_) => panic!("{gone:?}"),

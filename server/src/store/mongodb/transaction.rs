@@ -1,118 +1,43 @@
 //! One act on the database: reads and writes, inside a transaction or, for acts that only read, outside of one.
 //!
-//! A transaction reads a snapshot, commits by a majority, and begins again when the database says that this may help: by
-//! the error labels `TransientTransactionError` (nothing was committed: the act is run anew) and
-//! `UnknownTransactionCommitResult` (the commit alone is repeated, which the database takes for the same one). All of it
-//! within [`PATIENCE`]. Who is told that the outcome is not known asks again with the same ids, and finds what became of it.
+//! A transaction reads a snapshot, commits by a majority, and begins again when the database says that this may help, by
+//! the error label `TransientTransactionError`: nothing was committed.
+//!
+//! Callers wait for [`PATIENCE`] at most. What is under way when they are told that the database does not answer is seen to
+//! its end all the same ([`see_through`]). What is not to be committed is undone: the database would otherwise hold what it
+//! has written against everybody else for a minute. And a commit that says neither yes nor no is repeated, which the
+//! database takes for the same one, until it says either: listeners must hear of what was committed. Who was told that the
+//! outcome is not known asks again with the same ids, and finds what became of it.
 
+use super::failure::DUPLICATE_KEY;
+pub(super) use super::failure::{Failure, Result};
 use super::peers::Node;
-use crate::store::{StoreError, events::Fanout};
-use futures::{TryStreamExt, future::BoxFuture};
+use crate::store::{self, StoreError, events::Fanout};
+use futures::{FutureExt, TryStreamExt, future::BoxFuture};
 use mongodb::{
     ClientSession, Database,
     bson::{Document, doc},
-    error::{
-        Error, ErrorKind, InsertManyError, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure,
-    },
+    error::TRANSIENT_TRANSACTION_ERROR,
     options::{FindOptions, ReadConcern, WriteConcern},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{marker::PhantomData, time::Duration};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-/// How long an act may take with all its attempts: an election takes some 10 s at worst, and whoever waits longer than this
-/// has given up.
+/// How long a caller waits for an act with all its attempts: an election takes some 10 s at worst, and whoever waits longer
+/// than this has given up.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
+
+/// After this the database has undone what nobody ended: `transactionLifetimeLimitSeconds`, and the half of it that may pass
+/// before it looks.
+pub(super) const FORGOTTEN: Duration = Duration::from_secs(90);
 
 /// How often an act may find that somebody else has just written what it is about to write. Once is what a race comes to:
 /// the next attempt sees what is there.
 const MAX_DUPLICATES: u32 = 4;
 
-/// The database's code for a value that a unique index has already.
-const DUPLICATE_KEY: i32 = 11_000;
-
 /// The longest pause before another attempt.
 const MAX_PAUSE: Duration = Duration::from_millis(200);
-
-/// What inner functions return.
-pub(super) type Result<T> = std::result::Result<T, Failure>;
-
-/// Why an act came to nothing.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// The database or the way to it.
-    Database(Error),
-    /// A unique index has the value already.
-    Duplicate(String),
-    /// What is said to callers already.
-    Store(StoreError),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        if is_duplicate(&error) { Self::Duplicate(error.to_string()) } else { Self::Database(error) }
-    }
-}
-
-impl From<mongodb::bson::error::Error> for Failure {
-    fn from(error: mongodb::bson::error::Error) -> Self {
-        Error::from(error).into()
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<Failure> for StoreError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Store(error) => error,
-            Failure::Duplicate(text) => Self::Unavailable(text.into()),
-            Failure::Database(error) => match *error.kind {
-                ErrorKind::BsonDeserialization(_) => {
-                    Self::Corrupt { what: format!("a document out of place ({error})") }
-                }
-                _ => Self::Unavailable(error.into()),
-            },
-        }
-    }
-}
-
-impl Failure {
-    /// Whether the database works, and does not take this act.
-    pub(super) fn is_of_the_act(&self) -> bool {
-        match self {
-            Self::Duplicate(_) | Self::Store(StoreError::Corrupt { .. }) => true,
-            Self::Store(_) => false,
-            Self::Database(error) => {
-                let answered = matches!(
-                    *error.kind,
-                    ErrorKind::Write(_)
-                        | ErrorKind::InsertMany(_)
-                        | ErrorKind::Command(_)
-                        | ErrorKind::BsonDeserialization(_)
-                        | ErrorKind::BsonSerialization(_)
-                        | ErrorKind::InvalidArgument { .. }
-                );
-                answered && !error.contains_label(TRANSIENT_TRANSACTION_ERROR)
-            }
-        }
-    }
-}
-
-fn is_duplicate(error: &Error) -> bool {
-    match &*error.kind {
-        ErrorKind::Write(WriteFailure::WriteError(error)) => error.code == DUPLICATE_KEY,
-        ErrorKind::InsertMany(InsertManyError { write_errors: Some(errors), .. }) => {
-            errors.iter().any(|error| error.code == DUPLICATE_KEY)
-        }
-        ErrorKind::Command(error) => error.code == DUPLICATE_KEY,
-        _ => false,
-    }
-}
 
 /// A collection and the type of its documents.
 pub(super) struct Table<R> {
@@ -151,24 +76,32 @@ impl Act {
         Ok(Self { session: Some(session), ..Self::reading(db) })
     }
 
+    /// Commits, and asks until it is known what became of it.
     async fn commit(mut self) -> Result<Vec<Fanout>> {
         let session = self.session.as_mut().expect("only what was begun is committed");
-        let mut attempt = 0;
-        while let Err(error) = session.commit_transaction().await {
-            if !error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) {
-                return Err(error.into());
+        for attempt in 1.. {
+            let doubt = match timeout(PATIENCE, session.commit_transaction()).await {
+                Ok(Ok(())) => return Ok(self.fanouts),
+                Ok(Err(error)) if error.contains_label(TRANSIENT_TRANSACTION_ERROR) => return Err(error.into()),
+                // Whether it says that the outcome is unknown or not, it does not say that nothing was committed.
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => Failure::Late.to_string(),
+            };
+            if attempt == 1 {
+                tracing::warn!(error = doubt, "not known whether a commit was carried out; asking until it is");
             }
-            attempt += 1;
             sleep(pause(attempt)).await;
         }
-        Ok(self.fanouts)
+        unreachable!("the attempts end by returning")
     }
 
-    async fn abort(mut self) {
-        if let Some(session) = &mut self.session {
-            // The database undoes it by itself when it does not hear of this.
-            drop(session.abort_transaction().await);
+    /// Undoes what was done so far, as soon as the database can be told to; at once if it has answered.
+    async fn abort(mut self, answered: bool) {
+        let Some(session) = &mut self.session else { return };
+        if !answered {
+            until_reached(&self.db).await;
         }
+        drop(timeout(PATIENCE, session.abort_transaction()).await);
     }
 
     /// The first document that fits.
@@ -263,39 +196,52 @@ impl Act {
     }
 }
 
-/// Runs an act in a transaction, again and again where that may help; gives its outcome, and what the sink is to be told.
-pub(super) async fn transact<T, F>(db: &Database, act: F) -> Result<(T, Vec<Fanout>)>
-where
-    F: for<'a> FnMut(&'a mut Act) -> BoxFuture<'a, Result<T>>,
-{
-    within(attempts(db, act)).await
+/// Until when a caller who asks now waits.
+pub(super) fn deadline() -> Instant {
+    Instant::now() + PATIENCE
+}
+
+/// What comes of something until a moment.
+pub(super) fn by<T>(deadline: Instant, done: impl Future<Output = Result<T>>) -> impl Future<Output = Result<T>> {
+    timeout_at(deadline, done).map(|done| done.unwrap_or(Err(Failure::Late)))
 }
 
 /// What comes of something that may not take for ever.
-pub(super) async fn within<T>(done: impl Future<Output = Result<T>>) -> Result<T> {
-    timeout(PATIENCE, done).await.unwrap_or_else(|_| {
-        Err(Failure::Store(StoreError::Unavailable(format!("no answer within {PATIENCE:?}").into())))
-    })
+pub(super) fn within<T>(done: impl Future<Output = Result<T>>) -> impl Future<Output = Result<T>> {
+    by(deadline(), done)
 }
 
-async fn attempts<T, F>(db: &Database, mut act: F) -> Result<(T, Vec<Fanout>)>
+/// Has an act done in a task of its own, to its end, and waits for it as long as a caller does. It is done even if the
+/// caller goes away.
+pub(super) async fn see_through<T: Send + 'static>(
+    act: impl Future<Output = Result<T>> + Send + 'static,
+) -> store::Result<T> {
+    let done = tokio::spawn(act);
+    let done = async { done.await.unwrap_or_else(|panic| Err(StoreError::Unavailable(panic.into()).into())) };
+    Ok(within(done).await?)
+}
+
+/// Runs an act in a transaction, again and again until a moment where that may help; gives its outcome, and what the sink is
+/// to be told. Returns later than that if it takes longer to know what became of it.
+pub(super) async fn transact<T, F>(db: &Database, deadline: Instant, mut act: F) -> Result<(T, Vec<Fanout>)>
 where
     F: for<'a> FnMut(&'a mut Act) -> BoxFuture<'a, Result<T>>,
 {
     let mut duplicates = 0;
     for attempt in 1.. {
-        let mut under_way = Act::begin(db).await?;
-        let failure = match act(&mut under_way).await {
+        let mut under_way = by(deadline, Act::begin(db)).await?;
+        let failure = match by(deadline, act(&mut under_way)).await {
             Ok(outcome) => match under_way.commit().await {
                 Ok(fanouts) => return Ok((outcome, fanouts)),
                 Err(failure) => failure,
             },
             Err(failure) => {
-                under_way.abort().await;
+                under_way.abort(failure.is_answer()).await;
                 failure
             }
         };
         match &failure {
+            _ if Instant::now() >= deadline => return Err(failure),
             Failure::Database(error) if error.contains_label(TRANSIENT_TRANSACTION_ERROR) => {
                 tracing::debug!(%error, attempt, "transaction begun again");
             }
@@ -304,7 +250,17 @@ where
         }
         sleep(pause(attempt)).await;
     }
-    unreachable!("the attempts end by returning, or by the caller's clock")
+    unreachable!("the attempts end by returning")
+}
+
+/// Waits until the database answers.
+async fn until_reached(db: &Database) {
+    for attempt in 1.. {
+        if let Ok(Ok(_)) = timeout(PATIENCE, db.run_command(doc! { "ping": 1 })).await {
+            return;
+        }
+        sleep(pause(attempt)).await;
+    }
 }
 
 /// How long to wait before another attempt: longer each time, and never as long as somebody else.

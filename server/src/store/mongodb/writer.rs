@@ -3,11 +3,14 @@
 //! Within one server they take turns, so that they do not make each other begin again, and so that the sink is told in the
 //! order of the commits. Posts and read marks share transactions: while one is under way, those that come wait, and the next
 //! takes all of them. Nobody hears of an act before it is committed: first the sink is told, then whoever asked.
+//!
+//! The turn is given on when it is known what became of an act, however long the database stays away. Callers do not wait for
+//! that: their patience is their own, and begins when they ask.
 
 use super::{
     batch::{self, Done, Outcome, Wish},
     peers::Node,
-    transaction::{Act, Failure, Result, transact},
+    transaction::{Act, Failure, Result, by, deadline, see_through, transact},
 };
 use crate::store::{
     self, StoreError,
@@ -23,7 +26,10 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::{
+    sync::{Mutex, mpsc, oneshot},
+    time::Instant,
+};
 
 /// Wishes that may wait. Beyond it callers wait to be let in, so that a slow database slows them down instead of filling the
 /// memory: a wish is at most some 20 KiB.
@@ -54,7 +60,16 @@ struct Side {
 /// A wish and whoever waits for it.
 struct Asked {
     wish: Wish,
+    /// When they are told that there is no answer.
+    deadline: Instant,
     answer: oneshot::Sender<store::Result<Outcome>>,
+}
+
+impl Asked {
+    /// Whether somebody waits for it. Who does not any more asks again, by the same ids.
+    fn waits(&self) -> bool {
+        self.deadline > Instant::now()
+    }
 }
 
 impl Writer {
@@ -74,24 +89,30 @@ impl Writer {
         F: for<'a> FnMut(&'a mut Act) -> BoxFuture<'a, Result<T>> + Send + 'static,
     {
         let Side { db, node, turn, sink, .. } = self.side.clone();
-        let done = tokio::spawn(async move {
-            let _turn = turn.lock().await;
-            let (outcome, fanouts) = transact(&db, move |under_way| {
+        see_through(async move {
+            let deadline = deadline();
+            let _turn = by(deadline, turn.lock().map(Ok)).await?;
+            let act = transact(&db, deadline, move |under_way| {
                 under_way.node = Some(node);
                 act(under_way)
-            })
-            .await?;
+            });
+            let (outcome, fanouts) = act.await?;
             fanouts.into_iter().for_each(&*sink);
             Ok(outcome)
-        });
-        done.await.unwrap_or_else(|panic| Err(StoreError::Unavailable(panic.into())))
+        })
+        .await
     }
 
-    /// Has a wish fulfilled together with others; returns when it is committed. It is even if the caller goes away.
+    /// Has a wish fulfilled together with others; returns when it is committed. It is even if the caller goes away, unless
+    /// its turn comes after their time.
     pub(super) async fn wish(&self, wish: Wish) -> store::Result<Outcome> {
         let (answer, answered) = oneshot::channel();
-        self.queue.send(Asked { wish, answer }).await.map_err(|_| stopped())?;
-        answered.await.map_err(|_| stopped())?
+        let deadline = deadline();
+        let fulfilled = async {
+            self.queue.send(Asked { wish, deadline, answer }).await.map_err(|_| stopped())?;
+            Ok(answered.await.map_err(|_| stopped())??)
+        };
+        Ok(by(deadline, fulfilled).await?)
     }
 }
 
@@ -113,6 +134,10 @@ impl Side {
             {
                 waiting.push_back(asked);
             }
+            waiting.retain(Asked::waits);
+            if waiting.is_empty() {
+                continue;
+            }
             match self.commit(&waiting).await {
                 Ok(outcomes) => answer(&mut waiting, outcomes),
                 // One of them may be what the others suffer from.
@@ -122,12 +147,13 @@ impl Side {
         }
     }
 
-    /// Fulfils the first of these wishes, in one transaction.
-    async fn commit(&self, asked: impl IntoIterator<Item = &Asked>) -> Result<Vec<Outcome>> {
+    /// Fulfils the first of these wishes, in one transaction, as long as one of those who asked waits.
+    async fn commit(&self, asked: impl IntoIterator<Item = &Asked> + Clone) -> Result<Vec<Outcome>> {
+        let deadline = asked.clone().into_iter().map(|asked| asked.deadline).max().unwrap_or_else(Instant::now);
         let wishes: Arc<[Wish]> = asked.into_iter().map(|asked| asked.wish.clone()).collect();
         let mut careful = self.careful.load(Ordering::Relaxed);
         let node = self.node;
-        let committed = transact(&self.db, move |act| {
+        let committed = transact(&self.db, deadline, move |act| {
             act.node = Some(node);
             let wishes = Arc::clone(&wishes);
             // Another attempt may be one because of a duplicate.
@@ -143,7 +169,7 @@ impl Side {
     }
 
     async fn commit_each(&self, waiting: &mut VecDeque<Asked>) {
-        for asked in waiting.drain(..) {
+        while let Some(asked) = waiting.pop_front().filter(Asked::waits) {
             let outcome = self.commit([&asked]).await;
             let outcome = outcome.map_err(StoreError::from).and_then(|all| all.first().copied().ok_or_else(stopped));
             drop(asked.answer.send(outcome));
