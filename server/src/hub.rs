@@ -212,6 +212,17 @@ mod tests {
         assert!(matches!(open.next().await, Ok(ChatNotice::Typing(first)) if first == user(1)));
     }
 
+    #[tokio::test]
+    async fn news_that_nobody_heard_send_every_listener_to_the_store() {
+        let hub = Hub::default();
+        let session = SessionId(Uuid::from_u128(1));
+        let (mut open, mut feed, mut ended) = (hub.chat(chat(1)), hub.user(user(1)), hub.session(session));
+        hub.heard(News::Missed);
+        assert_eq!(open.next().await.unwrap_err(), Missed);
+        assert_eq!(feed.next().await.unwrap_err(), Missed);
+        assert_eq!(ended.next().await.unwrap_err(), Missed);
+    }
+
     #[test]
     fn a_topic_lives_as_long_as_its_listeners() {
         let hub = Hub::default();

@@ -20,7 +20,14 @@ use hypersend_protocol::{
     name::{ChatTitle, Email},
     refusal::{ErrorCode, Refusal},
 };
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::time::timeout;
+
+/// How long letting other servers know of typing may take.
+const TYPING_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The chat service.
 #[derive(Clone)]
@@ -121,8 +128,11 @@ impl Chats {
     /// Shows those who have the chat open that the caller is typing, whichever server they are connected to.
     pub async fn typing(&self, me: &Caller, chat: ChatId) {
         self.hub.typing(chat, me.id());
-        if let Err(error) = self.store.typing(chat, me.id()).await {
-            tracing::debug!(error = %crate::report(&error), "other servers do not hear of typing");
+        // Late is as good as never, and what the caller does next must not wait for it.
+        match timeout(TYPING_PATIENCE, self.store.typing(chat, me.id())).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(error = %crate::report(&error), "other servers do not hear of typing"),
+            Err(_) => tracing::debug!("other servers do not hear of typing: the database does not answer"),
         }
     }
 

@@ -11,7 +11,10 @@ use super::{
     sessions::SESSIONS,
     transaction::{Act, Failure, Result},
 };
-use crate::store::news::{News, NewsStream};
+use crate::store::{
+    StoreError,
+    news::{News, NewsStream},
+};
 use futures::{
     StreamExt,
     stream::{self, ReadyChunks},
@@ -67,8 +70,11 @@ impl Following {
             }
             if let Err(error) = self.advance().await {
                 self.changes = None;
-                self.missed |= is_place_lost(&error);
-                tracing::warn!(error = %crate::report(&crate::store::StoreError::from(error)), "following other servers again soon");
+                let lost = is_place_lost(&error);
+                let error = StoreError::from(error);
+                // What cannot be read now cannot be read later.
+                self.missed |= lost || matches!(error, StoreError::Corrupt { .. });
+                tracing::warn!(error = %crate::report(&error), "following other servers again soon");
                 sleep(PAUSE).await;
             }
         }
@@ -167,7 +173,7 @@ async fn tell(db: &Database, changes: Vec<Change>) -> Result<Vec<News>> {
 }
 
 fn ended() -> Failure {
-    Failure::Store(crate::store::StoreError::Unavailable("the change stream ended".into()))
+    Failure::Store(StoreError::Unavailable("the change stream ended".into()))
 }
 
 fn is_place_lost(failure: &Failure) -> bool {
