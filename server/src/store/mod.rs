@@ -8,6 +8,7 @@
 //! Backends live in folders of their own, with the same file names: [`sqlite`] and [`mongodb`]. Both pass the suite in
 //! `conformance` unchanged. Nothing outside a backend's folder names its crate; [`open`] chooses.
 
+pub mod archive;
 pub mod chats;
 #[cfg(test)]
 mod conformance;
@@ -35,7 +36,7 @@ use hypersend_protocol::{
 use messages::{Append, DeleteMessage, Message, NewMessage};
 use p2p::{NewP2p, Offered, P2pChange, P2pChanged};
 use sessions::{Rotated, Rotation, Session};
-use std::{path::PathBuf, sync::Arc};
+use std::{cmp::Ordering, path::PathBuf, sync::Arc};
 use users::{NewUser, PasswordHash, User};
 
 /// The backend did not do what it was asked: nothing about the request was wrong.
@@ -76,6 +77,41 @@ pub enum Place {
     File(PathBuf),
     /// MongoDB, at this address.
     Mongodb(MongodbUri),
+}
+
+/// The versions of a database's schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Migrated {
+    /// Which one it had; 0 when it was empty.
+    pub found: u32,
+    /// Which one it has now: the one that this program knows.
+    pub now: u32,
+}
+
+impl Migrated {
+    /// Whether there was nothing to do; else what has to be done by whoever only reads.
+    fn check(self) -> Result<()> {
+        let Self { found, now: known } = self;
+        match found.cmp(&known) {
+            Ordering::Equal => Ok(()),
+            Ordering::Greater => Err(StoreError::TooNew { found, known }),
+            Ordering::Less => Err(StoreError::Unfit {
+                reason: format!(
+                    "the database has schema version {found}, and this program needs {known}: run `hypersend-server \
+                     migrate` first"
+                ),
+            }),
+        }
+    }
+}
+
+/// Brings the database to the version that this program knows, as [`open`] does. What dies half-way goes on when it is done
+/// again.
+pub async fn migrate(place: &Place) -> Result<Migrated> {
+    match place {
+        Place::File(path) => sqlite::migrate(path).await,
+        Place::Mongodb(uri) => mongodb::migrate(uri).await,
+    }
 }
 
 /// Opens the backend that the settings ask for.

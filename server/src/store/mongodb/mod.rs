@@ -12,8 +12,10 @@
 //! | `transaction` | `Act`: reading and writing inside or outside of a transaction; beginning again |
 //! | `connection`, `schema` | reaching a database that will do; its collections, validators and indexes |
 //! | `field` | how domain values are written in documents |
+//! | `archive` | all records out of a database and into another |
 //! | `users`, `sessions`, `chats`, `members`, `messages`, `files`, `p2p`, `events` | the acts |
 
+pub(super) mod archive;
 mod batch;
 mod chats;
 mod connection;
@@ -35,3 +37,4 @@ mod users;
 mod writer;
 
 pub use store::MongodbStore;
+pub(super) use store::migrate;

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::settings::MongodbUri;
 use crate::store::{
-    Result, Store,
+    Migrated, Result, Store,
     chats::{AddMembers, Chat, ChatLine, NewGroup, RemoveMember},
     events::{Event, FanoutSink, Feed},
     files::{BeginUpload, Begun, CommitUpload, DeleteFile, File, Upload},
@@ -72,6 +72,11 @@ impl MongodbStore {
     {
         Ok(transact(&self.db, act).await?.0)
     }
+}
+
+/// Brings the database to the version that this program knows.
+pub(in crate::store) async fn migrate(uri: &MongodbUri) -> Result<Migrated> {
+    schema::prepare(&connection::connect(uri, None).await?).await
 }
 
 #[async_trait]

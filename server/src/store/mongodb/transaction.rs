@@ -141,7 +141,8 @@ impl Act {
         Self { db: db.clone(), session: None, fanouts: Vec::new() }
     }
 
-    async fn begin(db: &Database) -> Result<Self> {
+    /// An act in a transaction: what it reads is as it was at one moment.
+    pub(super) async fn begin(db: &Database) -> Result<Self> {
         let mut session = db.client().start_session().await?;
         let start = session.start_transaction().read_concern(ReadConcern::snapshot());
         start.write_concern(WriteConcern::majority()).await?;
@@ -161,7 +162,8 @@ impl Act {
         Ok(self.fanouts)
     }
 
-    async fn abort(mut self) {
+    /// Gives up.
+    pub(super) async fn abort(mut self) {
         if let Some(session) = &mut self.session {
             // The database undoes it by itself when it does not hear of this.
             drop(session.abort_transaction().await);

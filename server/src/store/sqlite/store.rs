@@ -5,7 +5,7 @@ use super::{
     writer::Writer,
 };
 use crate::store::{
-    Result, Store, StoreError,
+    Migrated, Result, Store, StoreError,
     chats::{AddMembers, Chat, ChatLine, NewGroup, RemoveMember},
     events::{Event, FanoutSink, Feed},
     files::{BeginUpload, Begun, CommitUpload, DeleteFile, File, Upload},
@@ -42,6 +42,13 @@ impl SqliteStore {
         });
         opened.await.map_err(|e| StoreError::Unavailable(e.into()))?
     }
+}
+
+/// Brings the database in this file to the version that this program knows; makes it when there is none.
+pub(in crate::store) async fn migrate(path: &Path) -> Result<Migrated> {
+    let path = path.to_owned();
+    let migrated = tokio::task::spawn_blocking(move || schema::migrate(&mut open_writer(&path)?));
+    migrated.await.map_err(|e| StoreError::Unavailable(e.into()))?
 }
 
 #[async_trait]
