@@ -89,8 +89,8 @@ pub struct Migrated {
 }
 
 impl Migrated {
-    /// Whether there was nothing to do; else what has to be done by whoever only reads.
-    fn check(self) -> Result<()> {
+    /// Whether there is nothing to do; else what has to be done by whoever only reads.
+    pub fn check(self) -> Result<()> {
         let Self { found, now: known } = self;
         match found.cmp(&known) {
             Ordering::Equal => Ok(()),
@@ -111,6 +111,25 @@ pub async fn migrate(place: &Place) -> Result<Migrated> {
     match place {
         Place::File(path) => sqlite::migrate(path).await,
         Place::Mongodb(uri) => mongodb::migrate(uri).await,
+    }
+}
+
+/// What a database says of itself.
+#[derive(Clone, Debug)]
+pub struct Inspected {
+    /// What it is.
+    pub kind: String,
+    /// The version that it has, and the one that this program needs.
+    pub version: Migrated,
+    /// Its clock, when it has one of its own.
+    pub clock: Option<UnixMillis>,
+}
+
+/// Looks at the database and changes nothing; `None` when it is yet to be made.
+pub async fn inspect(place: &Place) -> Result<Option<Inspected>> {
+    match place {
+        Place::File(path) => sqlite::inspect(path).await,
+        Place::Mongodb(uri) => mongodb::inspect(uri).await.map(Some),
     }
 }
 

@@ -39,7 +39,7 @@ const AT_ONCE: u32 = 256;
 /// Hands out all records of a database.
 pub(in crate::store) async fn dump(uri: &MongodbUri, records: Records) -> store::Result<()> {
     let db = connect(uri, None).await?;
-    schema::check(&db).await?;
+    schema::versions(&db).await?.check()?;
     let mut snapshot = Act::begin(&db).await?;
     let dumped = dump_all(&mut snapshot, &records).await;
     snapshot.abort().await;

@@ -37,4 +37,4 @@ mod users;
 mod writer;
 
 pub use store::MongodbStore;
-pub(super) use store::migrate;
+pub(super) use store::{inspect, migrate};

@@ -105,11 +105,11 @@ impl State {
     }
 }
 
-/// Makes sure that a database is of the version that this program knows, and whole.
-pub(super) async fn check(db: &Database) -> Result<()> {
+/// The version that a database has, and the one that this program knows; an error when it is not whole.
+pub(super) async fn versions(db: &Database) -> Result<Migrated> {
     let state = state(db).await?;
     state.is_whole()?;
-    Migrated { found: state.version, now: VERSION }.check()
+    Ok(Migrated { found: state.version, now: VERSION })
 }
 
 /// Brings a database to the version that this program knows.

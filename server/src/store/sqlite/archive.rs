@@ -49,7 +49,7 @@ pub(in crate::store) async fn dump(path: &Path, records: Records) -> Result<()> 
         let mut db = open_writer(&path)?;
         // Reads only, all of it in the snapshot that begins with the first query.
         let snapshot = db.transaction()?;
-        schema::check(&snapshot)?;
+        schema::versions(&snapshot)?.check()?;
         dump_all(&snapshot, &records)
     });
     dumped.await.map_err(|e| StoreError::Unavailable(e.into()))?

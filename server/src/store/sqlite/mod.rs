@@ -35,4 +35,4 @@ mod users;
 mod writer;
 
 pub use store::SqliteStore;
-pub(super) use store::migrate;
+pub(super) use store::{inspect, migrate};

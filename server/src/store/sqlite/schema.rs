@@ -36,9 +36,9 @@ pub(super) fn migrate_by(db: &mut Connection, migrations: &[&str]) -> Result<Mig
     }
 }
 
-/// Makes sure that a database is of the version that this program knows.
-pub(super) fn check(db: &Connection) -> Result<()> {
-    Migrated { found: found(db)?, now: version_of(MIGRATIONS) }.check()
+/// The version that a database has, and the one that this program knows.
+pub(super) fn versions(db: &Connection) -> Result<Migrated> {
+    Ok(Migrated { found: found(db)?, now: version_of(MIGRATIONS) })
 }
 
 fn found(db: &Connection) -> Result<u32> {
