@@ -6,7 +6,7 @@ use std::{
     net::UdpSocket,
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 use tempfile::TempDir;
 
@@ -74,6 +74,15 @@ fn line<'a>(findings: &'a str, what: &str) -> &'a str {
     line.unwrap_or_else(|| panic!("nothing is said of {what}:\n{findings}"))
 }
 
+/// Looks how much memory a process has held at most, and whether that is little beside this file.
+fn holds_little(process: &Child, file: &Path) {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).expect("the process is there");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux counts it");
+    let peak = line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of KiB") << 10;
+    let size = fs::metadata(file).expect("it is there").len();
+    assert!(peak < size, "{peak} bytes were held for a file of {size}");
+}
+
 /// Everything below a folder.
 fn tree(folder: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
@@ -135,6 +144,7 @@ async fn an_import_into_sqlite_that_is_killed_leaves_nothing() {
     let log = home.path("data/hypersend.db-wal");
     let begun = async || fs::metadata(&log).is_ok_and(|log| log.len() > 4 << 20).then_some(());
     eventually("records are written", begun).await;
+    holds_little(&import, &home.path("archive"));
     import.kill().unwrap();
     assert_eq!(import.wait().unwrap().signal(), Some(9), "the import was over before it was killed");
 

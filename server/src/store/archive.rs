@@ -86,7 +86,7 @@ pub enum ArchiveError {
 pub async fn export(place: &Place, path: &Path) -> Result<Counts, ArchiveError> {
     let open = |source| ArchiveError::Open { path: path.to_owned(), source };
     let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(open)?;
-    let exported = export_to(place, file).await;
+    let exported = export_to(place, file, path).await;
     if exported.is_err() {
         // What is left of it could not be imported anyway.
         drop(fs::remove_file(path));
@@ -94,7 +94,7 @@ pub async fn export(place: &Place, path: &Path) -> Result<Counts, ArchiveError> 
     exported
 }
 
-async fn export_to(place: &Place, file: fs::File) -> Result<Counts, ArchiveError> {
+async fn export_to(place: &Place, file: fs::File, path: &Path) -> Result<Counts, ArchiveError> {
     let (records, mut written) = mpsc::channel(AHEAD);
     let writing = spawn_blocking(move || {
         let mut archive = Writer::begin(BufWriter::new(file))?;
@@ -110,9 +110,11 @@ async fn export_to(place: &Place, file: fs::File) -> Result<Counts, ArchiveError
     let archive = writing.await?.map_err(ArchiveError::Write)?;
     // The last line is written when all of them have been read, and not when reading has ended.
     dumped?;
-    let finish = || {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+    let finish = move || {
         let (out, counts) = archive.finish()?;
         out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        fs::File::open(folder)?.sync_all()?;
         Ok(counts)
     };
     spawn_blocking(finish).await?.map_err(ArchiveError::Write)
