@@ -132,7 +132,16 @@ pub async fn import(place: &Place, path: &Path) -> Result<Counts, ArchiveError> 
     })
     .await??;
     let (records, taken) = mpsc::channel(AHEAD);
-    let reading = spawn_blocking(move || read(&file, |record| records.blocking_send(record).is_ok()));
+    let reading = spawn_blocking(move || {
+        // One behind: the last is handed over when the closing line has been looked at again, and without it nothing counts.
+        let mut held = None;
+        read(&file, |record| held.replace(record).is_none_or(|before| records.blocking_send(before).is_ok()))?;
+        if let Some(last) = held {
+            // Whoever takes no more says why.
+            drop(records.blocking_send(last));
+        }
+        Ok::<_, ArchiveError>(())
+    });
     let total = counts.values().sum();
     let loaded = match place {
         Place::File(path) => sqlite::archive::load(path, taken, total).await,
