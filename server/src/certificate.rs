@@ -4,8 +4,10 @@
 //! keys, so replacing it is an event that they are loudly told of.
 
 mod acme;
+mod shown;
 
 pub(crate) use acme::CHALLENGE_ALPN;
+pub(crate) use shown::{Shown, shown};
 
 use crate::settings::{Settings, TlsFiles};
 use acme::{Acme, Challenges};
@@ -171,12 +173,17 @@ fn modified(files: &TlsFiles) -> [Option<SystemTime>; 2] {
 
 /// The development certificate, made if there is none.
 fn development(settings: &Settings, challenges: Arc<Challenges>) -> Result<Certificate, CertificateError> {
-    let dir = &settings.certs_dir;
-    let files = TlsFiles { cert: dir.join("dev-cert.pem"), key: dir.join("dev-key.pem") };
+    let files = development_files(settings);
     if !(files.cert.exists() && files.key.exists()) {
         make(&files, &settings.server_names)?;
     }
     read(&files, true, challenges)
+}
+
+/// Where it is kept.
+fn development_files(settings: &Settings) -> TlsFiles {
+    let dir = &settings.certs_dir;
+    TlsFiles { cert: dir.join("dev-cert.pem"), key: dir.join("dev-key.pem") }
 }
 
 fn read(files: &TlsFiles, development: bool, challenges: Arc<Challenges>) -> Result<Certificate, CertificateError> {

@@ -14,6 +14,7 @@
 //! | [`hub`] | who is listening right now |
 //! | [`disk`] | where file I/O blocks |
 //! | [`certificate`] | the TLS certificate, made at first start if there is none |
+//! | [`doctor`] | what an operator has checked |
 //! | [`janitor`] | what is forgotten after a while |
 //! | [`metrics`] | what an operator watches |
 //! | [`clock`] | the only reader of the clock |
@@ -21,6 +22,7 @@
 pub mod certificate;
 pub mod clock;
 pub mod disk;
+pub mod doctor;
 pub mod http;
 pub mod hub;
 pub mod janitor;

@@ -1,15 +1,18 @@
-//! `hypersend-server`: reads the settings, runs the server until SIGTERM or SIGINT.
+//! `hypersend-server`: reads the settings, runs the server until SIGTERM or SIGINT, or does what an operator asks for instead.
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use data_encoding::HEXLOWER;
 use hypersend_server::{
     Server, Settings,
-    settings::{Environment, Flags, LogFormat, read_dotenv, utf8},
+    doctor::{self, Finding},
+    settings::{Command, Environment, Flags, LogFormat, read_dotenv, utf8},
+    store::{self, Migrated, archive},
 };
 use std::{
     io::{IsTerminal, Write},
     path::Path,
+    process::ExitCode,
     time::Duration,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,36 +25,69 @@ const SETTINGS: &str = "settings";
 /// How long work that blocks may go on when everything else has stopped: part of the promise to stop within 10 s.
 const LAST_BLOCKERS: Duration = Duration::from_millis(500);
 
-fn main() -> std::process::ExitCode {
+fn main() -> ExitCode {
     let flags = Flags::parse();
-    match run(&flags) {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("hypersend-server: {error:#}");
-            std::process::ExitCode::FAILURE
-        }
-    }
+    run(&flags).unwrap_or_else(|error| {
+        eprintln!("hypersend-server: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
-fn run(flags: &Flags) -> Result<()> {
+fn run(flags: &Flags) -> Result<ExitCode> {
     let mut environment: Environment = read_dotenv(Path::new(".env"))?;
     environment.extend(utf8(std::env::vars_os()));
     let settings = Settings::load(flags, &environment)?;
     log_to_stderr(&settings)?;
-    for line in settings.to_string().lines() {
-        tracing::info!(target: SETTINGS, setting = line, "effective");
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
-    let served = runtime.block_on(serve(&settings));
+    let done = runtime.block_on(async {
+        match &flags.command {
+            None => serve(&settings).await.map(|()| ExitCode::SUCCESS),
+            Some(command) => carry_out(command, &settings).await,
+        }
+    });
     // Dropping it would wait for whatever still blocks, however long.
     runtime.shutdown_timeout(LAST_BLOCKERS);
-    served
+    done
+}
+
+/// Does what an operator asks for, and says on standard output what came of it.
+async fn carry_out(command: &Command, settings: &Settings) -> Result<ExitCode> {
+    let (mut out, place) = (std::io::stdout(), settings.database());
+    match command {
+        Command::Migrate => {
+            let Migrated { found, now } = store::migrate(&place).await?;
+            writeln!(out, "schema version {found} found, {now} now")?;
+        }
+        Command::Export { file } => {
+            let counts = archive::export(&place, file).await?;
+            writeln!(out, "exported to {}: {}", file.display(), said(&counts))?;
+        }
+        Command::Import { file } => {
+            let counts = archive::import(&place, file).await?;
+            writeln!(out, "imported from {}: {}", file.display(), said(&counts))?;
+        }
+        Command::Doctor => {
+            let findings = doctor::examine(settings).await;
+            findings.iter().try_for_each(|finding| writeln!(out, "{finding}"))?;
+            return Ok(if findings.iter().any(Finding::is_failure) { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How many of each kind.
+fn said(counts: &archive::Counts) -> String {
+    let counts: Vec<String> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    counts.join(", ")
 }
 
 async fn serve(settings: &Settings) -> Result<()> {
     // Before anything is announced, so that whoever reads the announcement may signal at once.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    for line in settings.to_string().lines() {
+        tracing::info!(target: SETTINGS, setting = line, "effective");
+    }
     let server = Server::start(settings).await?;
     let certificate = server.certificate();
     let kind = if certificate.development { "development" } else { "operator's" };

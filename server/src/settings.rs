@@ -21,7 +21,7 @@ mod origins;
 mod text;
 
 pub use dotenv::{DotenvError, read_dotenv};
-pub use flags::Flags;
+pub use flags::{Command, Flags};
 pub use mongodb::MongodbUri;
 pub use origins::CorsOrigins;
 use text::{bytes, days, ensure, minutes, switch};

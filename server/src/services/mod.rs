@@ -25,6 +25,7 @@ pub use passwords::Passwords;
 pub use throttle::{Rates, Throttle, TooOften};
 pub use tokens::TokenKey;
 pub use updates::{Build, Release, Updates, UpdatesError};
+pub(crate) use uploads::KEEP_FREE;
 pub use uploads::{Appender, Begun, Staging, UploadError, UploadHandle, UploadPolicy, Uploads};
 
 use hypersend_protocol::refusal::{ErrorCode, Refusal};

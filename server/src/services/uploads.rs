@@ -54,7 +54,7 @@ pub use error::UploadError;
 pub use staging::Staging;
 
 /// Room that uploads leave on the disk, in bytes: the database must be able to write when the disk is full of files.
-const KEEP_FREE: u64 = 256 << 20;
+pub(crate) const KEEP_FREE: u64 = 256 << 20;
 
 /// How long to wait for the last user of a folder, or for who last appended to it, to let go: the time of one range's write.
 const RELEASE: Duration = Duration::from_secs(2);

@@ -6,6 +6,7 @@ use hypersend_protocol::{
     name::MessageText,
     time::UnixMillis,
 };
+use serde::{Deserialize, Serialize};
 
 /// A message to be posted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub struct NewMessage {
 }
 
 /// A message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// Where.
     pub chat: ChatId,

@@ -8,6 +8,7 @@
 //! Backends live in folders of their own, with the same file names: [`sqlite`] and [`mongodb`]. Both pass the suite in
 //! `conformance` unchanged. Nothing outside a backend's folder names its crate; [`open`] chooses.
 
+pub mod archive;
 pub mod chats;
 #[cfg(test)]
 mod conformance;
@@ -37,7 +38,7 @@ use messages::{Append, DeleteMessage, Message, NewMessage};
 use news::{Attempt, Duty, NewsStream};
 use p2p::{NewP2p, Offered, P2pChange, P2pChanged};
 use sessions::{Rotated, Rotation, Session};
-use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+use std::{cmp::Ordering, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 use users::{NewUser, PasswordHash, User};
 
 /// The backend did not do what it was asked: nothing about the request was wrong.
@@ -78,6 +79,60 @@ pub enum Place {
     File(PathBuf),
     /// MongoDB, at this address.
     Mongodb(MongodbUri),
+}
+
+/// The versions of a database's schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Migrated {
+    /// Which one it had; 0 when it was empty.
+    pub found: u32,
+    /// Which one it has now: the one that this program knows.
+    pub now: u32,
+}
+
+impl Migrated {
+    /// Whether there is nothing to do; else what has to be done by whoever only reads.
+    pub fn check(self) -> Result<()> {
+        let Self { found, now: known } = self;
+        match found.cmp(&known) {
+            Ordering::Equal => Ok(()),
+            Ordering::Greater => Err(StoreError::TooNew { found, known }),
+            Ordering::Less => Err(StoreError::Unfit {
+                reason: format!(
+                    "the database has schema version {found}, and this program needs {known}: run `hypersend-server \
+                     migrate` first"
+                ),
+            }),
+        }
+    }
+}
+
+/// Brings the database to the version that this program knows, as [`open`] does. What dies half-way goes on when it is done
+/// again.
+pub async fn migrate(place: &Place) -> Result<Migrated> {
+    match place {
+        Place::File(path) => sqlite::migrate(path).await,
+        Place::Mongodb(uri) => mongodb::migrate(uri).await,
+    }
+}
+
+/// What a database says of itself.
+#[derive(Clone, Debug)]
+pub struct Inspected {
+    /// What it is.
+    pub kind: String,
+    /// The version that it has, and the one that this program needs.
+    pub version: Migrated,
+    /// Its clock, when it has one of its own.
+    pub clock: Option<UnixMillis>,
+}
+
+/// Looks at the database and changes nothing; `None` when it is yet to be made.
+pub async fn inspect(place: &Place) -> Result<Option<Inspected>> {
+    match place {
+        Place::File(path) => sqlite::inspect(path).await,
+        Place::Mongodb(uri) => mongodb::inspect(uri).await.map(Some),
+    }
 }
 
 /// Opens the backend that the settings ask for.

@@ -6,10 +6,12 @@
 //! more within [`ROTATION_GRACE`], as long as its successor has not been used; the lost successor is dropped, and using
 //! it ends the session.
 
+use data_encoding::HEXLOWER;
 use hypersend_protocol::{
     id::{SessionId, UserId},
     time::UnixMillis,
 };
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::time::Duration;
 
 /// How long after its replacement a refresh token is still taken for a retry.
@@ -19,8 +21,21 @@ pub const ROTATION_GRACE: Duration = Duration::from_mins(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenHash(pub [u8; 32]);
 
+impl Serialize for TokenHash {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_str(&HEXLOWER.encode(&self.0))
+    }
+}
+
+impl<'a> Deserialize<'a> for TokenHash {
+    fn deserialize<D: Deserializer<'a>>(input: D) -> Result<Self, D::Error> {
+        let hash = HEXLOWER.decode(String::deserialize(input)?.as_bytes()).map_err(D::Error::custom)?;
+        hash.try_into().map(Self).map_err(|_| D::Error::custom("a hash of another length"))
+    }
+}
+
 /// A session.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     /// Its id.
     pub id: SessionId,

@@ -6,10 +6,12 @@ use hypersend_protocol::{
     name::{DisplayName, Email},
     time::UnixMillis,
 };
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A bcrypt hash in its modular crypt form. Prints as `***`.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct PasswordHash(pub String);
 
 impl fmt::Debug for PasswordHash {
@@ -34,7 +36,7 @@ pub struct NewUser {
 }
 
 /// An account.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// Its id.
     pub id: UserId,

@@ -14,6 +14,7 @@
 pub(super) mod chats;
 pub(super) mod events;
 pub(super) mod files;
+mod fill;
 pub(super) mod members;
 pub(super) mod messages;
 pub(super) mod p2p;
@@ -21,6 +22,7 @@ pub(super) mod sessions;
 pub(super) mod users;
 mod world;
 
+pub(super) use fill::fill;
 pub(super) use world::World;
 
 /// Hands the list of cases to another macro.

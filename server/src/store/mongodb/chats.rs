@@ -41,13 +41,13 @@ pub(super) struct ChatRow {
     pub(super) id: Uuid,
     pub(super) kind: KindRow,
     #[serde(skip_serializing_if = "Option::is_none")]
-    title: Option<String>,
+    pub(super) title: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pair: Option<PairRow>,
+    pub(super) pair: Option<PairRow>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    made: Option<MadeRow>,
+    pub(super) made: Option<MadeRow>,
     pub(super) last: i64,
-    last_at: DateTime,
+    pub(super) last_at: DateTime,
     pub(super) revision: i64,
     pub(super) members: Vec<MemberRow>,
 }
@@ -62,17 +62,19 @@ pub(super) enum KindRow {
     Group,
 }
 
+/// The two users of a direct chat.
 #[derive(Serialize, Deserialize)]
-struct PairRow {
-    low: Uuid,
-    high: Uuid,
+pub(super) struct PairRow {
+    pub(super) low: Uuid,
+    pub(super) high: Uuid,
 }
 
+/// Who made a group, and as what.
 #[derive(Serialize, Deserialize)]
-struct MadeRow {
-    by: Uuid,
+pub(super) struct MadeRow {
+    pub(super) by: Uuid,
     #[serde(rename = "as")]
-    client: Uuid,
+    pub(super) client: Uuid,
 }
 
 /// How the collection is to be.

@@ -46,43 +46,43 @@ pub(super) const EVENTS: Table<EventRow> = Table::new("events");
 #[derive(Serialize, Deserialize)]
 pub(super) struct FeedRow {
     #[serde(rename = "_id")]
-    id: Uuid,
-    head: i64,
-    pruned: i64,
-    age: DateTime,
+    pub(super) id: Uuid,
+    pub(super) head: i64,
+    pub(super) pruned: i64,
+    pub(super) age: DateTime,
 }
 
 /// An act's document.
 #[derive(Serialize, Deserialize)]
 pub(super) struct EventRow {
     #[serde(rename = "_id")]
-    id: ObjectId,
+    pub(super) id: ObjectId,
     /// The server whose act it is: it hears of its own acts without asking the database.
-    by: i64,
-    chat: Uuid,
-    at: DateTime,
-    age: DateTime,
-    kind: KindRow,
+    pub(super) by: i64,
+    pub(super) chat: Uuid,
+    pub(super) at: DateTime,
+    pub(super) age: DateTime,
+    pub(super) kind: KindRow,
     #[serde(skip_serializing_if = "Option::is_none")]
-    seq: Option<i64>,
+    pub(super) seq: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<Uuid>,
+    pub(super) subject: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    revision: Option<i64>,
-    to: Vec<EntryRow>,
+    pub(super) revision: Option<i64>,
+    pub(super) to: Vec<EntryRow>,
 }
 
 /// An act's place in one feed.
 #[derive(Clone, Copy, Serialize, Deserialize)]
-struct EntryRow {
-    user: Uuid,
-    cursor: i64,
+pub(super) struct EntryRow {
+    pub(super) user: Uuid,
+    pub(super) cursor: i64,
 }
 
 /// What kind of act it is.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum KindRow {
+pub(super) enum KindRow {
     Posted,
     Changed,
     Joined,
@@ -267,7 +267,7 @@ pub(super) async fn after(act: &mut Act, user: UserId, after: Cursor, limit: u32
 
 /// The acts with these places in a feed, in its order. As places are dense, their bounds say how many there are; nothing
 /// has to be sorted by the database, which could not do so by an index over arrays.
-async fn between(act: &mut Act, user: UserId, after: Cursor, upto: Cursor) -> Result<Vec<EventRow>> {
+pub(super) async fn between(act: &mut Act, user: UserId, after: Cursor, upto: Cursor) -> Result<Vec<EventRow>> {
     if after == upto {
         return Ok(Vec::new());
     }

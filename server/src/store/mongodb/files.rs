@@ -36,40 +36,41 @@ pub(super) const REMOVALS: Table<RemovalRow> = Table::new("removals");
 #[derive(Serialize, Deserialize)]
 pub(super) struct FileRow {
     #[serde(rename = "_id")]
-    id: Uuid,
-    owner: Uuid,
-    key: Binary,
-    name: String,
-    size: i64,
-    chunk_size: i64,
-    postings: i64,
+    pub(super) id: Uuid,
+    pub(super) owner: Uuid,
+    pub(super) key: Binary,
+    pub(super) name: String,
+    pub(super) size: i64,
+    pub(super) chunk_size: i64,
+    pub(super) postings: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    active: Option<DateTime>,
+    pub(super) active: Option<DateTime>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    root: Option<Binary>,
+    pub(super) root: Option<Binary>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    finished: Option<DateTime>,
+    pub(super) finished: Option<DateTime>,
 }
 
 /// A posting's document: nothing but its id.
 #[derive(Serialize, Deserialize)]
 pub(super) struct PostingRow {
     #[serde(rename = "_id")]
-    id: PostingId,
+    pub(super) id: PostingId,
 }
 
+/// Which file stands in which message.
 #[derive(Serialize, Deserialize)]
-struct PostingId {
-    file: Uuid,
-    chat: Uuid,
-    seq: i64,
+pub(super) struct PostingId {
+    pub(super) file: Uuid,
+    pub(super) chat: Uuid,
+    pub(super) seq: i64,
 }
 
 /// A removal's document.
 #[derive(Serialize, Deserialize)]
 pub(super) struct RemovalRow {
     #[serde(rename = "_id")]
-    id: Uuid,
+    pub(super) id: Uuid,
 }
 
 /// What a document of [`FILES`] is.

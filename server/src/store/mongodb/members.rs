@@ -32,7 +32,7 @@ pub(super) struct MemberRow {
     pub(super) user: Uuid,
     pub(super) role: RoleRow,
     pub(super) read: i64,
-    joined: DateTime,
+    pub(super) joined: DateTime,
 }
 
 /// What a member may do.

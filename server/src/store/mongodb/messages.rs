@@ -33,7 +33,7 @@ pub(super) const MESSAGES: Table<MessageRow> = Table::new("messages");
 #[derive(Serialize, Deserialize)]
 pub(super) struct MessageRow {
     #[serde(rename = "_id")]
-    id: PlaceRow,
+    pub(super) id: PlaceRow,
     sender: Uuid,
     client_id: Uuid,
     at: DateTime,
@@ -107,7 +107,8 @@ impl From<&Message> for MessageRow {
 }
 
 impl MessageRow {
-    fn read(self) -> Result<Message> {
+    /// The message.
+    pub(super) fn read(self) -> Result<Message> {
         let card = |card: CardRow| {
             let name = read_text(&card.name, FileName::parse)?;
             Ok(FileCard { id: Field::read(card.id)?, name, size: Field::read(card.size)? })

@@ -13,8 +13,10 @@
 //! | `connection`, `schema` | reaching a database that will do; its collections, validators and indexes |
 //! | `field` | how domain values are written in documents |
 //! | `news`, `peers` | what other servers do; what servers settle among themselves |
+//! | `archive` | all records out of a database and into another |
 //! | `users`, `sessions`, `chats`, `members`, `messages`, `files`, `p2p`, `events` | the acts |
 
+pub(super) mod archive;
 mod batch;
 mod chats;
 mod connection;
@@ -43,3 +45,4 @@ mod users;
 mod writer;
 
 pub use store::MongodbStore;
+pub(super) use store::{inspect, migrate};

@@ -13,7 +13,7 @@ use crate::store::{
     p2p::{NewP2p, Offered, P2pChange, P2pChanged},
 };
 use hypersend_protocol::{
-    id::{P2pId, UserId},
+    id::{ClientId, P2pId, UserId},
     name::FileName,
     p2p::{OfferedFile, P2pPath, P2pSession, P2pStatus},
     time::UnixMillis,
@@ -31,8 +31,8 @@ pub(super) const P2P: Table<P2pRow> = Table::new("p2p_sessions");
 #[derive(Serialize, Deserialize)]
 pub(super) struct P2pRow {
     #[serde(rename = "_id")]
-    id: Uuid,
-    client_id: Uuid,
+    pub(super) id: Uuid,
+    pub(super) client_id: Uuid,
     chat: Uuid,
     sender: Uuid,
     receiver: Uuid,
@@ -144,11 +144,12 @@ pub(super) fn collection() -> Collection {
 }
 
 impl P2pRow {
-    fn new(session: &P2pSession, new: &NewP2p) -> Self {
+    /// The document of a session that its sender calls so.
+    pub(super) fn new(session: &P2pSession, client_id: ClientId) -> Self {
         let file = |file: &OfferedFile| FileRow { name: file.name.as_str().to_owned(), size: file.size.write() };
         Self {
             id: session.id.write(),
-            client_id: new.client_id.write(),
+            client_id: client_id.write(),
             chat: session.chat.write(),
             sender: session.sender.write(),
             receiver: session.receiver.write(),
@@ -161,7 +162,8 @@ impl P2pRow {
         }
     }
 
-    fn read(self) -> Result<P2pSession> {
+    /// The session.
+    pub(super) fn read(self) -> Result<P2pSession> {
         let file = |file: FileRow| {
             Ok(OfferedFile { name: read_text(&file.name, FileName::parse)?, size: Field::read(file.size)? })
         };
@@ -205,7 +207,7 @@ pub(super) async fn offer(act: &mut Act, new: NewP2p) -> Result<Offered> {
         created: new.now,
         updated: new.now,
     };
-    act.insert(&P2P, &[P2pRow::new(&session, &new)]).await?;
+    act.insert(&P2P, &[P2pRow::new(&session, new.client_id)]).await?;
     tell(act, &session).await?;
     Ok(Offered::Made(session))
 }

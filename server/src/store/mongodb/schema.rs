@@ -6,11 +6,11 @@ use super::{
     transaction::{Failure, Table},
     users,
 };
-use crate::store::{Result, StoreError};
+use crate::store::{Migrated, Result, StoreError, archive};
 use futures::TryStreamExt;
 use mongodb::{
     Database,
-    bson::{Bson, Document, doc},
+    bson::{Bson, Document, doc, oid::ObjectId},
     error::{Error, ErrorKind},
 };
 use std::collections::BTreeMap;
@@ -20,6 +20,9 @@ const VERSION: u32 = 1;
 
 /// Where the version is kept.
 const META: &str = "meta";
+
+/// The field beside it that marks an import under way.
+const IMPORTING: &str = "importing";
 
 /// The database's codes for: a collection of this name is there; an index of this name or key is there, and is another.
 const NAMESPACE_EXISTS: i32 = 48;
@@ -60,6 +63,13 @@ pub(super) fn index(name: &str, keys: Document, options: Document) -> Document {
 
 /// All collections.
 pub(super) fn collections() -> Vec<Collection> {
+    let mut all = records();
+    all.extend(peers::collections());
+    all
+}
+
+/// Those whose documents are kept until somebody wants them gone; the others are forgotten by themselves.
+fn records() -> Vec<Collection> {
     let mut all = vec![
         users::collection(),
         sessions::collection(),
@@ -70,18 +80,89 @@ pub(super) fn collections() -> Vec<Collection> {
         events::collection(),
     ];
     all.extend(files::collections());
-    all.extend(peers::collections());
     all
 }
 
-/// Brings a database to the version that this program knows.
-pub(super) async fn prepare(db: &Database) -> Result<()> {
-    let meta = db.collection::<Document>(META);
-    let found = meta.find_one(doc! { "_id": "schema" }).await.map_err(Failure::from)?;
-    let found = found.and_then(|schema| schema.get_i32("version").ok()).map_or(0, i32::unsigned_abs);
-    if found > VERSION {
-        return Err(StoreError::TooNew { found, known: VERSION });
+/// What the document `schema` says.
+struct State {
+    version: u32,
+    /// An import was begun and did not end.
+    importing: bool,
+}
+
+async fn state(db: &Database) -> Result<State> {
+    let found = db.collection::<Document>(META).find_one(doc! { "_id": "schema" }).await.map_err(Failure::from)?;
+    let found = found.unwrap_or_default();
+    let version = found.get_i32("version").map_or(0, i32::unsigned_abs);
+    if version > VERSION {
+        return Err(StoreError::TooNew { found: version, known: VERSION });
     }
+    Ok(State { version, importing: found.contains_key(IMPORTING) })
+}
+
+impl State {
+    /// Half an archive is not to be served.
+    fn is_whole(&self) -> Result<()> {
+        if !self.importing {
+            return Ok(());
+        }
+        let reason =
+            "an import into this database did not end: run `hypersend-server import FILE` again, which starts over";
+        Err(StoreError::Unfit { reason: reason.to_owned() })
+    }
+}
+
+/// The version that a database has, and the one that this program knows; an error when it is not whole.
+pub(super) async fn versions(db: &Database) -> Result<Migrated> {
+    let state = state(db).await?;
+    state.is_whole()?;
+    Ok(Migrated { found: state.version, now: VERSION })
+}
+
+/// Brings a database to the version that this program knows.
+pub(super) async fn prepare(db: &Database) -> Result<Migrated> {
+    let state = state(db).await?;
+    state.is_whole()?;
+    make(db, state.version).await
+}
+
+/// Empties a database that an import left half full, makes sure that it is empty, and marks it: from now on nobody serves
+/// it. The mark is this import's own.
+pub(super) async fn begin_import(db: &Database) -> Result<ObjectId> {
+    let state = state(db).await?;
+    if state.importing {
+        for collection in records() {
+            db.collection::<Document>(collection.name).drop().await.map_err(Failure::from)?;
+        }
+    }
+    make(db, state.version).await?;
+    for collection in records() {
+        let any = db.collection::<Document>(collection.name).find_one(doc! {}).await.map_err(Failure::from)?;
+        if any.is_some() {
+            return Err(archive::not_empty(collection.name));
+        }
+    }
+    let mark = ObjectId::new();
+    let change = doc! { "$set": { IMPORTING: mark } };
+    db.collection::<Document>(META).update_one(doc! { "_id": "schema" }, change).await.map_err(Failure::from)?;
+    Ok(mark)
+}
+
+/// Takes an import's mark away: all of it is there.
+pub(super) async fn end_import(db: &Database, mark: ObjectId) -> Result<()> {
+    let (own, change) = (doc! { "_id": "schema", IMPORTING: mark }, doc! { "$unset": { IMPORTING: 1 } });
+    let ended = db.collection::<Document>(META).update_one(own, change).await.map_err(Failure::from)?;
+    if ended.matched_count == 1 {
+        return Ok(());
+    }
+    Err(StoreError::Unfit {
+        reason: "another import into this database was begun meanwhile; do one at a time".to_owned(),
+    })
+}
+
+/// Makes what is missing.
+async fn make(db: &Database, found: u32) -> Result<Migrated> {
+    let meta = db.collection::<Document>(META);
     let there = there(db).await.map_err(Failure::from)?;
     for collection in collections() {
         match there.get(collection.name) {
@@ -97,7 +178,7 @@ pub(super) async fn prepare(db: &Database) -> Result<()> {
         meta.update_one(doc! { "_id": "schema" }, raise).upsert(true).await.map_err(Failure::from)?;
         tracing::info!(version = VERSION, "database prepared");
     }
-    Ok(())
+    Ok(Migrated { found, now: VERSION })
 }
 
 /// The collections that are there, with their validators.

@@ -28,7 +28,7 @@ const KEPT_SECONDS: i64 = 30 * 24 * 60 * 60;
 #[derive(Serialize, Deserialize)]
 pub(super) struct SessionRow {
     #[serde(rename = "_id")]
-    id: Uuid,
+    pub(super) id: Uuid,
     user: Uuid,
     agent: String,
     created: DateTime,
@@ -83,7 +83,8 @@ impl From<&Session> for SessionRow {
 }
 
 impl SessionRow {
-    fn read(self) -> Result<Session> {
+    /// The session.
+    pub(super) fn read(self) -> Result<Session> {
         Ok(Session {
             id: Field::read(self.id)?,
             user: Field::read(self.user)?,

@@ -2,7 +2,9 @@
 
 use super::{
     batch::{Outcome, Wish},
-    chats, connection, events, files, members, messages, news, p2p,
+    chats, connection, events,
+    field::Field,
+    files, members, messages, news, p2p,
     peers::{self, Node},
     schema, sessions,
     transaction::{self, Act, FORGOTTEN, Failure, deadline, see_through, transact, within},
@@ -11,7 +13,7 @@ use super::{
 };
 use crate::settings::MongodbUri;
 use crate::store::{
-    Result, Store,
+    Inspected, Migrated, Result, Store,
     chats::{AddMembers, Chat, ChatLine, NewGroup, RemoveMember},
     events::{Event, FanoutSink, Feed},
     files::{BeginUpload, Begun, CommitUpload, DeleteFile, File, Upload},
@@ -32,6 +34,7 @@ use hypersend_protocol::{
 };
 use mongodb::{
     Database,
+    bson::doc,
     event::{EventHandler, command::CommandEvent},
 };
 use std::{num::NonZeroU32, time::Duration};
@@ -86,6 +89,21 @@ impl MongodbStore {
         })
         .await
     }
+}
+
+/// Brings the database to the version that this program knows.
+pub(in crate::store) async fn migrate(uri: &MongodbUri) -> Result<Migrated> {
+    schema::prepare(&connection::connect(uri, None).await?).await
+}
+
+/// What a database says of itself.
+pub(in crate::store) async fn inspect(uri: &MongodbUri) -> Result<Inspected> {
+    let db = connection::connect(uri, None).await?;
+    let version = schema::versions(&db).await?;
+    let hello = db.run_command(doc! { "hello": 1 }).await.map_err(Failure::from)?;
+    let clock = hello.get_datetime("localTime").ok().map(|&now| Field::read(now)).transpose()?;
+    let set = hello.get_str("setName").map_or_else(|_| "a router".to_owned(), |set| format!("replica set {set}"));
+    Ok(Inspected { kind: format!("MongoDB, {set}, database {}", db.name()), version, clock })
 }
 
 #[async_trait]

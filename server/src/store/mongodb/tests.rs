@@ -4,7 +4,8 @@ use super::{MongodbStore, schema};
 use crate::{
     settings::MongodbUri,
     store::{
-        Store, StoreError, conformance,
+        self, Place, Store, StoreError,
+        conformance::{self, World},
         events::{Fanout, FanoutSink, Feed},
         messages::{Append, Message, NewMessage},
         users::{NewUser, PasswordHash},
@@ -31,6 +32,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 /// An empty store in a database of its own.
@@ -255,4 +257,28 @@ async fn a_mongod_killed_while_messages_are_posted_loses_none_and_doubles_none()
     for user in [ann, bob] {
         assert_eq!(cursors(&*store, user).await, (1..=count + 1).collect::<Vec<_>>());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_that_takes_longer_than_its_snapshot_lives_says_so() {
+    let mongod = Mongod::start().await;
+    let uri = MongodbUri::parse(&mongod.uri()).unwrap();
+    let place = Place::Mongodb(uri.clone());
+    let mut world = World::new(async |sink| (store::open(&place, sink).await.unwrap(), ())).await;
+    conformance::fill(&mut world).await;
+    let admin = Client::with_uri_str(mongod.uri()).await.unwrap().database("admin");
+    admin.run_command(doc! { "setParameter": 1, "transactionLifetimeLimitSeconds": 1 }).await.unwrap();
+    let aborted = async || {
+        let status = admin.run_command(doc! { "serverStatus": 1 }).await.unwrap();
+        status.get_document("transactions").unwrap().get_i64("totalAborted").unwrap()
+    };
+    let before = aborted().await;
+
+    // Nobody takes the records until the database has given up.
+    let (records, mut taken) = mpsc::channel(1);
+    let dump = tokio::spawn(async move { super::archive::dump(&uri, records).await });
+    eventually("the snapshot is given up", async || (aborted().await > before).then_some(())).await;
+    while taken.recv().await.is_some() {}
+    let refused = dump.await.unwrap().unwrap_err().to_string();
+    assert!(refused.contains("transactionLifetimeLimitSeconds: 3600"), "{refused}");
 }

@@ -69,7 +69,8 @@ impl Act {
         Self { db: db.clone(), session: None, node: None, fanouts: Vec::new() }
     }
 
-    async fn begin(db: &Database) -> Result<Self> {
+    /// An act in a transaction: what it reads is as it was at one moment.
+    pub(super) async fn begin(db: &Database) -> Result<Self> {
         let mut session = db.client().start_session().await?;
         let start = session.start_transaction().read_concern(ReadConcern::snapshot());
         start.write_concern(WriteConcern::majority()).await?;
@@ -96,7 +97,7 @@ impl Act {
     }
 
     /// Undoes what was done so far, as soon as the database can be told to; at once if it has answered.
-    async fn abort(mut self, answered: bool) {
+    pub(super) async fn abort(mut self, answered: bool) {
         let Some(session) = &mut self.session else { return };
         if !answered {
             until_reached(&self.db).await;

@@ -23,12 +23,12 @@ pub(super) const USERS: Table<UserRow> = Table::new("users");
 #[derive(Serialize, Deserialize)]
 pub(super) struct UserRow {
     #[serde(rename = "_id")]
-    id: Uuid,
-    email: String,
-    name: String,
-    password_hash: String,
-    created: DateTime,
-    uploads: i64,
+    pub(super) id: Uuid,
+    pub(super) email: String,
+    pub(super) name: String,
+    pub(super) password_hash: String,
+    pub(super) created: DateTime,
+    pub(super) uploads: i64,
 }
 
 /// How the collection is to be.

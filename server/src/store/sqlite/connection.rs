@@ -48,6 +48,12 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection> {
     Ok(db)
 }
 
+/// Opens a database that is there, whoever else has it open, to look at it.
+pub(super) fn open_existing(path: &Path) -> Result<Connection> {
+    // In WAL mode who reads takes part in the log, and may have to make it.
+    open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, READER_CACHE_KIB)
+}
+
 fn open(path: &Path, mode: OpenFlags, cache_kib: i64) -> Result<Connection> {
     // Each connection is used by one thread at a time, so SQLite's own mutexes are left out.
     let db = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;

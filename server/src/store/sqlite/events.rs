@@ -11,6 +11,7 @@ use super::{
 };
 use crate::store::{
     Result,
+    archive::{self, What},
     events::{Entry, Event, Fanout, Feed, Happening},
 };
 use hypersend_protocol::{
@@ -18,7 +19,7 @@ use hypersend_protocol::{
     time::UnixMillis,
 };
 use rusqlite::{
-    Connection, Row, params,
+    Connection, Row, Statement, params,
     types::{FromSql, FromSqlError, FromSqlResult, ValueRef},
 };
 use uuid::Uuid;
@@ -71,6 +72,20 @@ impl From<&Happening> for Said {
     }
 }
 
+impl From<&What> for Said {
+    fn from(what: &What) -> Self {
+        let said = |kind| Self { kind, seq: None, subject: None, revision: None };
+        match *what {
+            What::Posted(seq) => Self { seq: Some(seq), ..said(Kind::Posted) },
+            What::Changed(seq, revision) => Self { seq: Some(seq), revision: Some(revision), ..said(Kind::Changed) },
+            What::Joined(user) => Self { subject: Some(user.0), ..said(Kind::Joined) },
+            What::Left(user) => Self { subject: Some(user.0), ..said(Kind::Left) },
+            What::P2p(session) => Self { subject: Some(session.0), ..said(Kind::P2p) },
+            What::Read(seq) => Self { seq: Some(seq), ..said(Kind::Read) },
+        }
+    }
+}
+
 /// Puts a happening in the feeds of users, and has the sink told of it after the commit.
 pub(super) fn announce(
     act: &mut Act<'_>,
@@ -80,26 +95,39 @@ pub(super) fn announce(
     users: &[UserId],
 ) -> Result<()> {
     let said = Said::from(&what);
-    let mut insert = act.db.prepare_cached(
-        "INSERT INTO events (user_id, cursor, at, kind, chat_id, seq, subject, revision)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    )?;
+    let mut statement = act.db.prepare_cached(INSERT)?;
     let mut to = Vec::with_capacity(users.len());
     for &user in users {
         let cursor = next_cursor(act.db, user, at)?;
-        insert.execute(params![
-            Column(user),
-            Column(cursor),
-            Column(at),
-            said.kind as i64,
-            Column(chat),
-            said.seq.map(Column),
-            said.subject.map(Column),
-            said.revision.map(Column),
-        ])?;
+        insert(&mut statement, (user, cursor), at, chat, &said)?;
         to.push((user, cursor));
     }
     act.fanouts.push(Fanout { chat, at, what, to });
+    Ok(())
+}
+
+/// What [`insert`] runs.
+const INSERT: &str = "INSERT INTO events (user_id, cursor, at, kind, chat_id, seq, subject, revision)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+
+/// Writes the row of an event at this place.
+fn insert(
+    statement: &mut Statement<'_>,
+    (user, cursor): (UserId, Cursor),
+    at: UnixMillis,
+    chat: ChatId,
+    said: &Said,
+) -> Result<()> {
+    statement.execute(params![
+        Column(user),
+        Column(cursor),
+        Column(at),
+        said.kind as i64,
+        Column(chat),
+        said.seq.map(Column),
+        said.subject.map(Column),
+        said.revision.map(Column),
+    ])?;
     Ok(())
 }
 
@@ -188,4 +216,34 @@ fn prune_feed(act: &mut Act<'_>, user: UserId, pruned: Cursor, before: UnixMilli
         params![Column(user), Column(upto), moments.get(expired).copied().map(Column)],
     )?;
     Ok(expired)
+}
+
+/// Hands out the events of a feed, oldest first; says how many.
+pub(super) fn dump(db: &Connection, user: UserId, mut take: impl FnMut(archive::Event) -> Result<()>) -> Result<u64> {
+    let sql = "SELECT cursor, at, chat_id, kind, seq, subject, revision FROM events WHERE user_id = ?1 ORDER BY cursor";
+    let mut rows = db.prepare_cached(sql)?;
+    let mut count = 0;
+    for event in rows.query_map([Column(user)], |row| dumped(row, user))? {
+        take(event?)?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+fn dumped(row: &Row<'_>, user: UserId) -> rusqlite::Result<archive::Event> {
+    let what = match get(row, 3)? {
+        Kind::Posted => What::Posted(get(row, 4)?),
+        Kind::Changed => What::Changed(get(row, 4)?, get(row, 6)?),
+        Kind::Joined => What::Joined(get(row, 5)?),
+        Kind::Left => What::Left(get(row, 5)?),
+        Kind::P2p => What::P2p(get(row, 5)?),
+        Kind::Read => What::Read(get(row, 4)?),
+    };
+    Ok(archive::Event { user, cursor: get(row, 0)?, at: get(row, 1)?, chat: get(row, 2)?, what })
+}
+
+/// Takes an event of an archive.
+pub(super) fn load(db: &Connection, event: &archive::Event) -> Result<()> {
+    let said = Said::from(&event.what);
+    insert(&mut *db.prepare_cached(INSERT)?, (event.user, event.cursor), event.at, event.chat, &said)
 }

@@ -78,21 +78,7 @@ fn posted_before(db: &Connection, new: &NewMessage) -> Result<Option<(Seq, UnixM
 
 /// Writes a new message, and everything that moves with it: the chat's end, the sender's read mark, the files' postings.
 fn insert(act: &mut Act<'_>, message: &Message) -> Result<()> {
-    run(
-        act.db,
-        "INSERT INTO messages (chat_id, seq, sender, client_id, at, text, files, reply_to)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        params![
-            Column(message.chat),
-            Column(message.seq),
-            Column(message.sender),
-            Column(message.client_id),
-            Column(message.at),
-            message.text.as_ref().map(MessageText::as_str),
-            write_cards(&message.files),
-            message.reply_to.map(Column),
-        ],
-    )?;
+    insert_row(act.db, message)?;
     run(
         act.db,
         "UPDATE chats SET last_seq = ?2, last_at = ?3 WHERE id = ?1",
@@ -102,6 +88,28 @@ fn insert(act: &mut Act<'_>, message: &Message) -> Result<()> {
     for card in &message.files {
         files::post(act, card.id, message.chat, message.seq)?;
     }
+    Ok(())
+}
+
+/// Writes a message's row.
+pub(super) fn insert_row(db: &Connection, message: &Message) -> Result<()> {
+    run(
+        db,
+        "INSERT INTO messages (chat_id, seq, sender, client_id, at, text, files, reply_to, deleted, revision)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        params![
+            Column(message.chat),
+            Column(message.seq),
+            Column(message.sender),
+            Column(message.client_id),
+            Column(message.at),
+            message.text.as_ref().map(MessageText::as_str),
+            write_cards(&message.files),
+            message.reply_to.map(Column),
+            message.deleted.map(Column),
+            Column(message.revision),
+        ],
+    )?;
     Ok(())
 }
 

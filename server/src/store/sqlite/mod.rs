@@ -11,8 +11,10 @@
 //! | `writer`, `readers` | the two sides |
 //! | `connection`, `schema` | how connections are opened; the migrations |
 //! | `column` | how domain values are written in columns |
+//! | `archive` | all records out of a database and into another |
 //! | `users`, `sessions`, `chats`, `members`, `messages`, `files`, `events` | the acts |
 
+pub(super) mod archive;
 mod chats;
 mod column;
 mod connection;
@@ -33,3 +35,4 @@ mod users;
 mod writer;
 
 pub use store::SqliteStore;
+pub(super) use store::{inspect, migrate};

@@ -14,7 +14,7 @@ use crate::store::{
     p2p::{NewP2p, Offered, P2pChange, P2pChanged},
 };
 use hypersend_protocol::{
-    id::{P2pId, UserId},
+    id::{ClientId, P2pId, UserId},
     name::FileName,
     p2p::{OfferedFile, P2pSession, P2pStatus},
     time::UnixMillis,
@@ -63,23 +63,31 @@ pub(super) fn offer(act: &mut Act<'_>, new: NewP2p) -> Result<Offered> {
         created: new.now,
         updated: new.now,
     };
+    insert(act.db, &session, new.client_id)?;
+    tell(act, &session)?;
+    Ok(Offered::Made(session))
+}
+
+/// Writes a session's row.
+pub(super) fn insert(db: &Connection, session: &P2pSession, client_id: ClientId) -> Result<()> {
     run(
-        act.db,
+        db,
         "INSERT INTO p2p_sessions (id, client_id, chat_id, sender, receiver, files, status, path, created, updated)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL, ?8, ?8)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             Column(session.id),
-            Column(new.client_id),
+            Column(client_id),
             Column(session.chat),
             Column(session.sender),
             Column(session.receiver),
             write_files(&session.files),
             Column(session.status),
+            session.path.map(Column),
             Column(session.created),
+            Column(session.updated),
         ],
     )?;
-    tell(act, &session)?;
-    Ok(Offered::Made(session))
+    Ok(())
 }
 
 /// A session, to either side.
@@ -124,7 +132,8 @@ fn tell(act: &mut Act<'_>, session: &P2pSession) -> Result<()> {
     announce(act, session.chat, session.updated, Happening::P2p(session.id), &told)
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<P2pSession> {
+/// Reads a session from the columns of `select!`.
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<P2pSession> {
     Ok(P2pSession {
         id: get(row, 0)?,
         chat: get(row, 1)?,

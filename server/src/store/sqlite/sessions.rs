@@ -24,8 +24,13 @@ macro_rules! select {
 
 /// Begins a session.
 pub(super) fn create(act: &mut Act<'_>, session: &Session) -> Result<()> {
+    insert(act.db, session)
+}
+
+/// Writes a session's row.
+pub(super) fn insert(db: &Connection, session: &Session) -> Result<()> {
     run(
-        act.db,
+        db,
         "INSERT INTO sessions (id, user_id, agent, created, current, previous, rotated, expires, ended)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         params![
@@ -100,7 +105,8 @@ pub(super) fn prune(act: &mut Act<'_>, before: UnixMillis) -> Result<u64> {
     Ok(run(act.db, sql, [Column(before)])? as u64)
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Session> {
+/// Reads a session from the columns of `select!`.
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Session> {
     Ok(Session {
         id: get(row, 0)?,
         user: get(row, 1)?,

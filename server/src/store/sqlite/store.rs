@@ -1,11 +1,15 @@
 //! The backend itself: which act runs on which side.
 
 use super::{
-    chats, connection::open_writer, events, files, members, messages, p2p, readers::Readers, schema, sessions, users,
+    chats,
+    connection::{open_existing, open_writer},
+    events, files, members, messages, p2p,
+    readers::Readers,
+    schema, sessions, users,
     writer::Writer,
 };
 use crate::store::{
-    Result, Store, StoreError,
+    Inspected, Migrated, Result, Store, StoreError,
     chats::{AddMembers, Chat, ChatLine, NewGroup, RemoveMember},
     events::{Event, FanoutSink, Feed},
     files::{BeginUpload, Begun, CommitUpload, DeleteFile, File, Upload},
@@ -43,6 +47,26 @@ impl SqliteStore {
         });
         opened.await.map_err(|e| StoreError::Unavailable(e.into()))?
     }
+}
+
+/// Brings the database in this file to the version that this program knows; makes it when there is none.
+pub(in crate::store) async fn migrate(path: &Path) -> Result<Migrated> {
+    let path = path.to_owned();
+    let migrated = tokio::task::spawn_blocking(move || schema::migrate(&mut open_writer(&path)?));
+    migrated.await.map_err(|e| StoreError::Unavailable(e.into()))?
+}
+
+/// What the database in this file says of itself; `None` when there is none.
+pub(in crate::store) async fn inspect(path: &Path) -> Result<Option<Inspected>> {
+    let path = path.to_owned();
+    let inspected = tokio::task::spawn_blocking(move || {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let version = schema::versions(&open_existing(&path)?)?;
+        Ok(Some(Inspected { kind: format!("SQLite, {}", path.display()), version, clock: None }))
+    });
+    inspected.await.map_err(|e| StoreError::Unavailable(e.into()))?
 }
 
 #[async_trait]

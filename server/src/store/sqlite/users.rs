@@ -58,7 +58,8 @@ pub(super) fn set_name(act: &mut Act<'_>, id: UserId, name: DisplayName) -> Resu
     Ok(())
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<User> {
+/// Reads an account from the columns of the queries above.
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<User> {
     Ok(User {
         id: get(row, 0)?,
         email: get(row, 1)?,
