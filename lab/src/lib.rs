@@ -8,6 +8,7 @@
 //! | [`user`] | accounts on such a server, each with a client |
 //! | [`fixtures`] | files of any size whose content is known by its hash |
 //! | [`proxy`] | the path between client and server: cut, slowed, lossy, behind a NAT that forgets |
+//! | [`tcp_path`], [`ways`] | that path by TCP; and by both |
 //! | [`mongod`] | a real MongoDB, shared by the tests of a program, or killed or made ill by one; or three of them |
 //! | [`http`] | a client of the HTTP door |
 //! | [`peer`] | a client that speaks raw frames, well or badly |
@@ -29,6 +30,7 @@ pub mod stand_in;
 pub mod tcp_path;
 pub mod user;
 pub mod wait;
+pub mod ways;
 
 pub use dice::Dice;
 pub use http::HttpPeer;
@@ -40,3 +42,4 @@ pub use stand_in::StandIn;
 pub use tcp_path::TcpPath;
 pub use user::{TestUser, users};
 pub use wait::{eventually, within};
+pub use ways::Ways;

@@ -1,6 +1,10 @@
 //! The path between client and server over TCP: carries everything, holds it back, stands still, or breaks.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -34,14 +38,19 @@ enum State {
 }
 
 impl TcpPath {
-    /// A path to a server, on the port of this number where there is one already for UDP.
-    pub async fn start(server: SocketAddr, at: SocketAddr) -> Self {
-        let listener = TcpListener::bind(at).await.expect("the port is free for TCP too");
+    /// A path to a server.
+    pub async fn start(server: SocketAddr) -> Self {
+        Self::listen(server, (Ipv4Addr::LOCALHOST, 0).into()).await.expect("bind a loopback port")
+    }
+
+    /// The same, where clients expect it.
+    pub(crate) async fn listen(server: SocketAddr, at: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(at).await?;
         let (state, watched) = watch::channel(State::Open);
         let (rate, limit) = watch::channel(None);
         let address = listener.local_addr().expect("it is bound");
         let forwarding = AbortOnDropHandle::new(tokio::spawn(forward(listener, server, watched, limit)));
-        Self { address, state, rate, _forwarding: forwarding }
+        Ok(Self { address, state, rate, _forwarding: forwarding })
     }
 
     /// Where clients find the server.

@@ -131,7 +131,8 @@ pub(crate) struct Login {
 /// Plays a role to its end.
 pub(crate) fn run(task: Task) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
-    let done = runtime.block_on(async {
+    // On a worker, as all that it works with: a thread beside them would have to be woken for every packet.
+    let done = runtime.block_on(runtime.spawn(async {
         let lines = BufReader::new(tokio::io::stdin()).lines();
         let stage = Stage { lines, out: std::io::stdout() };
         match task {
@@ -147,10 +148,10 @@ pub(crate) fn run(task: Task) -> Result<()> {
             Task::Listen { logins } => listen::run(stage, logins).await,
             Task::Idlers { logins, connections } => idlers::run(stage, logins, connections).await,
         }
-    });
+    }));
     // A thread may still wait for standard input.
     runtime.shutdown_background();
-    done
+    done.context("the role broke down")?
 }
 
 /// The parent's end of the conversation.

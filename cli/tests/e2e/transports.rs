@@ -1,18 +1,17 @@
 //! Networks that let no UDP through: the command says so, and works.
 
 use crate::person::{Person, b3_of};
-use hypersend_lab::{Proxy, TcpPath, TestServer};
+use hypersend_lab::{TestServer, Ways};
 
 #[tokio::test]
 async fn where_udp_is_blocked_tcp_takes_over_and_it_is_said() {
     let server = TestServer::start().await;
-    let udp = Proxy::start(server.socket_address());
-    let _tcp = TcpPath::start(server.socket_address(), udp.address()).await;
-    let ann = Person::registered("ann", udp.address()).await;
+    let ways = Ways::to(server.socket_address(), server.socket_address()).await;
+    let ann = Person::registered("ann", ways.address()).await;
     let status = ann.run(["status"]).await.ok();
     assert!(status.contains("over         QUIC"), "{status}");
 
-    udp.cut();
+    ways.udp.cut();
     let film = ann.file("film.mkv", 3_000_000);
     let sent = ann.run(["upload", "film.mkv"]).await;
     assert!(

@@ -11,7 +11,7 @@ use hypersend_lab::{
     mongod::{Illness, ReplicaSet},
     within,
 };
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 /// A server with its records at an address, and load on it.
 async fn under_load(mongodb: &str) -> (TestServer, Load) {
@@ -50,7 +50,7 @@ async fn a_replica_set_changes_and_loses_its_primary() {
 #[tokio::test]
 async fn the_network_to_mongod_is_cut_and_repaired() {
     let mongod = Mongod::start().await;
-    let path = TcpPath::start(mongod.socket_address(), SocketAddr::from(([127, 0, 0, 1], 0))).await;
+    let path = TcpPath::start(mongod.socket_address()).await;
     let (_server, mut load) = under_load(&mongod.uri_via(path.address())).await;
     path.hold();
     for _ in 0..2 {

@@ -14,7 +14,7 @@ use hypersend_client::{
     },
 };
 use hypersend_lab::{
-    Proxy, RawPeer, TcpPath, TestServer, TestUser, eventually, fixtures::b3_of, user::password, users, within,
+    RawPeer, TcpPath, TestServer, TestUser, Ways, eventually, fixtures::b3_of, user::password, users, within,
 };
 use hypersend_net::frames::send;
 use std::time::{Duration, Instant};
@@ -31,18 +31,8 @@ async fn connected_over(client: &Client, transport: Transport) {
     eventually("the client is connected as expected", look).await;
 }
 
-/// A way to a server on which TCP gets through, and UDP if it is let.
-struct Ways {
-    udp: Proxy,
-    tcp: TcpPath,
-}
-
-impl Ways {
-    async fn to(server: &TestServer) -> Self {
-        let udp = Proxy::start(server.socket_address());
-        let tcp = TcpPath::start(server.socket_address(), udp.address()).await;
-        Self { udp, tcp }
-    }
+async fn ways_to(server: &TestServer) -> Ways {
+    Ways::to(server.socket_address(), server.socket_address()).await
 }
 
 #[tokio::test]
@@ -75,10 +65,10 @@ async fn tcp_carries_all_that_quic_does() {
 #[tokio::test]
 async fn tcp_takes_over_where_udp_is_blocked_and_gives_back() {
     let server = TestServer::start().await;
-    let ways = Ways::to(&server).await;
+    let ways = ways_to(&server).await;
     ways.udp.cut();
     let begun = Instant::now();
-    let ann = TestUser::register(server.config_via(ways.udp.address()), "ann").await;
+    let ann = TestUser::register(server.config_via(ways.address()), "ann").await;
     let took = begun.elapsed();
     connected_over(&ann.client, Transport::Tcp).await;
     assert!(took >= Duration::from_secs(3), "QUIC is tried first: {took:?}");
@@ -117,9 +107,9 @@ async fn tcp_takes_over_where_udp_is_blocked_and_gives_back() {
 #[tokio::test]
 async fn a_client_told_to_use_one_transport_uses_no_other() {
     let server = TestServer::start().await;
-    let ways = Ways::to(&server).await;
+    let ways = ways_to(&server).await;
     let ann = TestUser::register(server.config(), "ann").await;
-    let config = server.config_via(ways.udp.address());
+    let config = server.config_via(ways.address());
     ways.udp.cut();
     let client =
         Client::start(only(Transport::Quic, config.clone()), ann.login(), hypersend_client::MemoryTokens::empty());
@@ -136,7 +126,7 @@ async fn a_client_told_to_use_one_transport_uses_no_other() {
 #[tokio::test]
 async fn a_transfer_over_tcp_outlives_a_path_that_breaks_and_one_that_stands_still() {
     let server = TestServer::start().await;
-    let path = TcpPath::start(server.socket_address(), ([127, 0, 0, 1], 0).into()).await;
+    let path = TcpPath::start(server.socket_address()).await;
     let ann = TestUser::register(only(Transport::Tcp, server.config_via(path.address())), "ann").await;
     let desk = Desk::new();
     let source = desk.file("film", 40 * MIB);
@@ -200,7 +190,7 @@ async fn streams_that_are_reset_do_not_pile_up() {
 #[tokio::test]
 async fn a_slow_upload_is_not_taken_for_a_dead_connection() {
     let server = TestServer::start().await;
-    let path = TcpPath::start(server.socket_address(), ([127, 0, 0, 1], 0).into()).await;
+    let path = TcpPath::start(server.socket_address()).await;
     let ann = TestUser::register(only(Transport::Tcp, server.config_via(path.address())), "ann").await;
     let desk = Desk::new();
     // At this rate what the kernels hold of it alone takes longer than a dead connection has.
@@ -219,9 +209,9 @@ async fn a_slow_upload_is_not_taken_for_a_dead_connection() {
 #[tokio::test]
 async fn a_server_that_only_tcp_reaches_is_met_by_its_fingerprint() {
     let server = TestServer::start().await;
-    let ways = Ways::to(&server).await;
+    let ways = ways_to(&server).await;
     ways.udp.cut();
-    let config = Config { trust: Trust::web_pki(), ..server.config_via(ways.udp.address()) };
+    let config = Config { trust: Trust::web_pki(), ..server.config_via(ways.address()) };
     let ann = TestUser::register(server.config(), "ann").await;
     let refused = connect(config, ann.login()).await.unwrap_err();
     let ClientError::Certificate(CertificateProblem::Unknown { fingerprint, .. }) = refused else {
@@ -234,17 +224,16 @@ async fn a_server_that_only_tcp_reaches_is_met_by_its_fingerprint() {
 #[tokio::test]
 async fn another_certificate_over_tcp_does_not_end_a_client() {
     let (server, portal) = (TestServer::start().await, TestServer::start().await);
-    let udp = Proxy::start(server.socket_address());
-    let _tcp = TcpPath::start(portal.socket_address(), udp.address()).await;
-    let ann = TestUser::register(server.config_via(udp.address()), "ann").await;
+    let ways = Ways::to(server.socket_address(), portal.socket_address()).await;
+    let ann = TestUser::register(server.config_via(ways.address()), "ann").await;
     connected_over(&ann.client, Transport::Quic).await;
-    udp.cut();
+    ways.udp.cut();
     let look = || {
         let status = ann.client.status();
         assert!(!matches!(status, Status::Ended(_)), "{status:?}");
         std::future::ready(matches!(status, Status::Connecting { failures: 1.., .. }).then_some(()))
     };
     eventually("neither way leads to the server", look).await;
-    udp.restore();
+    ways.udp.restore();
     connected_over(&ann.client, Transport::Quic).await;
 }

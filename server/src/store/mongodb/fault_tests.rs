@@ -21,7 +21,6 @@ use hypersend_lab::{
 use hypersend_protocol::id::{ChatId, Seq, UserId};
 use mongodb::event::{EventHandler, command::CommandEvent};
 use std::{
-    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -56,7 +55,7 @@ async fn the_sink_hears_of_a_commit_whose_outcome_was_not_known_at_first() {
 #[tokio::test]
 async fn what_a_transaction_had_written_when_the_network_was_cut_is_free_when_it_is_repaired() {
     let mongod = Mongod::start().await;
-    let path = TcpPath::start(mongod.socket_address(), SocketAddr::from(([127, 0, 0, 1], 0))).await;
+    let path = TcpPath::start(mongod.socket_address()).await;
     let inserting = Arc::new(Notify::new());
     let notified = Arc::clone(&inserting);
     let watcher = EventHandler::Callback(Arc::new(move |event| {
