@@ -23,16 +23,16 @@ const EVERY: Duration = Duration::from_millis(20);
 const BULK_SIZES: u64 = 2;
 
 /// One phase.
-struct Phase {
+pub(crate) struct Phase {
     name: &'static str,
     /// Of the user whose connection carries the bulk.
     ann: Talked,
     /// Of the other.
     bob: Talked,
     /// From ann to bob.
-    there: Spread,
+    pub(crate) there: Spread,
     /// From bob to ann.
-    back: Spread,
+    pub(crate) back: Spread,
 }
 
 /// Measures in memory, then on the disk.
@@ -68,7 +68,14 @@ fn talk(settings: &Settings, place: Place) -> Result<Vec<Phase>> {
     Ok(vec![idle, upload, download])
 }
 
-fn phase(ann: &mut Process, bob: &mut Process, phase: u32, name: &'static str, lasting: Duration) -> Result<Phase> {
+/// Lets both talk to each other for a while.
+pub(crate) fn phase(
+    ann: &mut Process,
+    bob: &mut Process,
+    phase: u32,
+    name: &'static str,
+    lasting: Duration,
+) -> Result<Phase> {
     ann.tell(&Talk::Say { phase, lasting, every: EVERY })?;
     bob.tell(&Talk::Say { phase, lasting, every: EVERY })?;
     let (ann_talked, bob_talked) = (ann.hear()?, bob.hear()?);

@@ -6,7 +6,7 @@ use crate::{
     role::{Carried, HttpDone, HttpJob, HttpVersion, Login, Task},
     server::Server,
     settings::{Place, Settings},
-    spread::{Spread, float, median, millis},
+    spread::{Spread, fastest, float, millis},
     throughput::{hash_file, make_file, write_plainly},
 };
 use anyhow::{Context, Result, ensure};
@@ -126,9 +126,9 @@ impl Run {
 }
 
 fn conclude(report: &mut Report, what: &str, rounds: &[[Pair; DOORS]], pick: fn(&Pair) -> &Run) {
-    let over = |value: &dyn Fn(&[Pair; DOORS]) -> f64| median(rounds.iter().map(value).collect());
-    let rate = |door: usize| over(&|round| pick(&round[door]).rate()) / 1e6;
-    let ratio = over(&|round| pick(&round[1]).rate() / pick(&round[0]).rate());
+    let best = |door: usize| fastest(rounds.iter().map(|round| pick(&round[door])), Run::rate);
+    let rate = |door: usize| best(door).map_or(f64::NAN, Run::rate) / 1e6;
+    let ratio = rate(1) / rate(0);
     let cores = report.machine().cores;
     report.figure(Figure {
         what: format!("{what} by HTTP/3, in memory, against the native protocol"),

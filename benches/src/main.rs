@@ -9,6 +9,8 @@
 //! | [`chat`] | message latency, idle and beside saturating bulk |
 //! | [`http`] | the HTTP door, by each version, beside the native one |
 //! | [`messages`] | messages persisted and fanned out per second |
+//! | [`nodes`] | messages between clients of two servers on one database |
+//! | [`long_chat`] | opening a chat of a million messages |
 //! | [`resume`] | going on after kill -9, and the first chunk of a very large file |
 //! | [`idle`] | memory of idle connections |
 //! | [`role`] | what a child process does |
@@ -20,8 +22,10 @@
 mod chat;
 mod http;
 mod idle;
+mod long_chat;
 mod machine;
 mod messages;
+mod nodes;
 mod process;
 mod report;
 mod resume;
@@ -50,6 +54,8 @@ fn main() -> Result<()> {
             Bench::Http => http::measure(&settings, &mut report),
             Bench::Chat => chat::measure(&settings, &mut report),
             Bench::Messages => messages::measure(&settings, &mut report),
+            Bench::Nodes => nodes::measure(&settings, &mut report),
+            Bench::LongChat => long_chat::measure(&settings, &mut report),
             Bench::Resume => resume::measure(&settings, &mut report),
             Bench::Idle => idle::measure(&settings, &mut report),
         };

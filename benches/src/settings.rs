@@ -15,12 +15,15 @@ pub(crate) struct Settings {
     /// MiB of the file that is sent and fetched
     #[arg(long, default_value_t = 1_024)]
     pub(crate) size: u64,
-    /// Rounds of the throughput measurement; medians are quoted
-    #[arg(long, default_value_t = 2)]
+    /// Rounds of the transfers; the fastest is quoted
+    #[arg(long, default_value_t = 4)]
     pub(crate) rounds: u32,
     /// Seconds of each chat and message phase
     #[arg(long, default_value_t = 5)]
     pub(crate) seconds: u32,
+    /// Messages of the long chat
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) messages: u64,
     /// Idle connections
     #[arg(long, default_value_t = 500)]
     pub(crate) connections: u32,
@@ -66,6 +69,10 @@ pub(crate) enum Bench {
     Chat,
     /// Messages per second
     Messages,
+    /// Messages between clients of two servers
+    Nodes,
+    /// Opening a chat of a million messages
+    LongChat,
     /// Resume decisions and first chunks
     Resume,
     /// Memory of idle connections
@@ -99,8 +106,7 @@ impl fmt::Display for Place {
 impl Settings {
     /// What to measure, in order.
     pub(crate) fn benches(&self) -> Vec<Bench> {
-        let all = [Bench::Throughput, Bench::Http, Bench::Chat, Bench::Messages, Bench::Resume, Bench::Idle];
-        if self.only.is_empty() { all.to_vec() } else { self.only.clone() }
+        if self.only.is_empty() { Bench::value_variants().to_vec() } else { self.only.clone() }
     }
 
     /// Bytes of the file that is sent and fetched.

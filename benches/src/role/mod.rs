@@ -10,6 +10,7 @@ mod http;
 mod idlers;
 mod listen;
 mod raw;
+mod reader;
 mod sender;
 
 pub(crate) use chatter::{Bulk, Talk, Talked};
@@ -17,6 +18,7 @@ pub(crate) use flood::{Flood, Flooded};
 pub(crate) use http::{Done as HttpDone, Job as HttpJob, Version as HttpVersion};
 pub(crate) use listen::{Heard, Received};
 pub(crate) use raw::Sink;
+pub(crate) use reader::Opened;
 pub(crate) use sender::{Carried, Stored};
 
 use anyhow::{Context, Result};
@@ -101,6 +103,11 @@ pub(crate) enum Task {
         /// With each of these.
         peers: Vec<String>,
     },
+    /// Opens a chat, over and over.
+    Reader {
+        /// As whom.
+        login: Login,
+    },
     /// Counts what is posted.
     Listen {
         /// As whom.
@@ -145,6 +152,7 @@ pub(crate) fn run(task: Task) -> Result<()> {
             Task::Begin { login, file } => sender::begin(stage, login, file).await,
             Task::Chatter { login } => chatter::run(stage, login).await,
             Task::Flood { logins, peers } => flood::run(stage, logins, peers).await,
+            Task::Reader { login } => reader::run(stage, login).await,
             Task::Listen { logins } => listen::run(stage, logins).await,
             Task::Idlers { logins, connections } => idlers::run(stage, logins, connections).await,
         }
