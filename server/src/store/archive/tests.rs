@@ -8,7 +8,9 @@ use crate::{
         conformance::{World, fill},
         events::{Event, Feed as FeedPart},
         messages::{Append, Message, NewMessage},
-        mongodb, sqlite,
+        mongodb,
+        news::{Attempt, Duty},
+        sqlite,
         users::User,
     },
 };
@@ -18,7 +20,7 @@ use hypersend_protocol::{
     name::{Email, MessageText},
     time::UnixMillis,
 };
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc};
+use std::{fs, net::Ipv4Addr, num::NonZeroU32, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -155,6 +157,21 @@ async fn a_database_that_is_not_empty_is_left_alone() {
         assert!(refused.contains("not empty"), "{refused}");
         assert_eq!(fs::read(bench.export(&place).await).unwrap(), before);
     }
+}
+
+/// A server may have been started before somebody thinks of the import.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_servers_settle_among_themselves_keeps_no_archive_out() {
+    let mut bench = Bench::default();
+    let (from, to) = (bench.sqlite(), bench.mongodb().await);
+    let archive = bench.archive_of(&from).await;
+    let store = open(&to).await;
+    assert!(store.lead(Duty::Tidying, Duration::from_hours(1)).await.unwrap());
+    let attempt = Attempt::LoginFrom(Ipv4Addr::LOCALHOST.into());
+    assert_eq!(store.count_attempt(attempt, NonZeroU32::MIN).await.unwrap(), None);
+    drop(store);
+    import(&to, &archive).await.unwrap();
+    assert_eq!(fs::read(bench.export(&to).await).unwrap(), fs::read(archive).unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
