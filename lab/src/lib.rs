@@ -10,6 +10,8 @@
 //! | [`proxy`] | the path between client and server: cut, slowed, lossy, behind a NAT that forgets |
 //! | [`tcp_path`], [`ways`] | that path by TCP; and by both |
 //! | [`mongod`] | a real MongoDB, shared by the tests of a program, or killed or made ill by one; or three of them |
+//! | [`bucket`] | a server of S3 with one bucket |
+//! | `guarded` | programs beside the tests, which end with them |
 //! | [`http`] | a client of the HTTP door |
 //! | [`peer`] | a client that speaks raw frames, well or badly |
 //! | [`wait`] | waiting for a state, never for a time |
@@ -18,8 +20,10 @@
 //!
 //! Everything here panics when it cannot do what it says, with a message that says why: that is what a test wants.
 
+pub mod bucket;
 pub mod dice;
 pub mod fixtures;
+mod guarded;
 pub mod http;
 pub mod mongod;
 pub mod peer;
@@ -32,6 +36,7 @@ pub mod user;
 pub mod wait;
 pub mod ways;
 
+pub use bucket::Bucket;
 pub use dice::Dice;
 pub use http::HttpPeer;
 pub use mongod::Mongod;

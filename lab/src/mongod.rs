@@ -4,8 +4,6 @@
 //! program share. That is the one that `MONGODB_URI` names, or else a `mongod` from the path, or else one that
 //! `scripts/mongod` fetches; of the latter two a replica set of one member is started in a temporary folder. A test that
 //! kills its server, or makes it ill, has one of its own: [`Mongod::start`]; or three, of which one may go: [`ReplicaSet`].
-//!
-//! A guard beside each `mongod` stops it and removes its folder when the test program is gone, however it went.
 
 mod database;
 mod illness;
@@ -15,19 +13,20 @@ pub use database::{Database, database};
 pub use illness::Illness;
 pub use replica_set::ReplicaSet;
 
-use crate::wait::eventually;
+use crate::{
+    guarded::{Guarded, free_port},
+    wait::eventually,
+};
 use mongodb::{
     Client,
     bson::{Document, doc},
     options::ClientOptions,
 };
-use rustix::process::{Pid, Signal, kill_process};
 use std::{
     env, fs,
-    net::{SocketAddr, TcpListener},
-    os::unix::process::CommandExt,
+    net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{Command, Stdio},
     time::Duration,
 };
 use tempfile::TempDir;
@@ -36,16 +35,11 @@ use tokio::sync::OnceCell;
 /// How often another port is tried when somebody was quicker to take the one that was free.
 const ATTEMPTS: usize = 3;
 
-/// Stops a process and removes a folder once its standard input ends. Looks for half a minute at most: nobody may be there
-/// to take leave of the process.
-const GUARD: &str = r#"cat >/dev/null; kill -TERM "$1" 2>/dev/null
-for _ in $(seq 300); do kill -0 "$1" 2>/dev/null || break; sleep 0.1; done; rm -rf "$2""#;
-
 /// A `mongod` of the test's own.
 pub struct Mongod {
     port: u16,
     role: Role,
-    running: Option<Running>,
+    running: Option<Guarded>,
     folder: TempDir,
 }
 
@@ -57,14 +51,6 @@ enum Role {
     Set,
     /// A part of one.
     Member,
-}
-
-/// A process and its guard.
-struct Running {
-    process: Child,
-    guard: Child,
-    /// Closed when the guard is to act.
-    leash: Option<ChildStdin>,
 }
 
 impl Mongod {
@@ -109,10 +95,8 @@ impl Mongod {
 
     /// Kills it, so that it can do nothing about it.
     pub fn kill(&mut self) {
-        if let Some(mut running) = self.running.take() {
-            running.process.kill().expect("it can be killed");
-            running.process.wait().expect("it can be waited for");
-            running.release();
+        if let Some(running) = self.running.take() {
+            running.kill();
         }
     }
 
@@ -153,10 +137,10 @@ impl Mongod {
         if self.role != Role::Standalone {
             command.args(["--replSet", "rs0", "--oplogSize", oplog]);
         }
-        let mut running = Running::spawn(command, self.folder.path());
+        let mut running = Guarded::spawn(command, self.folder.path());
         let client = client(self.port);
         let answered = eventually("mongod answers or ends", async || {
-            if running.process.try_wait().expect("it can be looked after").is_some() {
+            if running.has_ended() {
                 return Some(false);
             }
             client.database("admin").run_command(doc! { "hello": 1 }).await.is_ok().then_some(true)
@@ -196,45 +180,6 @@ impl Mongod {
     fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap_or_else(|error| error.to_string())
     }
-}
-
-impl Drop for Mongod {
-    fn drop(&mut self) {
-        if let Some(mut running) = self.running.take() {
-            let pid = Pid::from_child(&running.process);
-            let stopped = kill_process(pid, Signal::TERM).is_ok() && running.process.wait().is_ok();
-            if !stopped {
-                eprintln!("lab: mongod was not stopped; its guard will see to it");
-            }
-            running.release();
-        }
-    }
-}
-
-impl Running {
-    fn spawn(mut command: Command, folder: &Path) -> Self {
-        // A group of their own each, so that what interrupts the tests from the keyboard leaves the guard to its work.
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-        let process = command.spawn().expect("mongod can be run");
-        let mut guard = Command::new("sh");
-        guard.args(["-c", GUARD, "guard", &process.id().to_string()]).arg(folder);
-        guard.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-        let mut guard = guard.spawn().expect("a shell can be run");
-        let leash = guard.stdin.take();
-        Self { process, guard, leash }
-    }
-
-    /// Lets the guard go without doing anything: the process has ended, and the folder may be wanted again.
-    fn release(&mut self) {
-        drop(self.guard.kill());
-        drop(self.guard.wait());
-        self.leash = None;
-    }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
-    listener.local_addr().expect("a listener has an address").port()
 }
 
 /// A client for one member, whatever the set that it is in says.

@@ -64,6 +64,14 @@ impl TestServer {
         Self::of(settings).await
     }
 
+    /// Another server with the same settings and certificate, and with a data root of its own.
+    pub async fn apart(&self) -> Self {
+        let mut settings = self.settings.clone();
+        let certs = self.certs().to_str().expect("temporary folders have plain names").to_owned();
+        settings.insert("CERTS_DIR".to_owned(), certs);
+        Self::of(settings).await
+    }
+
     async fn of(settings: BTreeMap<String, String>) -> Self {
         let home = tempfile::tempdir().expect("make a temporary folder");
         let mut server = Self { home, settings, address: SocketAddr::from(([127, 0, 0, 1], 0)), process: None };

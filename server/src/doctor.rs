@@ -1,6 +1,7 @@
 //! What an operator has checked: everything that the server needs, each by trying it. Nothing that is tried is left behind, and
 //! all of it may be tried while the server runs.
 
+mod bucket;
 mod disk;
 mod keys;
 mod network;
@@ -61,6 +62,7 @@ impl fmt::Display for Finding {
 /// Checks everything, in the order in which the server needs it.
 pub async fn examine(settings: &Settings) -> Vec<Finding> {
     let mut findings = vec![disk::data_root(settings), disk::free_space(settings)];
+    findings.extend(bucket::examine(settings).await);
     findings.extend(records::examine(settings).await);
     findings.extend([keys::certificate(settings), keys::secret(settings)]);
     findings.extend([network::buffers(), network::port(settings.listen).await, network::handshake().await]);

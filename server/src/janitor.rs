@@ -46,8 +46,8 @@ impl Janitor {
     /// Makes its rounds until `stopping` is cancelled, the first at once.
     pub async fn run(self, stopping: CancellationToken) {
         let rounds = async {
-            self.sweep().await;
             loop {
+                self.sweep().await;
                 self.round(clock::now()).await;
                 tokio::time::sleep(ROUND).await;
             }
@@ -56,7 +56,8 @@ impl Janitor {
         stopping.run_until_cancelled(rounds).await;
     }
 
-    /// Tidies up after whatever ended the server the last time.
+    /// Removes folders of uploads that are no more: that a crash left, or that were finished or dropped by way of another server.
+    /// They are on this server's disk, so whose turn it is does not matter.
     async fn sweep(&self) {
         match self.uploads.sweep().await {
             Ok(0) => {}
@@ -83,8 +84,10 @@ impl Janitor {
         }
         match self.files.clear_deleted().await {
             Ok(0) => {}
-            Ok(folders) => tracing::info!(folders, "folders of deleted files removed"),
-            Err(error) => tracing::warn!(error = %crate::report(&error), "folders of deleted files not looked for"),
+            Ok(folders) => tracing::info!(folders, "what was left of deleted files and dropped uploads removed"),
+            Err(error) => {
+                tracing::warn!(error = %crate::report(&error), "what is left of deleted files not looked for");
+            }
         }
         for pruned in [
             self.store.prune_events(before(self.event_lifetime)).await,
@@ -104,7 +107,7 @@ mod tests {
     use crate::{
         disk::Disk,
         metrics::Metrics,
-        services::{Rates, UploadPolicy},
+        services::{Rates, UploadPolicy, root::FolderRoot},
         store,
     };
     use futures::future::join_all;
@@ -122,8 +125,9 @@ mod tests {
         let hanging = hanging.into_iter().map(|gate| disk.run(move || gate.recv().is_err()));
         let policy = UploadPolicy { max_file_size: 1, max_reserved: None };
         let root = dir.path().to_owned();
-        let files = Files::new(store.clone(), disk.clone(), root.clone(), Metrics::default());
-        let uploads = Uploads::new(store.clone(), disk.clone(), root.clone(), root, policy, Metrics::default());
+        let place = Arc::new(FolderRoot::new(disk.clone(), root.clone(), root.clone()));
+        let files = Files::new(store.clone(), place.clone(), Metrics::default());
+        let uploads = Uploads::new(store.clone(), disk.clone(), root, place, policy, Metrics::default());
         let once = NonZeroU32::MIN;
         let throttle = Throttle::new(Rates {
             logins_per_account: once,

@@ -12,6 +12,7 @@
 //! | [`services`] | what the server can do for whom |
 //! | [`store`] | what it remembers |
 //! | [`hub`] | who is listening right now |
+//! | [`objects`] | files in a bucket |
 //! | [`disk`] | where file I/O blocks |
 //! | [`certificate`] | the TLS certificate, made at first start if there is none |
 //! | [`doctor`] | what an operator has checked |
@@ -28,6 +29,7 @@ pub mod hub;
 pub mod janitor;
 pub mod metrics;
 mod native;
+pub mod objects;
 pub mod ports;
 pub mod server;
 pub mod services;

@@ -7,10 +7,12 @@ use crate::{
     hub::Hub,
     janitor::Janitor,
     metrics::Metrics,
+    objects::{Objects, ObjectsError},
     ports::{DoorClosed, Doors, ListenError, QuicListener, TcpListener},
     services::{
         Accounts, Chats, Files, P2p, Passwords, Policy, Rates, Services, Throttle, TokenKey, Updates, UpdatesError,
         UploadPolicy, Uploads,
+        root::{BucketRoot, FolderRoot, Root},
     },
     settings::{SecretKey, Settings},
     store::{self, Store, StoreError, news::NewsStream},
@@ -68,6 +70,9 @@ pub enum StartError {
     /// The file of releases cannot be used.
     #[error(transparent)]
     Updates(#[from] UpdatesError),
+    /// The bucket cannot be used.
+    #[error(transparent)]
+    Objects(#[from] ObjectsError),
     /// No threads for the disk.
     #[error("start the disk's threads; check the limit on processes (ulimit -u)")]
     Threads(#[source] io::Error),
@@ -128,7 +133,12 @@ impl Server {
         let secret = secret_key(settings)?;
         let disk = Disk::start().map_err(StartError::Threads)?;
         let updates = Updates::open(settings.updates_file.clone(), disk.clone()).await?;
-        let services = services(settings, &secret, &store, hub.clone(), throttle.clone(), disk, updates);
+        let root: Root = match &settings.objects {
+            Some(bucket) => Arc::new(BucketRoot::new(Objects::open(bucket)?, disk.clone())),
+            None => Arc::new(FolderRoot::new(disk.clone(), settings.uploads(), settings.files())),
+        };
+        let places = (disk, root);
+        let services = services(settings, &secret, &store, hub.clone(), throttle.clone(), places, updates);
         let janitor = Janitor::new(store, &services, throttle, settings);
         let (quic, tcp) = bind(settings, &certificate, &secret).await?;
         let limits = Limits {
@@ -231,7 +241,7 @@ fn services(
     store: &Arc<dyn Store>,
     hub: Hub,
     throttle: Throttle,
-    disk: Disk,
+    (disk, root): (Disk, Root),
     updates: Updates,
 ) -> Services {
     let key = TokenKey::new(secret, settings.access_token_lifetime);
@@ -242,15 +252,8 @@ fn services(
     Services {
         accounts: Accounts::new(store.clone(), hub.clone(), passwords, throttle, key, policy, metrics.clone()),
         chats: Chats::new(store.clone(), hub, metrics.clone()),
-        uploads: Uploads::new(
-            store.clone(),
-            disk.clone(),
-            settings.uploads(),
-            settings.files(),
-            limits,
-            metrics.clone(),
-        ),
-        files: Files::new(store.clone(), disk, settings.files(), metrics.clone()),
+        uploads: Uploads::new(store.clone(), disk, settings.uploads(), root.clone(), limits, metrics.clone()),
+        files: Files::new(store.clone(), root, metrics.clone()),
         p2p: P2p::new(store.clone()),
         updates,
         metrics,

@@ -17,12 +17,14 @@ use std::{
 mod dotenv;
 mod flags;
 mod mongodb;
+mod objects;
 mod origins;
 mod text;
 
 pub use dotenv::{DotenvError, read_dotenv};
 pub use flags::{Command, Flags};
 pub use mongodb::MongodbUri;
+pub use objects::{BucketPlace, ObjectsSettings};
 pub use origins::CorsOrigins;
 use text::{bytes, days, ensure, minutes, switch};
 
@@ -46,6 +48,8 @@ pub struct Settings {
     pub data_root: PathBuf,
     /// `MONGODB_URI`: where the MongoDB is that keeps the records. None: SQLite, in a file under the data root.
     pub mongodb: Option<MongodbUri>,
+    /// `OBJECTS_URL` and the rest: the bucket in which finished files are. None: they are under the data root.
+    pub objects: Option<ObjectsSettings>,
     /// `CERTS_DIR`: where the development certificate is kept. ./certs.
     pub certs_dir: PathBuf,
     /// `TLS_CERT` and `TLS_KEY`: PEM files of a real certificate, both or neither. None: a development certificate.
@@ -230,6 +234,7 @@ impl Settings {
             listen: flags.listen.map_or_else(|| from.parse("LISTEN", default_listen, text::parse), Ok)?,
             data_root: path(&flags.data_root, "DATA_ROOT", "data"),
             mongodb: from.secret("MONGODB_URI", MongodbUri::parse)?,
+            objects: ObjectsSettings::load(&from)?,
             certs_dir: path(&flags.certs_dir, "CERTS_DIR", "certs"),
             tls,
             acme,
@@ -291,13 +296,22 @@ impl fmt::Display for Settings {
     /// One setting a line, by the name that sets it; secrets hidden.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = |path: &Path| path.display().to_string();
-        let (tls, acme) = (self.tls.as_ref(), self.acme.as_ref());
+        let (tls, acme, objects) = (self.tls.as_ref(), self.acme.as_ref(), self.objects.as_ref());
+        let secret = |is_set: bool| if is_set { "***".to_owned() } else { String::new() };
         let none = || "(none: development certificate)".to_owned();
         let days = |duration: Duration| (duration.as_secs() / 86_400).to_string();
         let rows = [
             ("LISTEN", self.listen.to_string()),
             ("DATA_ROOT", path(&self.data_root)),
             ("MONGODB_URI", if self.mongodb.is_some() { "***" } else { "(none: SQLite under DATA_ROOT)" }.into()),
+            (
+                "OBJECTS_URL",
+                objects.map_or_else(|| "(none: files under DATA_ROOT)".to_owned(), |objects| objects.place.to_string()),
+            ),
+            ("OBJECTS_ENDPOINT", objects.and_then(|objects| objects.endpoint.clone()).unwrap_or_default()),
+            ("OBJECTS_REGION", objects.map_or_else(String::new, |objects| objects.region.clone())),
+            ("OBJECTS_ACCESS_KEY", secret(objects.is_some_and(|objects| objects.keys.is_some()))),
+            ("OBJECTS_SECRET_KEY", secret(objects.is_some_and(|objects| objects.keys.is_some()))),
             ("CERTS_DIR", path(&self.certs_dir)),
             ("TLS_CERT", tls.map_or_else(none, |tls| path(&tls.cert))),
             ("TLS_KEY", tls.map_or_else(none, |tls| path(&tls.key))),
@@ -427,6 +441,9 @@ mod tests {
     #[test]
     fn the_secret_is_not_shown() {
         let shown = load(&[("SECRET_KEY", &"k".repeat(40)), ("MONGODB_URI", "mongodb://ann:kkk@db/")]).unwrap();
+        assert!(!format!("{shown} {shown:?}").contains("kkk"));
+        let objects = [("OBJECTS_URL", "s3://files"), ("OBJECTS_ACCESS_KEY", "kkk-a"), ("OBJECTS_SECRET_KEY", "kkk-s")];
+        let shown = load(&objects).unwrap();
         assert!(!format!("{shown} {shown:?}").contains("kkk"));
         assert!(!load(&[("MONGODB_URI", "mongo://ann:kkk@db/")]).unwrap_err().to_string().contains("kkk"));
     }

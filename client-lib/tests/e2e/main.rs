@@ -6,6 +6,7 @@ mod access;
 mod accounts;
 mod backlog;
 mod bounds;
+mod bucket;
 mod chats;
 mod database;
 mod deletions;

@@ -53,6 +53,22 @@ impl HeldUploads {
         })
     }
 
+    /// The same, with all that has come by way of other servers: for whoever is told how the upload stands, or goes on from there.
+    pub(super) async fn find_level(
+        &self,
+        state: &HttpState,
+        me: &Caller,
+        upload: FileId,
+    ) -> Result<Result<Arc<UploadHandle>, File>, Problem> {
+        let found = self.find(state, me, upload).await?;
+        let Ok(handle) = &found else { return Ok(found) };
+        if !handle.level().await? {
+            return Ok(found);
+        }
+        self.release(upload);
+        self.find(state, me, upload).await
+    }
+
     /// Lets go of an upload.
     pub(super) fn release(&self, upload: FileId) {
         self.held().remove(&upload);

@@ -1,14 +1,18 @@
 //! Files that are whole: finding them, reading them out, deleting them.
 //!
-//! Deleting is one act of the store, which takes the record and notes that the folder has to go. Then the folder goes,
-//! then the note. What a crash or a failing disk leaves is found by the note and removed later ([`Files::clear_deleted`]).
-//! Nothing but a deletion writes a note, and only for an id that was a file: its upload was published before, ids are not
-//! used again, so nothing else is or ever will be in the folder, whatever uploads are being finished meanwhile. Comparing
-//! folders with records would remove every file of a server that was started with an empty or an older database.
+//! Deleting is one act of the store, which takes the record and notes that the bytes have to go. Then the bytes go, then the
+//! note. What a crash, a failing disk or a bucket that does not answer leaves is found by the note and removed later
+//! ([`Files::clear_deleted`]). Nothing but a deletion of a file, or the dropping of an upload, writes a note: ids are not used
+//! again, so nothing else is or ever will be there, whatever uploads are being finished meanwhile. Comparing what is there with
+//! records would remove every file of a server that was started with an empty or an older database.
 
-use super::{accounts::Caller, internal, store_refusal, uploads::remove_folder};
+use super::{
+    accounts::Caller,
+    internal,
+    root::{Content, Root, RootError},
+    store_refusal,
+};
 use crate::{
-    disk::Disk,
     metrics::Metrics,
     store::{
         Store, StoreError,
@@ -22,22 +26,17 @@ use hypersend_protocol::{
     limit::{MAX_PAGE, MAX_VALUES_PER_PAGE},
     refusal::{ErrorCode, Refusal},
 };
-use hypersend_transfer::{
-    plan::{PlanError, Span},
-    stored::{StoredError, StoredFile},
-};
-use std::{fs, io, path::PathBuf, sync::Arc};
+use hypersend_transfer::plan::{PlanError, Span};
+use std::sync::Arc;
 
-/// How many notes of folders to be removed are read at once.
+/// How many notes of what is to be removed are read at once.
 const REMOVALS_AT_ONCE: u32 = 1_000;
 
 /// The file service.
 #[derive(Clone)]
 pub struct Files {
     store: Arc<dyn Store>,
-    disk: Disk,
-    /// Each file is a folder in this one, named by its id.
-    root: PathBuf,
+    root: Root,
     metrics: Metrics,
 }
 
@@ -59,29 +58,29 @@ pub enum FileError {
     /// Not a range of the file.
     #[error("there is no such range")]
     NoRange(#[from] PlanError),
-    /// The file's folder is missing or damaged.
+    /// The file is missing where it should be, or damaged.
     #[error("open file {file}")]
     Open {
         /// The file.
         file: FileId,
         /// Why.
-        source: StoredError,
+        source: RootError,
     },
-    /// The disk failed.
+    /// The disk or the bucket failed.
     #[error("read file {file}")]
     Read {
         /// The file.
         file: FileId,
         /// Why.
-        source: io::Error,
+        source: RootError,
     },
-    /// The folder of a deleted file stays.
-    #[error("remove the folder of file {file}")]
+    /// What is stored of a deleted file stays.
+    #[error("remove what is stored of file {file}")]
     Remove {
         /// The file.
         file: FileId,
         /// Why.
-        source: io::Error,
+        source: RootError,
     },
     /// The store failed.
     #[error(transparent)]
@@ -94,6 +93,8 @@ impl From<FileError> for Refusal {
             FileError::NoFile(_) => Self::new(ErrorCode::NotFound, error.to_string()),
             FileError::NotOwner(_) => Self::new(ErrorCode::Forbidden, error.to_string()),
             FileError::NoRange(source) => Self::new(ErrorCode::Invalid, source.to_string()),
+            FileError::Open { source: RootError::Objects(source), .. }
+            | FileError::Read { source: RootError::Objects(source), .. } => (&source).into(),
             FileError::Open { .. } | FileError::Read { .. } | FileError::Remove { .. } => {
                 tracing::error!(error = %crate::report(&error), "stored file failed");
                 internal()
@@ -107,8 +108,8 @@ type Result<T> = std::result::Result<T, FileError>;
 
 impl Files {
     /// Serves the files under `root`.
-    pub fn new(store: Arc<dyn Store>, disk: Disk, root: PathBuf, metrics: Metrics) -> Self {
-        Self { store, disk, root, metrics }
+    pub fn new(store: Arc<dyn Store>, root: Root, metrics: Metrics) -> Self {
+        Self { store, root, metrics }
     }
 
     /// A file that the caller may read.
@@ -128,21 +129,17 @@ impl Files {
     /// Opens a file that the caller may read.
     pub async fn open(&self, me: &Caller, file: FileId) -> Result<OpenFile> {
         self.file(me, file).await?;
-        let dir = self.root.join(file.to_string());
-        match self.disk.run(move || StoredFile::open(&dir)).await {
-            Ok(stored) => {
-                let (disk, metrics) = (self.disk.clone(), self.metrics.clone());
-                Ok(OpenFile { id: file, stored: Arc::new(stored), disk, metrics })
-            }
+        match self.root.open(file).await {
+            Ok(content) => Ok(OpenFile { id: file, content, metrics: self.metrics.clone() }),
             Err(source) => {
-                // Its folder is no fault when it was deleted in between.
+                // That it is not there is no fault when it was deleted in between.
                 self.file(me, file).await?;
                 Err(FileError::Open { file, source })
             }
         }
     }
 
-    /// Deletes a file that the caller uploaded. Who has it open reads on.
+    /// Deletes a file that the caller uploaded. Who has it open reads on, where it is on this server's disk.
     pub async fn delete(&self, me: &Caller, file: FileId) -> Result<()> {
         match self.store.delete_file(file, me.id()).await? {
             DeleteFile::Done => {}
@@ -154,7 +151,7 @@ impl Files {
         Ok(())
     }
 
-    /// Removes the folders of deleted files that are still there; says how many.
+    /// Removes what is still there of deleted files and dropped uploads; says of how many.
     pub async fn clear_deleted(&self) -> Result<usize> {
         let (mut cleared, mut after) = (0, None);
         loop {
@@ -169,21 +166,15 @@ impl Files {
         }
     }
 
-    /// Removes the folder of a deleted file, then the note of it; whether that worked. To the caller the file is gone in
+    /// Removes what is stored of a deleted file, then the note of it; whether that worked. To the caller the file is gone in
     /// either case.
     async fn clear(&self, file: FileId) -> bool {
-        let root = self.root.clone();
-        let remove = move || {
-            remove_folder(&root.join(file.to_string()))?;
-            // The note must not go before the folder, whenever the power does.
-            fs::File::open(root)?.sync_all()
-        };
-        let cleared = match self.disk.run(remove).await {
+        let cleared = match self.root.remove(file).await {
             Ok(()) => self.store.forget_removal(file).await.map_err(FileError::from),
             Err(source) => Err(FileError::Remove { file, source }),
         };
         if let Err(error) = &cleared {
-            tracing::warn!(error = %crate::report(error), "folder of a deleted file not removed; will be tried again");
+            tracing::warn!(error = %crate::report(error), "deleted file not removed; will be tried again");
         }
         cleared.is_ok()
     }
@@ -193,30 +184,26 @@ impl Files {
 #[derive(Clone, Debug)]
 pub struct OpenFile {
     id: FileId,
-    stored: Arc<StoredFile>,
-    disk: Disk,
+    content: Arc<dyn Content>,
     metrics: Metrics,
 }
 
 impl OpenFile {
     /// The bytes of one range.
     pub async fn range(&self, offset: u64, length: u32) -> Result<Bytes> {
-        self.bytes(self.stored.plan().range_at(offset, length.into())?.span).await
+        self.bytes(self.content.plan().range_at(offset, length.into())?.span).await
     }
 
     /// Any run of bytes of the file, into one buffer.
     pub async fn bytes(&self, span: Span) -> Result<Bytes> {
-        let stored = self.stored.clone();
-        let bytes = self.disk.run(move || stored.read_range(span)).await;
-        let bytes = bytes.map_err(|source| FileError::Read { file: self.id, source })?;
+        let bytes = self.content.bytes(span).await.map_err(|source| FileError::Read { file: self.id, source })?;
         self.metrics.sent(bytes.len() as u64);
         Ok(bytes)
     }
 
     /// The values of some chunks.
     pub async fn values(&self, first: ChunkIndex, count: u32) -> Result<Vec<ChunkValue>> {
-        let stored = self.stored.clone();
-        let values = self.disk.run(move || stored.values(first, count.min(MAX_VALUES_PER_PAGE))).await;
+        let values = self.content.values(first, count.min(MAX_VALUES_PER_PAGE)).await;
         values.map_err(|source| FileError::Read { file: self.id, source })
     }
 }
@@ -226,6 +213,8 @@ mod tests {
     use super::*;
     use crate::{
         clock,
+        disk::Disk,
+        services::root::FolderRoot,
         store::{
             self,
             files::{BeginUpload, CommitUpload, Quota},
@@ -238,6 +227,7 @@ mod tests {
         id::{SessionId, UserId},
         time::UnixMillis,
     };
+    use std::{fs, path::PathBuf};
     use tempfile::TempDir;
 
     struct Scene {
@@ -263,7 +253,9 @@ mod tests {
                 session: SessionId(clock::new_id()),
                 session_expires: UnixMillis(u64::MAX),
             };
-            let files = Files::new(store, Disk::start().unwrap(), root.path().to_owned(), Metrics::default());
+            let place = root.path().to_owned();
+            let files = Arc::new(FolderRoot::new(Disk::start().unwrap(), place.join("uploads"), place));
+            let files = Files::new(store, files, Metrics::default());
             Self { files, ann, root }
         }
 

@@ -11,6 +11,7 @@ mod feed;
 mod files;
 mod p2p;
 mod passwords;
+pub mod root;
 mod throttle;
 mod tokens;
 mod updates;
@@ -63,6 +64,6 @@ fn store_refusal(error: &StoreError) -> Refusal {
     }
 }
 
-fn internal() -> Refusal {
+pub(crate) fn internal() -> Refusal {
     Refusal::new(ErrorCode::Internal, "the server failed; its operator finds the cause in its log")
 }

@@ -215,9 +215,9 @@ pub trait Store: Send + Sync + 'static {
     async fn resume_upload(&self, id: FileId, owner: UserId, now: UnixMillis) -> Result<Option<Upload>>;
     /// Turns an upload into a file; the same file when it is one already, `None` when there is neither.
     async fn commit_upload(&self, commit: CommitUpload) -> Result<Option<File>>;
-    /// Forgets an upload under way; `false` when there is none.
+    /// Forgets an upload under way and notes that what is stored of it has to go; `false` when there is none.
     async fn drop_upload(&self, id: FileId) -> Result<bool>;
-    /// Forgets an upload under way that nobody has begun or resumed since this moment; `false` when there is none.
+    /// The same, when nobody has begun or resumed it since this moment.
     async fn drop_upload_if_stale(&self, id: FileId, before: UnixMillis) -> Result<bool>;
     /// Uploads under way that nobody has begun or resumed since this moment.
     async fn stale_uploads(&self, before: UnixMillis, limit: u32) -> Result<Vec<Upload>>;
@@ -225,11 +225,11 @@ pub trait Store: Send + Sync + 'static {
     async fn file(&self, id: FileId, viewer: UserId) -> Result<Option<File>>;
     /// The files that a user uploaded, newest first, older than `before`.
     async fn files_of(&self, owner: UserId, before: Option<FileId>, limit: u32) -> Result<Vec<File>>;
-    /// Deletes a file for its owner, with its postings, and notes that its folder has to go.
+    /// Deletes a file for its owner, with its postings, and notes that what is stored of it has to go.
     async fn delete_file(&self, id: FileId, by: UserId) -> Result<DeleteFile>;
-    /// Deleted files whose folders may still be there, in the order of their ids, behind `after`.
+    /// Deleted files and dropped uploads of which something may still be stored, in the order of their ids, behind `after`.
     async fn removals(&self, after: Option<FileId>, limit: u32) -> Result<Vec<FileId>>;
-    /// Forgets that a deleted file's folder has to go.
+    /// Forgets that what is stored of a file has to go: it has gone.
     async fn forget_removal(&self, id: FileId) -> Result<()>;
 
     /// Makes an offer from one member of a chat to another, unless its sender made one with the same client id before.

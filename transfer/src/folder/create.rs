@@ -71,6 +71,7 @@ impl TransferFolder {
             landing,
             changed: Condvar::new(),
             expected: OnceLock::new(),
+            adopted: Mutex::default(),
             settling: Settling::default(),
         })
     }

@@ -128,6 +128,11 @@ impl Landing {
         self.map.insert(index);
     }
 
+    /// Marks a chunk as stored of which nothing has begun here; `false` when it is stored, or has begun.
+    pub(super) fn adopt(&mut self, index: ChunkIndex) -> bool {
+        !self.begun.contains_key(&index) && self.map.insert(index)
+    }
+
     /// The chunk is not what it should be, or could not be recorded: all of it is missing again.
     pub(super) fn forget(&mut self, index: ChunkIndex) {
         self.begun.remove(&index);

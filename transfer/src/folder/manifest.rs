@@ -63,11 +63,16 @@ impl Manifest {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(ManifestError::Unfinished),
             bytes => bytes?,
         };
+        Self::parse(&bytes)
+    }
+
+    /// Takes a manifest from the bytes that [`to_json`](Self::to_json) gave.
+    pub fn parse(bytes: &[u8]) -> Result<(Self, ChunkPlan), ManifestError> {
         // What a power cut leaves of a file that was renamed but never flushed.
         if bytes.iter().all(|&byte| byte == 0) {
             return Err(ManifestError::Unfinished);
         }
-        let manifest: Self = serde_json::from_slice(&bytes)?;
+        let manifest: Self = serde_json::from_slice(bytes)?;
         if manifest.version != Self::VERSION {
             return Err(ManifestError::Version(manifest.version));
         }
@@ -75,7 +80,8 @@ impl Manifest {
         Ok((manifest, plan))
     }
 
-    pub(crate) fn to_json(&self) -> Vec<u8> {
+    /// As it is kept.
+    pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec_pretty(self).expect("a manifest is plain data")
     }
 }

@@ -22,11 +22,13 @@
 //! | `open` | taken up again: journal read, unsettled chunks hashed again |
 //! | `store` | ranges written as they arrive |
 //! | `append`, `tail` | bytes one after another, with any number at a time; what does not fill a range yet |
+//! | `adopt` | chunks that are stored somewhere else |
 //! | `landing` | which ranges of which chunks are being written; no I/O |
 //! | `settle` | checkpoints |
 //! | `seal` | complete: hash checked, published or extracted |
 //! | `manifest`, `disk` | the manifest; space and durable names |
 
+mod adopt;
 mod append;
 mod create;
 mod disk;

@@ -77,6 +77,7 @@ impl TransferFolder {
             landing: Mutex::new(Landing::new(map)),
             changed: Condvar::new(),
             expected: OnceLock::new(),
+            adopted: Mutex::default(),
             settling,
         })
     }

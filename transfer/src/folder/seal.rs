@@ -125,7 +125,7 @@ impl TransferFolder {
     }
 }
 
-fn split(values: &[u8]) -> Vec<ChunkValue> {
+pub(super) fn split(values: &[u8]) -> Vec<ChunkValue> {
     values.as_chunks().0.iter().map(|value| ChunkValue(*value)).collect()
 }
 

@@ -13,8 +13,9 @@ use crate::{
     read::read_span,
 };
 use bytes::Bytes;
-use hypersend_protocol::hash::ChunkValue;
+use hypersend_protocol::{hash::ChunkValue, id::ChunkIndex};
 use std::{
+    collections::BTreeMap,
     fmt,
     fs::{self, File},
     io,
@@ -39,6 +40,8 @@ pub struct TransferFolder {
     /// Told whenever a claim in `landing` ends.
     pub(super) changed: Condvar,
     pub(super) expected: OnceLock<Vec<ChunkValue>>,
+    /// Chunks that are stored somewhere else.
+    pub(super) adopted: Mutex<BTreeMap<ChunkIndex, ChunkValue>>,
     pub(super) settling: Settling,
 }
 
@@ -63,7 +66,7 @@ impl TransferFolder {
         self.landing().map().clone()
     }
 
-    /// Reads bytes that are stored. Where nothing is, they are zeros.
+    /// Reads bytes that are stored here. Where nothing is, they are zeros.
     pub fn read_stored(&self, span: Span) -> io::Result<Bytes> {
         read_span(&self.content, span)
     }

@@ -122,7 +122,7 @@ async fn look(
     Auth(me): Auth,
     Path(upload): Path<FileId>,
 ) -> Result<(StatusCode, HeaderMap), Problem> {
-    let (size, mut headers) = match state.uploads().find(&state, &me, upload).await? {
+    let (size, mut headers) = match state.uploads().find_level(&state, &me, upload).await? {
         Ok(handle) => {
             let standing = Standing::of(&state, &handle, &handle.append().await?);
             (handle.plan().size(), under_way(&state, &standing))
@@ -158,7 +158,7 @@ async fn append(
     let said = Said::of(&headers)?;
     let provided =
         number(&headers, &UPLOAD_OFFSET)?.ok_or_else(|| Problem::invalid("say Upload-Offset; HEAD tells it"))?;
-    let handle = match state.uploads().find(&state, &me, upload).await? {
+    let handle = match state.uploads().find_level(&state, &me, upload).await? {
         Ok(handle) => handle,
         // The answer to the last bytes was lost.
         Err(file) if file.size == provided => return Ok(complete(StatusCode::OK, file)),

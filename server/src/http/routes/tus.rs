@@ -137,7 +137,7 @@ async fn look(
     Auth(me): Auth,
     Path(upload): Path<FileId>,
 ) -> Result<HeaderMap, Problem> {
-    let found = state.uploads().find(&state, &me, upload).await?;
+    let found = state.uploads().find_level(&state, &me, upload).await?;
     let note = Note::read(&state, upload).await?;
     let (size, mut headers) = match found {
         Err(file) => (file.size, of_file(&file)),
@@ -180,7 +180,7 @@ async fn append(
     let needed = || Problem::invalid("say Upload-Offset; HEAD tells it");
     let at = number(&headers, &UPLOAD_OFFSET)?.ok_or_else(needed)?;
     let checksum = checksum(&headers)?;
-    let found = state.uploads().find(&state, &me, upload).await?;
+    let found = state.uploads().find_level(&state, &me, upload).await?;
     let note = Note::read(&state, upload).await?;
     let handle = match found {
         Ok(handle) => handle,
@@ -243,7 +243,7 @@ async fn concatenate(state: &HttpState, me: &Caller, note: &Note, parts: &[FileI
     let name = note.file_name()?;
     let mut handles = Vec::new();
     for &part in parts {
-        let handle = state.uploads().find(state, me, part).await?;
+        let handle = state.uploads().find_level(state, me, part).await?;
         let partial = Note::read(state, part).await?.is_partial();
         handles.push(handle.ok().filter(|_| partial).ok_or_else(|| {
             let message = format!("upload {part} was not begun with Upload-Concat: partial");

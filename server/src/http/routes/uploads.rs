@@ -147,7 +147,7 @@ async fn upload(
     Auth(me): Auth,
     Path(upload): Path<FileId>,
 ) -> Result<axum::Json<UploadView>, Problem> {
-    Ok(axum::Json(match state.uploads().find(&state, &me, upload).await? {
+    Ok(axum::Json(match state.uploads().find_level(&state, &me, upload).await? {
         Ok(handle) => UploadView::from(&*handle),
         Err(file) => file.into(),
     }))

@@ -3,7 +3,7 @@
 //! A client whose connection broke comes back at once, while its first request still waits for bytes that will never come.
 //! So the newer one takes the turn: the older is told to stop, keeps what it has received, and lets go.
 
-use super::{Active, RELEASE, Result, UploadError, UploadHandle};
+use super::{RELEASE, Result, UploadError, UploadHandle, opening::Active};
 use bytes::Bytes;
 use hypersend_transfer::folder::Tail;
 use std::{
@@ -63,16 +63,16 @@ impl Active {
     fn take_up(&self, mut turn: OwnedMutexGuard<Option<Tail>>) -> Result<(OwnedMutexGuard<Option<Tail>>, u64)> {
         let tail = match turn.take() {
             Some(tail) => tail,
-            None => self.folder.open_tail()?,
+            None => self.kept.folder().open_tail()?,
         };
-        let at = self.folder.reached(&tail);
+        let at = self.kept.folder().reached(&tail);
         *turn = Some(tail);
         Ok((turn, at))
     }
 
     fn append(&self, turn: &mut Option<Tail>, at: u64, parts: Vec<Bytes>) -> Result<()> {
         let tail = turn.as_mut().expect("whoever has the turn has opened it");
-        Ok(self.folder.append(tail, at, parts)?)
+        Ok(self.kept.folder().append(tail, at, parts)?)
     }
 }
 
@@ -86,7 +86,7 @@ impl Appender {
     /// where others have stored chunks.
     pub fn reached(&self) -> u64 {
         let tail = self.turn.as_ref().and_then(|turn| turn.as_ref());
-        tail.map_or(self.at, |tail| self.handle.active.folder.reached(tail))
+        tail.map_or(self.at, |tail| self.handle.active.kept.folder().reached(tail))
     }
 
     /// How many bytes may be pushed before they have to be settled; none at the end of the file.
@@ -125,6 +125,12 @@ impl Appender {
             .await;
         self.turn = Some(turn);
         appended?;
+        let plan = self.handle.plan();
+        let chunk = plan.range_of(at).and_then(|range| plan.range_at(range.offset, range.length.into()).ok());
+        let folder = self.handle.active.kept.folder();
+        if let Some(place) = chunk.filter(|place| folder.map().contains(place.chunk)) {
+            self.handle.stored(place.chunk).await?;
+        }
         self.at += u64::from(length);
         self.handle.went_on().await
     }

@@ -2,7 +2,8 @@
 
 use super::RELEASE;
 use crate::{
-    services::{internal, store_refusal},
+    objects::ObjectsError,
+    services::{internal, root::RootError, store_refusal},
     store::StoreError,
 };
 use hypersend_protocol::{
@@ -98,6 +99,9 @@ pub enum UploadError {
     /// The published folder cannot be opened.
     #[error("finish the upload")]
     Stored(#[from] StoredError),
+    /// The bucket failed.
+    #[error(transparent)]
+    Objects(#[from] ObjectsError),
     /// The disk failed.
     #[error("use the upload's folder")]
     Io(#[from] io::Error),
@@ -134,6 +138,7 @@ impl From<UploadError> for Refusal {
             UploadError::Changed => refusal(ErrorCode::FileChanged),
             UploadError::InUse | UploadError::Locked => refusal(ErrorCode::Unavailable).with_retry_after(RELEASE),
             UploadError::Store(error) => store_refusal(error),
+            UploadError::Objects(error) => error.into(),
             UploadError::Range(_)
             | UploadError::Open(_)
             | UploadError::Create(_)
@@ -144,6 +149,18 @@ impl From<UploadError> for Refusal {
                 tracing::error!(error = %crate::report(&error), "upload failed");
                 internal()
             }
+        }
+    }
+}
+
+impl From<RootError> for UploadError {
+    fn from(error: RootError) -> Self {
+        match error {
+            RootError::Stored(error) => error.into(),
+            RootError::Seal(error) => error.into(),
+            RootError::Publish(error) => error.into(),
+            RootError::Io(error) => error.into(),
+            RootError::Objects(error) => error.into(),
         }
     }
 }

@@ -22,7 +22,7 @@ pub struct Staging {
 impl UploadHandle {
     /// An empty place beside the upload.
     pub async fn stage(&self) -> Result<Staging> {
-        Staging::make(self.hold.uploads.0.disk.clone(), self.active.folder.dir().to_owned()).await
+        Staging::make(self.hold.uploads.0.disk.clone(), self.active.kept.folder().dir().to_owned()).await
     }
 }
 

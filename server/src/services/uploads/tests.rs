@@ -1,18 +1,21 @@
 //! Uploads across failures, on a store and folders of their own.
 
 use super::*;
+use crate::services::root::FolderRoot;
 use crate::store::{
     self,
     users::{NewUser, PasswordHash},
 };
+use bytes::Bytes;
 use hypersend_protocol::{
     account::Profile,
-    id::SessionId,
+    hash::RootHash,
+    id::{SessionId, UserId},
     name::{DisplayName, Email},
     refusal::{ErrorCode, Refusal},
 };
 use hypersend_transfer::tree::range_value;
-use std::fs;
+use std::{fs, sync::atomic::Ordering};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -42,7 +45,9 @@ impl Scene {
         let password_hash = PasswordHash(String::new());
         assert!(store.create_user(NewUser { id, email, name, password_hash, now: clock::now() }).await.unwrap());
         let me = Caller { profile, session: SessionId(Uuid::nil()), session_expires: UnixMillis(u64::MAX) };
-        let uploads = Uploads::new(store.clone(), Disk::start().unwrap(), uploads, files, policy, Metrics::default());
+        let disk = Disk::start().unwrap();
+        let root = Arc::new(FolderRoot::new(disk.clone(), uploads.clone(), files));
+        let uploads = Uploads::new(store.clone(), disk, uploads, root, policy, Metrics::default());
         Self { dir, store, uploads, me }
     }
 
@@ -82,7 +87,7 @@ async fn finishing_is_repeated_when_only_the_record_was_missing() {
     let (handle, root) = complete(&scene).await;
     // As far as an attempt comes whose commit fails.
     let destination = scene.dir.path().join("files").join(handle.id().to_string());
-    handle.active.folder.seal(Some(root)).unwrap().publish(&destination).unwrap();
+    handle.active.kept.folder().seal(Some(root)).unwrap().publish(&destination).unwrap();
     let file = handle.finish(Some(root)).await.unwrap();
     assert_eq!((file.id, file.root), (handle.id(), root));
     assert_eq!(handle.finish(Some(root)).await.unwrap(), file);

@@ -303,12 +303,23 @@ pub(in crate::store) async fn removals_are_listed_until_forgotten(world: World) 
         delete(&world, file.id, ann).await;
         ids.push(file.id);
     }
+    for n in 0..2 {
+        let upload = world.upload(ann, &format!("upload {n}")).await;
+        assert!(!world.store.drop_upload_if_stale(upload.id, upload.active).await.unwrap());
+        assert!(match n {
+            0 => world.store.drop_upload(upload.id).await.unwrap(),
+            _ => world.store.drop_upload_if_stale(upload.id, UnixMillis(u64::MAX >> 1)).await.unwrap(),
+        });
+        assert!(!world.store.drop_upload(upload.id).await.unwrap());
+        ids.push(upload.id);
+    }
     ids.sort_unstable();
     let page = async |after, limit| world.store.removals(after, limit).await.unwrap();
     assert_eq!(page(None, 10).await, ids);
     assert_eq!(page(None, 2).await, ids[..2]);
-    assert_eq!(page(Some(ids[1]), 2).await, ids[2..]);
+    assert_eq!(page(Some(ids[1]), 2).await, ids[2..4]);
     world.store.forget_removal(ids[1]).await.unwrap();
     world.store.forget_removal(ids[1]).await.unwrap();
-    assert_eq!(page(None, 10).await, [ids[0], ids[2]]);
+    ids.remove(1);
+    assert_eq!(page(None, 10).await, ids);
 }

@@ -28,7 +28,7 @@ pub(super) const FILES: Table<FileRow> = Table::new("files");
 /// In which messages a file stands; gone when the message is deleted.
 pub(super) const POSTINGS: Table<PostingRow> = Table::new("postings");
 
-/// Deleted files whose folders may still be there: written with the deletion, so that a crash before the folder is removed
+/// Deleted files and dropped uploads of which something may still be stored: written with the deletion, so that a crash before the folder is removed
 /// is mended later.
 pub(super) const REMOVALS: Table<RemovalRow> = Table::new("removals");
 
@@ -231,14 +231,23 @@ async fn by_id(act: &mut Act, id: FileId) -> Result<Option<File>> {
     Ok(act.one(&FILES, doc! { "_id": id.write() }).await?.map(FileRow::file).transpose()?.flatten())
 }
 
-/// Forgets an upload under way; `false` when there is none.
+/// Forgets an upload under way and notes that what is stored of it has to go; `false` when there is none.
 pub(super) async fn drop_upload(act: &mut Act, id: FileId) -> Result<bool> {
-    Ok(act.delete(&FILES, open(id)).await? == 1)
+    let is_dropped = act.delete(&FILES, open(id)).await? == 1;
+    note_removal(act, id, is_dropped).await
 }
 
-/// Forgets an upload under way that nobody has begun or resumed since this moment; `false` when there is none.
+/// The same, when nobody has begun or resumed it since this moment.
 pub(super) async fn drop_if_stale(act: &mut Act, id: FileId, before: UnixMillis) -> Result<bool> {
-    Ok(act.delete(&FILES, doc! { "_id": id.write(), "active": { "$lt": before.write() } }).await? == 1)
+    let is_dropped = act.delete(&FILES, doc! { "_id": id.write(), "active": { "$lt": before.write() } }).await? == 1;
+    note_removal(act, id, is_dropped).await
+}
+
+async fn note_removal(act: &mut Act, id: FileId, is_dropped: bool) -> Result<bool> {
+    if is_dropped {
+        act.insert(&REMOVALS, &[RemovalRow { id: id.write() }]).await?;
+    }
+    Ok(is_dropped)
 }
 
 /// Uploads under way that nobody has begun or resumed since this moment, the longest left first.
@@ -292,7 +301,7 @@ pub(super) async fn delete(act: &mut Act, id: FileId, by: UserId) -> Result<Dele
     }
     act.delete(&POSTINGS, posted(id)).await?;
     act.delete(&FILES, doc! { "_id": id.write() }).await?;
-    act.insert(&REMOVALS, &[RemovalRow { id: id.write() }]).await?;
+    note_removal(act, id, true).await?;
     Ok(DeleteFile::Done)
 }
 

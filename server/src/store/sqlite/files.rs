@@ -105,15 +105,24 @@ pub(super) fn commit(act: &mut Act<'_>, commit: CommitUpload) -> Result<Option<F
     one(act.db, select_files!("id = ?1"), [Column(commit.id)], read_file)
 }
 
-/// Forgets an upload under way; `false` when there is none.
+/// Forgets an upload under way and notes that what is stored of it has to go; `false` when there is none.
 pub(super) fn drop_upload(act: &mut Act<'_>, id: FileId) -> Result<bool> {
-    Ok(run(act.db, "DELETE FROM files WHERE id = ?1 AND finished IS NULL", [Column(id)])? == 1)
+    let is_dropped = run(act.db, "DELETE FROM files WHERE id = ?1 AND finished IS NULL", [Column(id)])? == 1;
+    note_removal(act, id, is_dropped)
 }
 
-/// Forgets an upload under way that nobody has begun or resumed since this moment; `false` when there is none.
+/// The same, when nobody has begun or resumed it since this moment.
 pub(super) fn drop_if_stale(act: &mut Act<'_>, id: FileId, before: UnixMillis) -> Result<bool> {
     let sql = "DELETE FROM files WHERE id = ?1 AND finished IS NULL AND active < ?2";
-    Ok(run(act.db, sql, params![Column(id), Column(before)])? == 1)
+    let is_dropped = run(act.db, sql, params![Column(id), Column(before)])? == 1;
+    note_removal(act, id, is_dropped)
+}
+
+fn note_removal(act: &mut Act<'_>, id: FileId, is_dropped: bool) -> Result<bool> {
+    if is_dropped {
+        run(act.db, "INSERT INTO removals (file_id) VALUES (?1)", [Column(id)])?;
+    }
+    Ok(is_dropped)
 }
 
 /// Uploads under way that nobody has begun or resumed since this moment, the longest left first.
@@ -147,7 +156,7 @@ pub(super) fn delete(act: &mut Act<'_>, id: FileId, by: UserId) -> Result<Delete
     }
     run(act.db, "DELETE FROM postings WHERE file_id = ?1", [Column(id)])?;
     run(act.db, "DELETE FROM files WHERE id = ?1", [Column(id)])?;
-    run(act.db, "INSERT INTO removals (file_id) VALUES (?1)", [Column(id)])?;
+    note_removal(act, id, true)?;
     Ok(DeleteFile::Done)
 }
 
