@@ -53,7 +53,8 @@ impl HeldUploads {
         })
     }
 
-    /// The same, with all that has come by way of other servers: for whoever is told how the upload stands, or goes on from there.
+    /// The same, with all that has come by way of other servers: for whoever is told how the upload stands, or goes on from
+    /// there.
     pub(super) async fn find_level(
         &self,
         state: &HttpState,

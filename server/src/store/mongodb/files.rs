@@ -28,8 +28,8 @@ pub(super) const FILES: Table<FileRow> = Table::new("files");
 /// In which messages a file stands; gone when the message is deleted.
 pub(super) const POSTINGS: Table<PostingRow> = Table::new("postings");
 
-/// Deleted files and dropped uploads of which something may still be stored: written with the deletion, so that a crash before the folder is removed
-/// is mended later.
+/// Deleted files and dropped uploads of which something may still be stored: written with the deletion, so that a crash before
+/// that is removed is mended later.
 pub(super) const REMOVALS: Table<RemovalRow> = Table::new("removals");
 
 /// An upload's or a file's document.
