@@ -49,6 +49,7 @@ impl From<&ObjectsError> for Refusal {
     }
 }
 
+/// Whether there is no such object. That there is no such bucket has the same status, and only the answer's text tells.
 pub(super) fn is_missing(error: &Error) -> bool {
-    matches!(error, Error::NotFound { .. })
+    matches!(error, Error::NotFound { .. }) && !crate::report(error).contains("NoSuchBucket")
 }

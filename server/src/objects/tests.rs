@@ -9,9 +9,13 @@ use std::net::SocketAddr;
 
 /// The bucket by way of this address.
 pub(crate) fn objects_at(bucket: &Bucket, at: SocketAddr) -> Objects {
+    objects_in(bucket.url(), at)
+}
+
+fn objects_in(url: &str, at: SocketAddr) -> Objects {
     let endpoint = Bucket::endpoint_via(at);
     let settings = [
-        ("OBJECTS_URL", bucket.url()),
+        ("OBJECTS_URL", url),
         ("OBJECTS_ENDPOINT", &endpoint),
         ("OBJECTS_ACCESS_KEY", "test"),
         ("OBJECTS_SECRET_KEY", "test"),
@@ -70,6 +74,23 @@ async fn more_objects_than_one_listing_has_are_listed_and_removed() {
     assert_eq!(objects.listing(file).await.unwrap().chunks.len(), 1_005);
     objects.remove(file).await.unwrap();
     assert!(bucket.keys("").await.is_empty());
+}
+
+/// Or a server that was started with a wrong name would take files for lost, and what is to be removed for gone.
+#[tokio::test]
+async fn where_there_is_no_bucket_nothing_is_known_of_any_file() {
+    let bucket = Bucket::start().await;
+    let objects = objects_in("s3://another", bucket.socket_address());
+    let file = FileId(clock::new_id());
+    let failures = [
+        objects.listing(file).await.unwrap_err(),
+        objects.about(file).await.unwrap_err(),
+        objects.note(file).await.unwrap_err(),
+        objects.remove(file).await.unwrap_err(),
+    ];
+    for failure in failures {
+        assert!(matches!(failure, ObjectsError::Unavailable(_)), "{failure:?}");
+    }
 }
 
 #[tokio::test]
