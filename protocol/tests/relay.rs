@@ -7,8 +7,8 @@ use data_encoding::HEXLOWER;
 use hypersend_protocol::{
     id::{P2pId, RelayId, UserId},
     relay::{
-        Cookie, FromRelay, MARK, MAX_CONTROL_BYTES, Nonce, NotControl, RELAY_VERSION, RelayRefusal, ToRelay,
-        may_be_quic,
+        Cookie, FromRelay, MARK, MAX_ANSWER_BYTES, MAX_CONTROL_BYTES, Nonce, NotControl, RELAY_VERSION, RelayRefusal,
+        ToRelay, may_be_quic,
         ticket::{NotATicket, SIGNED_TICKET_BYTES, Side, SignedTicket, Ticket},
     },
     time::UnixMillis,
@@ -128,7 +128,8 @@ fn every_datagram_has_its_golden_bytes_and_reads_back() {
         assert_eq!(ToRelay::read(&example.bytes), Err(NotControl::Malformed), "{} came to a relay", example.name);
     }
     assert_eq!(HEXLOWER.encode(&ticket().ticket.message()), MESSAGE);
-    assert_eq!(all().iter().map(|example| example.bytes.len()).max(), Some(MAX_CONTROL_BYTES));
+    assert_eq!(to_relay().iter().map(|(_, example)| example.bytes.len()).max(), Some(MAX_CONTROL_BYTES));
+    assert_eq!(from_relay().iter().map(|(_, example)| example.bytes.len()).max(), Some(MAX_ANSWER_BYTES));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! How the datagrams look, byte by byte.
 
 use super::{
-    Cookie, FromRelay, HELLO_PADDING, KEEPALIVE_PADDING, MARK, MAX_CONTROL_BYTES, Nonce, NotControl, RELAY_VERSION,
-    ToRelay, ticket::SignedTicket,
+    Cookie, FromRelay, HELLO_PADDING, KEEPALIVE_PADDING, MARK, MAX_ANSWER_BYTES, MAX_CONTROL_BYTES, Nonce, NotControl,
+    RELAY_VERSION, ToRelay, ticket::SignedTicket,
 };
 use crate::id::P2pId;
 use std::{
@@ -13,14 +13,14 @@ use uuid::Uuid;
 
 /// A datagram as it travels; on the stack, because a relay answers without allocating.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ControlBytes {
-    bytes: [u8; MAX_CONTROL_BYTES],
+pub struct ControlBytes<const N: usize> {
+    bytes: [u8; N],
     length: usize,
 }
 
-impl ControlBytes {
+impl<const N: usize> ControlBytes<N> {
     fn new(kind: u8) -> Self {
-        Self { bytes: [0; MAX_CONTROL_BYTES], length: 0 }.with(&[MARK, RELAY_VERSION, kind, 0])
+        Self { bytes: [0; N], length: 0 }.with(&[MARK, RELAY_VERSION, kind, 0])
     }
 
     fn with(mut self, field: &[u8]) -> Self {
@@ -30,7 +30,7 @@ impl ControlBytes {
     }
 }
 
-impl Deref for ControlBytes {
+impl<const N: usize> Deref for ControlBytes<N> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -40,7 +40,7 @@ impl Deref for ControlBytes {
 
 impl ToRelay {
     /// As it travels.
-    pub fn encode(&self) -> ControlBytes {
+    pub fn encode(&self) -> ControlBytes<MAX_CONTROL_BYTES> {
         match self {
             Self::Hello { session, nonce } => {
                 ControlBytes::new(1).with(session.0.as_bytes()).with(&nonce.0).with(&[0; HELLO_PADDING])
@@ -83,7 +83,7 @@ impl ToRelay {
 
 impl FromRelay {
     /// As it travels.
-    pub fn encode(&self) -> ControlBytes {
+    pub fn encode(&self) -> ControlBytes<MAX_ANSWER_BYTES> {
         match self {
             Self::Challenge { nonce, cookie } => ControlBytes::new(2).with(&nonce.0).with(&cookie.0),
             Self::Bound { nonce, observed, lasts_ms, keepalive_ms, peer } => ControlBytes::new(4)

@@ -42,6 +42,8 @@ pub const MARK: u8 = 0x0b;
 pub const RELAY_VERSION: u8 = 1;
 /// The longest of these datagrams: a Bind.
 pub const MAX_CONTROL_BYTES: usize = HEAD + 8 + COOKIE_BYTES + SIGNED_TICKET_BYTES;
+/// The longest datagram of a relay: a Challenge.
+pub const MAX_ANSWER_BYTES: usize = HEAD + 8 + COOKIE_BYTES;
 /// Bytes of a cookie: an HMAC-SHA-256.
 pub const COOKIE_BYTES: usize = 32;
 
