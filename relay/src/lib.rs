@@ -17,12 +17,14 @@
 
 mod cookie;
 pub mod counters;
+mod moment;
 pub mod relay;
 pub mod settings;
 mod shares;
 mod table;
 
 pub use counters::{Counters, DropReason};
-pub use relay::{Action, Moment, Notice, Relay};
+pub use moment::Moment;
+pub use relay::{Action, Notice, Relay};
 pub use settings::Settings;
 pub use table::Ended;

@@ -6,6 +6,7 @@
 use crate::{
     cookie::Cookies,
     counters::{Counters, DropReason},
+    moment::Moment,
     settings::{KEEPALIVE, MAX_VERIFICATIONS_PER_SECOND, Settings},
     shares::Shares,
     table::{Ended, Table},
@@ -16,19 +17,9 @@ use hypersend_protocol::{
         ControlBytes, Cookie, FromRelay, MAX_ANSWER_BYTES, Nonce, NotControl, RelayRefusal, ToRelay, may_be_quic,
         ticket::SignedTicket,
     },
-    time::UnixMillis,
 };
 use ring::signature::{ED25519, UnparsedPublicKey};
 use std::{net::SocketAddr, time::Duration};
-
-/// A reading of two clocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Moment {
-    /// Since any moment before the first datagram; never goes back.
-    pub steady: Duration,
-    /// By the calendar, for the tickets' ends.
-    pub unix: UnixMillis,
-}
 
 /// What to do with a datagram.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 //! something else, and when nothing comes from it for [`IDLE`]; it no longer counts for anything from that moment on, and
 //! [`Table::sweep`] clears it away. A session without sides ends at the sweep.
 
-use crate::settings::IDLE;
+use crate::{counters::DropReason, moment::Moment, settings::IDLE};
 use hypersend_protocol::{
     id::{P2pId, UserId},
     relay::{
@@ -15,8 +15,6 @@ use hypersend_protocol::{
     time::UnixMillis,
 };
 use std::{collections::HashMap, net::SocketAddr, time::Duration};
-
-use crate::{DropReason, Moment};
 
 /// A session that is over, and what it came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
