@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 
 /// How long a binding lasts without a datagram from its address. Several keepalives may be lost in it, and a client that
 /// sleeps for longer binds anew.
-pub const IDLE: Duration = Duration::from_secs(60);
+pub const IDLE: Duration = Duration::from_mins(1);
 
 /// How often a client is asked to send a keepalive. Some NATs forget a UDP mapping after 30 s, whatever RFC 4787 (REQ-5)
 /// asks of them.

@@ -31,7 +31,7 @@ pub(crate) struct Shares {
     last: Duration,
     /// Bytes that are not handed out yet.
     pool: u64,
-    shares: Vec<Share>,
+    places: Vec<Share>,
     /// Who wanted something since the last round. Room for all is made at the start: nothing is allocated for a datagram.
     active: Vec<usize>,
 }
@@ -49,13 +49,13 @@ struct Share {
 impl Shares {
     pub(crate) fn new(capacity: Option<u64>, sessions: usize) -> Self {
         let sessions = if capacity.is_some() { sessions } else { 0 };
-        let (shares, active) = (vec![Share::default(); sessions], Vec::with_capacity(sessions));
-        Self { capacity, last: Duration::ZERO, pool: 0, shares, active }
+        let (places, active) = (vec![Share::default(); sessions], Vec::with_capacity(sessions));
+        Self { capacity, last: Duration::ZERO, pool: 0, places, active }
     }
 
     /// A session begins at this place.
     pub(crate) fn begin(&mut self, place: usize) {
-        if let Some(share) = self.shares.get_mut(place) {
+        if let Some(share) = self.places.get_mut(place) {
             (share.credit, share.wanted) = (FLOOR, 0);
         }
     }
@@ -66,7 +66,7 @@ impl Shares {
         if now.saturating_sub(self.last) >= ROUND {
             self.hand_out(now, capacity);
         }
-        let share = &mut self.shares[place];
+        let share = &mut self.places[place];
         let bytes = bytes as u64;
         share.wanted += bytes;
         if !share.active {
@@ -94,7 +94,7 @@ impl Shares {
             }
             hungry = 0;
             for &place in &self.active {
-                let share = &mut self.shares[place];
+                let share = &mut self.places[place];
                 let room = share.most - share.credit;
                 let given = room.min(each);
                 share.credit += given;
@@ -107,9 +107,9 @@ impl Shares {
     /// Lets go of who wanted nothing, says how much credit the others may have, and takes back what is above it. Twice what
     /// a session wanted: so it may double in every round.
     fn settle(&mut self) {
-        let (shares, pool) = (&mut self.shares, &mut self.pool);
+        let (places, pool) = (&mut self.places, &mut self.pool);
         self.active.retain(|&place| {
-            let share = &mut shares[place];
+            let share = &mut places[place];
             share.active = share.wanted > 0;
             share.most = FLOOR + 2 * share.wanted;
             share.wanted = 0;

@@ -33,7 +33,10 @@ fn a_cookie_is_good_for_no_other_address_and_no_other_session() {
     let bind = ToRelay::Bind { nonce: NONCE, cookie, ticket: desk.ticket(2, Side::Sender) };
     assert_eq!(desk.ask(own, bind), Action::Drop(DropReason::BadCookie));
     assert_eq!(desk.relay.addresses(), 0);
-    assert!(matches!(answered(&desk.ask(own, ToRelay::Bind { nonce: NONCE, cookie, ticket })), FromRelay::Bound { .. }));
+    assert!(matches!(
+        answered(&desk.ask(own, ToRelay::Bind { nonce: NONCE, cookie, ticket })),
+        FromRelay::Bound { .. }
+    ));
 }
 
 #[test]
