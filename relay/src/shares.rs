@@ -81,7 +81,7 @@ impl Shares {
     }
 
     fn hand_out(&mut self, now: Duration, capacity: u64) {
-        self.pool += in_time(capacity, now.saturating_sub(self.last).min(CATCH_UP));
+        self.pool = self.pool.saturating_add(in_time(capacity, now.saturating_sub(self.last)));
         self.last = now;
         self.settle();
         self.pool = self.pool.min(in_time(capacity, CATCH_UP));
@@ -115,7 +115,7 @@ impl Shares {
             share.wanted = 0;
             let above = share.credit.saturating_sub(share.most);
             share.credit -= above;
-            *pool += above;
+            *pool = pool.saturating_add(above);
             share.active
         });
     }
@@ -123,5 +123,5 @@ impl Shares {
 
 /// Bytes that a capacity allows in a time, rounded down.
 fn in_time(capacity: u64, time: Duration) -> u64 {
-    u64::try_from(u128::from(capacity) * time.as_nanos() / 1_000_000_000).unwrap_or(u64::MAX / 2)
+    u64::try_from(u128::from(capacity) * time.as_nanos() / 1_000_000_000).unwrap_or(u64::MAX)
 }

@@ -35,7 +35,8 @@ fn run(sources: &[Source], warm_up: u32, seconds: u32) -> Vec<f64> {
     };
     let bytes = vec![0x40; 65_507];
     let mut before = forwarded(&desk);
-    for us in 0..u64::from(warm_up + seconds) * 1_000_000 {
+    let step_us = sources.iter().fold(1_000_000, |step, source| common_divisor(step, source.every_us));
+    for us in (0..u64::from(warm_up + seconds) * 1_000_000).step_by(usize::try_from(step_us).unwrap()) {
         if us == u64::from(warm_up) * 1_000_000 {
             before = forwarded(&desk);
         }
@@ -45,9 +46,13 @@ fn run(sources: &[Source], warm_up: u32, seconds: u32) -> Vec<f64> {
                 assert!(done == Action::Forward { to: *to } || done == Action::Drop(DropReason::OverShare));
             }
         }
-        desk.wait(Duration::from_micros(1));
+        desk.wait(Duration::from_micros(step_us));
     }
     forwarded(&desk).iter().zip(before).map(|(after, before)| (after - before) / f64::from(seconds)).collect()
+}
+
+fn common_divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { common_divisor(b, a % b) }
 }
 
 /// Jain, Chiu and Hawe, 1984: 1 when all get the same, 1/n when one gets all.
@@ -89,6 +94,16 @@ fn who_wants_less_than_a_share_gets_all_of_it_and_the_others_get_the_rest() {
 fn one_session_alone_may_have_all() {
     let rates = run(&[Source { bytes: 1_200, every_us: 40 }], 1, 2);
     assert!(rates[0] >= 0.97 * f64::from(CAPACITY), "{rates:?}");
+}
+
+#[test]
+fn many_that_want_little_leave_the_rest_to_the_one_that_wants_all() {
+    let mut sources = vec![Source { bytes: 100, every_us: 5_000 }; 100];
+    sources.push(Source { bytes: 1_200, every_us: 40 });
+    let rates = run(&sources, 1, 2);
+    let rest = f64::from(CAPACITY) - 100.0 * sources[0].rate();
+    assert!(rates[100] >= 0.97 * rest, "{} of {rest}", rates[100]);
+    assert!(rates[..100].iter().all(|rate| *rate >= 0.999 * sources[0].rate()), "{rates:?}");
 }
 
 #[test]
