@@ -46,6 +46,8 @@ ids! {
     FileId
     /// A transfer from one client to another.
     P2pId
+    /// A relay: a program that passes datagrams on between the two sides of a transfer.
+    RelayId
     /// Made by the client for an act that must happen once however often it is asked for.
     ClientId
 }

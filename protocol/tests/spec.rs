@@ -78,13 +78,13 @@ fn the_text_names_the_token_the_port_and_true_bytes() {
     assert!(document.contains(&format!("\n{}\n", HEXLOWER.encode(&example.bytes))));
 }
 
-fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     fs::read_to_string(root.join(path)).unwrap_or_else(|e| panic!("read {path}: {e}"))
 }
 
 /// The rows of all tables of one section, without their heads.
-fn section(heading: &str) -> Vec<Vec<String>> {
+pub(crate) fn section(heading: &str) -> Vec<Vec<String>> {
     let document = read("docs/protocol.md");
     let sections = document.split("\n## ");
     let text = sections.into_iter().find_map(|text| text.strip_prefix(heading)?.strip_prefix('\n'));
@@ -176,7 +176,7 @@ impl Schema {
 }
 
 /// Reads "`name` type, `name` type"; "none" has no names.
-fn fields(cell: &str) -> Fields {
+pub(crate) fn fields(cell: &str) -> Fields {
     let mut parts = cell.split('`').skip(1);
     let mut fields = Fields::new();
     while let (Some(name), Some(kind)) = (parts.next(), parts.next()) {

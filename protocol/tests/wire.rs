@@ -7,6 +7,7 @@
 //! | [`round_trip`] | whatever is written is read back the same |
 //! | [`ceilings`] | the largest value that the limits allow fits, and not much more |
 //! | [`hostile`] | bytes made to hurt are refused, cheaply |
+//! | [`relay`] | the same for the datagrams of the relay, which are no frames |
 //! | [`spec`] | `docs/protocol.md` says what the code does |
 
 #![expect(clippy::unwrap_used, reason = "a fixed value that its own parser refuses is a failed test")]
@@ -15,5 +16,6 @@ mod ceilings;
 mod examples;
 mod golden;
 mod hostile;
+mod relay;
 mod round_trip;
 mod spec;

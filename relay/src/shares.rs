@@ -1,0 +1,127 @@
+//! Shares a capacity among the sessions that want more than there is: each gets the same, and what one does not want goes to
+//! the others (max-min fairness).
+//!
+//! In rounds of [`ROUND`], the bytes that the capacity allows are handed out as credit: in equal parts to the sessions that
+//! had something to send since the last round, none more than it is likely to use, then what is left again in equal parts
+//! to those who had too little. A datagram is paid for with credit or dropped; nothing waits here, because a queue would
+//! only add delay that the congestion control of the two ends has to find out about. Credit that does not suffice for a
+//! datagram is kept, as in deficit round robin (Shreedhar and Varghese, 1995), so large datagrams are no disadvantage.
+//!
+//! What has been passed on is never more than the capacity times the time, [`CATCH_UP`] of it, and [`FLOOR`] for each session.
+
+use std::time::Duration;
+
+/// How often credit is handed out. Short beside a round trip, long beside the handing out to 10,000 sessions.
+pub(crate) const ROUND: Duration = Duration::from_millis(10);
+
+/// Credit that a session may keep while it is quiet, in bytes: one batch of segments as a kernel hands it over.
+pub(crate) const FLOOR: u64 = 64 << 10;
+
+/// The most that is handed out in one round after a time in which nobody wanted anything.
+pub(crate) const CATCH_UP: Duration = Duration::from_millis(100);
+
+/// How often what is left is handed out again in one round. Each time there are fewer who want it; what is then still left
+/// is for the next round.
+const PASSES: u32 = 8;
+
+/// The shares of all sessions, by a session's place in the table.
+pub(crate) struct Shares {
+    /// Bytes in a second; none for no bound.
+    capacity: Option<u64>,
+    last: Duration,
+    /// Bytes that are not handed out yet.
+    pool: u64,
+    places: Vec<Share>,
+    /// Who wanted something since the last round. Room for all is made at the start: nothing is allocated for a datagram.
+    active: Vec<usize>,
+}
+
+#[derive(Clone, Default)]
+struct Share {
+    credit: u64,
+    /// Bytes that came since the last round, passed on or not.
+    wanted: u64,
+    /// The most credit it is given in this round.
+    most: u64,
+    active: bool,
+}
+
+impl Shares {
+    pub(crate) fn new(capacity: Option<u64>, sessions: usize) -> Self {
+        let sessions = if capacity.is_some() { sessions } else { 0 };
+        let (places, active) = (vec![Share::default(); sessions], Vec::with_capacity(sessions));
+        Self { capacity, last: Duration::ZERO, pool: 0, places, active }
+    }
+
+    /// A session begins at this place.
+    pub(crate) fn begin(&mut self, place: usize) {
+        if let Some(share) = self.places.get_mut(place) {
+            (share.credit, share.wanted) = (FLOOR, 0);
+        }
+    }
+
+    /// Whether the session at this place may pass on so many bytes; if so, they are paid for.
+    pub(crate) fn take(&mut self, now: Duration, place: usize, bytes: usize) -> bool {
+        let Some(capacity) = self.capacity else { return true };
+        if now.saturating_sub(self.last) >= ROUND {
+            self.hand_out(now, capacity);
+        }
+        let share = &mut self.places[place];
+        let bytes = bytes as u64;
+        share.wanted += bytes;
+        if !share.active {
+            share.active = true;
+            self.active.push(place);
+        }
+        match share.credit.checked_sub(bytes) {
+            Some(rest) => share.credit = rest,
+            None => return false,
+        }
+        true
+    }
+
+    fn hand_out(&mut self, now: Duration, capacity: u64) {
+        self.pool = self.pool.saturating_add(in_time(capacity, now.saturating_sub(self.last)));
+        self.last = now;
+        self.settle();
+        self.pool = self.pool.min(in_time(capacity, CATCH_UP));
+
+        let mut hungry = self.active.len();
+        for _ in 0..PASSES {
+            let each = self.pool.checked_div(hungry as u64).unwrap_or(0);
+            if each == 0 {
+                return;
+            }
+            hungry = 0;
+            for &place in &self.active {
+                let share = &mut self.places[place];
+                let room = share.most - share.credit;
+                let given = room.min(each);
+                share.credit += given;
+                self.pool -= given;
+                hungry += usize::from(given < room);
+            }
+        }
+    }
+
+    /// Lets go of who wanted nothing, says how much credit the others may have, and takes back what is above it. Twice what
+    /// a session wanted: so it may double in every round.
+    fn settle(&mut self) {
+        let (places, pool) = (&mut self.places, &mut self.pool);
+        self.active.retain(|&place| {
+            let share = &mut places[place];
+            share.active = share.wanted > 0;
+            share.most = FLOOR + 2 * share.wanted;
+            share.wanted = 0;
+            let above = share.credit.saturating_sub(share.most);
+            share.credit -= above;
+            *pool = pool.saturating_add(above);
+            share.active
+        });
+    }
+}
+
+/// Bytes that a capacity allows in a time, rounded down.
+fn in_time(capacity: u64, time: Duration) -> u64 {
+    u64::try_from(u128::from(capacity) * time.as_nanos() / 1_000_000_000).unwrap_or(u64::MAX)
+}
