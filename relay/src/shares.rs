@@ -2,7 +2,7 @@
 //! the others (max-min fairness).
 //!
 //! In rounds of [`ROUND`], the bytes that the capacity allows are handed out as credit: in equal parts to the sessions that
-//! had something to send since the last round, none more than it is likely to use, then what is left again in equal parts
+//! had something to send lately, none more than it is likely to use, then what is left again in equal parts
 //! to those who had too little. A datagram is paid for with credit or dropped; nothing waits here, because a queue would
 //! only add delay that the congestion control of the two ends has to find out about. Credit that does not suffice for a
 //! datagram is kept, as in deficit round robin (Shreedhar and Varghese, 1995), so large datagrams are no disadvantage.
@@ -32,14 +32,14 @@ pub(crate) struct Shares {
     /// Bytes that are not handed out yet.
     pool: u64,
     places: Vec<Share>,
-    /// Who wanted something since the last round. Room for all is made at the start: nothing is allocated for a datagram.
+    /// Who wanted something lately. Room for all is made at the start: nothing is allocated for a datagram.
     active: Vec<usize>,
 }
 
 #[derive(Clone, Default)]
 struct Share {
     credit: u64,
-    /// Bytes that came since the last round, passed on or not.
+    /// Bytes that came lately, passed on or not: in each round it counts half of what it counted before.
     wanted: u64,
     /// The most credit it is given in this round.
     most: u64,
@@ -104,15 +104,16 @@ impl Shares {
         }
     }
 
-    /// Lets go of who wanted nothing, says how much credit the others may have, and takes back what is above it. Twice what
-    /// a session wanted: so it may double in every round.
+    /// Lets go of who has wanted nothing for a while, says how much credit the others may have, and takes back what is above
+    /// it. Twice what a session wanted: so it may double in every round. What it wanted fades by half, and not at once:
+    /// senders pause, and one with a large datagram in every second round is no less greedy than others.
     fn settle(&mut self) {
         let (places, pool) = (&mut self.places, &mut self.pool);
         self.active.retain(|&place| {
             let share = &mut places[place];
             share.active = share.wanted > 0;
             share.most = FLOOR + 2 * share.wanted;
-            share.wanted = 0;
+            share.wanted /= 2;
             let above = share.credit.saturating_sub(share.most);
             share.credit -= above;
             *pool = pool.saturating_add(above);
@@ -124,4 +125,30 @@ impl Shares {
 /// Bytes that a capacity allows in a time, rounded down.
 fn in_time(capacity: u64, time: Duration) -> u64 {
     u64::try_from(u128::from(capacity) * time.as_nanos() / 1_000_000_000).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_that_wants_nothing_more_is_soon_no_longer_looked_at() {
+        let mut shares = Shares::new(Some(1_000_000), 2);
+        (0..2).for_each(|place| shares.begin(place));
+        assert!(shares.take(ROUND, 0, 65_507));
+        for round in 2..30 {
+            assert!(shares.take(ROUND * round, 1, 1_200));
+        }
+        assert_eq!(shares.active, [1]);
+    }
+
+    #[test]
+    fn a_place_that_is_taken_again_begins_anew() {
+        let mut shares = Shares::new(Some(1_000), 1);
+        for _ in 0..2 {
+            shares.begin(0);
+            assert!(shares.take(ROUND, 0, 65_507));
+            assert!(!shares.take(ROUND, 0, 1_200));
+        }
+    }
 }

@@ -72,6 +72,7 @@ fn eight_greedy_sessions_get_the_same_however_greedy_they_are() {
     assert!(sources.iter().all(|source| source.rate() > 1.3 * f64::from(CAPACITY) / 8.0));
     let rates = run(&sources, 1, 4);
     assert!(jain(&rates) >= 0.95, "Jain's index {} of {rates:?}", jain(&rates));
+    assert!(rates.iter().all(|rate| *rate >= 0.9 * f64::from(CAPACITY) / 8.0), "{rates:?}");
     let all = rates.iter().sum::<f64>() / f64::from(CAPACITY);
     assert!((0.97..=1.03).contains(&all), "{all} of the capacity was used");
 }
@@ -104,6 +105,16 @@ fn many_that_want_little_leave_the_rest_to_the_one_that_wants_all() {
     let rest = f64::from(CAPACITY) - 100.0 * sources[0].rate();
     assert!(rates[100] >= 0.97 * rest, "{} of {rest}", rates[100]);
     assert!(rates[..100].iter().all(|rate| *rate >= 0.999 * sources[0].rate()), "{rates:?}");
+}
+
+#[test]
+fn who_pauses_between_bursts_leaves_the_rest_to_the_others() {
+    let mut sources = vec![Source { bytes: 65_507, every_us: 100_000 }; 10];
+    sources.push(Source { bytes: 1_200, every_us: 40 });
+    let rates = run(&sources, 1, 2);
+    let rest = f64::from(CAPACITY) - 10.0 * sources[0].rate();
+    assert!(rates[10] >= 0.97 * rest, "{} of {rest}", rates[10]);
+    assert!(rates[..10].iter().all(|rate| *rate >= 0.999 * sources[0].rate()), "{rates:?}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use hypersend_protocol::{
     file::{FileInfo, FilePage, RangeFollows, RangeStored, UploadState, Values},
     frame::{Body, Frame, FrameSet, Header, encode},
     refusal::Refusal,
+    relay::{FromRelay, ToRelay},
     session::{Hello, SessionNotice, Tokens, Welcome},
     stream::Opening,
 };
@@ -32,7 +33,18 @@ fn read_and_write<F: Frame + PartialEq + Debug>(header: Header, bytes: &[u8]) {
     assert_eq!(read::<F>(header, &written[start..]), Some(frame));
 }
 
+/// The datagrams of the relay: what is read is written in as many bytes, and reads as the same.
+fn relay(bytes: &[u8]) {
+    if let Ok(value) = ToRelay::read(bytes) {
+        assert_eq!((ToRelay::read(&value.encode()), value.encode().len()), (Ok(value), bytes.len()));
+    }
+    if let Ok(value) = FromRelay::read(bytes) {
+        assert_eq!((FromRelay::read(&value.encode()), value.encode().len()), (Ok(value), bytes.len()));
+    }
+}
+
 fuzz_target!(|bytes: &[u8]| {
+    relay(bytes);
     let Some((header, start)) = Header::parse(bytes) else { return };
     let rest = &bytes[start..];
     read::<Opening>(header, rest);
