@@ -6,7 +6,7 @@ use crate::{
     role::{Carried, HttpDone, HttpJob, HttpVersion, Login, Task},
     server::Server,
     settings::{Place, Settings},
-    spread::{Spread, fastest, float, millis},
+    spread::{Spread, float, median, millis},
     throughput::{hash_file, make_file, write_plainly},
 };
 use anyhow::{Context, Result, ensure};
@@ -126,15 +126,21 @@ impl Run {
 }
 
 fn conclude(report: &mut Report, what: &str, rounds: &[[Pair; DOORS]], pick: fn(&Pair) -> &Run) {
-    let best = |door: usize| fastest(rounds.iter().map(|round| pick(&round[door])), Run::rate);
-    let rate = |door: usize| best(door).map_or(f64::NAN, Run::rate) / 1e6;
-    let ratio = rate(1) / rate(0);
+    let over = |value: &dyn Fn(&[Pair; DOORS]) -> f64| median(rounds.iter().map(value).collect());
+    let rate = |door: usize| over(&|round| pick(&round[door]).rate()) / 1e6;
+    let ratio_of = |round: &[Pair; DOORS]| pick(&round[1]).rate() / pick(&round[0]).rate();
+    let ratio = over(&ratio_of);
+    let (least, most) = rounds
+        .iter()
+        .map(ratio_of)
+        .fold((f64::MAX, f64::MIN), |(least, most), ratio| (ratio.min(least), ratio.max(most)));
     let cores = report.machine().cores;
     report.figure(Figure {
         what: format!("{what} by HTTP/3, in memory, against the native protocol"),
         bar: format!(">= {BAR}"),
         measured: format!(
-            "{:.0} MB/s of {:.0}; HTTP/2 {:.0}, HTTP/1.1 {:.0}, native over TCP {:.0}",
+            "{:.0} MB/s of {:.0}, {least:.2} to {most:.2} in the rounds; HTTP/2 {:.0}, HTTP/1.1 {:.0}, \
+             native over TCP {:.0}",
             rate(1),
             rate(0),
             rate(2),

@@ -15,8 +15,8 @@ pub(crate) struct Settings {
     /// MiB of the file that is sent and fetched
     #[arg(long, default_value_t = 1_024)]
     pub(crate) size: u64,
-    /// Rounds of the transfers; the fastest is quoted
-    #[arg(long, default_value_t = 4)]
+    /// Rounds of the transfers; medians are quoted
+    #[arg(long, default_value_t = 5)]
     pub(crate) rounds: u32,
     /// Seconds of each chat and message phase
     #[arg(long, default_value_t = 5)]

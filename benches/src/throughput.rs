@@ -6,7 +6,7 @@ use crate::{
     role::{Carried, Sink, Task},
     server::Server,
     settings::{Place, Settings},
-    spread::{fastest, float},
+    spread::{float, median},
 };
 use anyhow::{Context, Result, ensure};
 use hypersend_protocol::hash::RootHash;
@@ -46,8 +46,8 @@ pub(crate) fn measure(settings: &Settings, report: &mut Report) -> Result<()> {
         let rounds: Vec<Round> = (0..settings.rounds.max(1))
             .map(|round| run_round(settings, place).with_context(|| format!("round {round} in {place}")))
             .collect::<Result<_>>()?;
-        conclude(report, place, "upload", &rounds, |round| &round.upload);
-        conclude(report, place, "download", &rounds, |round| &round.download);
+        conclude(report, place, "upload", &rounds, |round| (&round.upload, &round.raw[0], &round.raw[1]));
+        conclude(report, place, "download", &rounds, |round| (&round.download, &round.raw[1], &round.raw[2]));
         memory(report, place, &rounds);
         details(report, place, &rounds);
     }
@@ -176,32 +176,37 @@ impl Run {
     }
 }
 
-fn conclude(report: &mut Report, place: Place, what: &str, rounds: &[Round], pick: fn(&Round) -> &Run) {
-    let Some(run) = fastest(rounds.iter().map(pick), Run::rate) else { return };
-    let Some(raw) = fastest(rounds.iter().flat_map(|round| &round.raw), Run::rate) else { return };
-    let ratio = run.rate() / raw.rate();
+fn conclude(
+    report: &mut Report,
+    place: Place,
+    what: &str,
+    rounds: &[Round],
+    pick: impl Fn(&Round) -> (&Run, &Run, &Run),
+) {
+    let over = |value: &dyn Fn(&Round) -> f64| median(rounds.iter().map(value).collect());
+    let raw_rate = |round: &Round| f64::midpoint(pick(round).1.rate(), pick(round).2.rate());
+    let rate = over(&|round| pick(round).0.rate());
+    let stored = over(&|round| pick(round).0.stored_rate());
+    let raw = over(&raw_rate);
+    let ratio = over(&|round| pick(round).0.rate() / raw_rate(round));
+    let cores = over(&|round| pick(round).0.cores());
+    let (client, server) = (over(&|round| pick(round).0.cpu_per_gb().0), over(&|round| pick(round).0.cpu_per_gb().1));
     let machine = report.machine();
-    let bound = if place == Place::Disk && run.rate() > 0.8 * machine.disk_rate {
+    let bound = if place == Place::Disk && rate > 0.8 * machine.disk_rate {
         format!("the disk ({:.0} MB/s)", machine.disk_rate / 1e6)
     } else {
-        let (client, server) = run.cpu_per_gb();
+        let plain = over(&|round| pick(round).0.plain_rate());
         format!(
-            "{:.1} of {} cores busy: {client:.2} s/GB at the client, {server:.2} at the server; \
+            "{cores:.1} of {} cores busy: {client:.2} s/GB at the client, {server:.2} at the server; \
              a plain write of as much just before made {:.0} MB/s",
-            run.cores(),
             machine.cores,
-            run.plain_rate() / 1e6
+            plain / 1e6
         )
     };
     report.figure(Figure {
         what: format!("{what}, file to file, in {place}, against raw QUIC"),
         bar: format!(">= {BAR}"),
-        measured: format!(
-            "{:.0} MB/s ({:.0} to the last chunk) of {:.0}",
-            run.rate() / 1e6,
-            run.stored_rate() / 1e6,
-            raw.rate() / 1e6
-        ),
+        measured: format!("{:.0} MB/s ({:.0} to the last chunk) of {:.0}", rate / 1e6, stored / 1e6, raw / 1e6),
         ratio: Some(ratio),
         // Without a disk it is the engine that is measured; with one, the slower of the two.
         verdict: Verdict::of(ratio >= BAR),
