@@ -7,7 +7,7 @@ use crate::{
     server::Server,
     settings::{Place, Settings},
     spread::{Spread, float, median, millis},
-    throughput::{hash_file, make_file, write_plainly},
+    throughput::{hash_file, make_file},
 };
 use anyhow::{Context, Result, ensure};
 use hypersend_protocol::id::FileId;
@@ -66,7 +66,7 @@ fn transfers(settings: &Settings) -> Result<[Pair; DOORS]> {
         // Nobody sends a file that is theirs already.
         let login = || Login { tcp, ..server.login(if tcp { "bob" } else { "ann" }) };
         let run = |task| {
-            carry(&server, dir.path(), &task, settings.bytes(), |carried: Carried| {
+            carry(&server, &task, settings.bytes(), |carried: Carried| {
                 let file = carried.file.as_ref().map(|file| file.id);
                 (carried, file)
             })
@@ -82,7 +82,7 @@ fn transfers(settings: &Settings) -> Result<[Pair; DOORS]> {
     let by_http = |version: HttpVersion| -> Result<Pair> {
         let run = |job| {
             let task = Task::Http { login: login(), version, job };
-            carry(&server, dir.path(), &task, settings.bytes(), |done: HttpDone| (done.carried, done.file))
+            carry(&server, &task, settings.bytes(), |done: HttpDone| (done.carried, done.file))
         };
         let (upload, file) = run(HttpJob::Upload(source.clone()))?;
         let file = file.context("an upload gives a file")?;
@@ -96,7 +96,6 @@ fn transfers(settings: &Settings) -> Result<[Pair; DOORS]> {
 
 fn carry<T: DeserializeOwned>(
     server: &Server,
-    dir: &Path,
     task: &Task,
     bytes: u64,
     split: impl FnOnce(T) -> (Carried, Option<FileId>),
@@ -104,8 +103,6 @@ fn carry<T: DeserializeOwned>(
     let mut client = Process::role("client", task)?;
     client.hear::<()>()?;
     server.reset_peak()?;
-    // Memory that a virtual machine has not touched for a while is slow to have, and whoever comes first would pay for it.
-    write_plainly(dir, bytes)?;
     let before = server.usage()?;
     let (carried, file) = split(client.ask(&())?);
     let after = server.usage()?;

@@ -16,6 +16,7 @@
 //! | [`role`] | what a child process does |
 //! | [`process`] | child processes and the kernel's accounts of them |
 //! | [`server`] | a real server with a data root of its own |
+//! | [`warm`] | memory that the host does not take away meanwhile |
 //! | [`spread`] | percentiles |
 //! | [`report`], [`machine`] | the table, and where it was made |
 
@@ -34,11 +35,13 @@ mod server;
 mod settings;
 mod spread;
 mod throughput;
+mod warm;
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use report::Report;
 use settings::{Bench, Command, Settings};
+use warm::Warm;
 
 fn main() -> Result<()> {
     let settings = Settings::parse();
@@ -47,6 +50,7 @@ fn main() -> Result<()> {
         return role::run(task);
     }
     let mut report = Report::begin(&settings)?;
+    let _warm = Warm::up(&settings)?;
     for bench in settings.benches() {
         eprintln!("--- {bench}");
         let measured = match bench {

@@ -104,8 +104,7 @@ fn carry(server: &Server, dir: &Path, name: &str, task: &Task, bytes: u64) -> Re
     Ok(Run { client: carried, server_cpu, server_peak_kib: after.peak_kib, bytes, plain })
 }
 
-/// Writes as many bytes to the same place with nothing else to do. A virtual machine gives freed memory back and gets it
-/// again page by page at the first touch, which can cost more than everything else that is measured here; this says so.
+/// Writes as many bytes to the same place with nothing else to do: what the place itself costs.
 pub(crate) fn write_plainly(dir: &Path, bytes: u64) -> Result<Duration> {
     let path = dir.join("plain");
     let mut file = File::create(&path).context("write a file")?;

@@ -9,8 +9,8 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use hypersend_net::{tls, transport};
-use quinn::{ClientConfig, Endpoint, crypto::rustls::QuicClientConfig};
+use hypersend_net::{socket, tls, transport};
+use quinn::{ClientConfig, Endpoint, EndpointConfig, TokioRuntime, crypto::rustls::QuicClientConfig};
 use rustls::{
     RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
@@ -136,7 +136,9 @@ async fn http3(login: &Login) -> Result<h3::client::SendRequest<h3_quinn::OpenSt
     let mut transport = transport::client_config();
     transport.max_concurrent_uni_streams(transport::MAX_UNI_STREAMS.into());
     config.transport_config(Arc::new(transport));
-    let endpoint = Endpoint::client(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    // With the buffers that the native client has: those of the kernel's choice lose packets even on loopback.
+    let (socket, _) = socket::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))?;
     let name = login.server.ip().to_string();
     let connection = endpoint.connect_with(config, login.server, &name)?.await.context("connect by QUIC")?;
     let (mut driver, sender) = h3::client::new(h3_quinn::Connection::new(connection)).await?;

@@ -185,16 +185,20 @@ impl Caller {
         let next = AtomicU64::new(0);
         let mut lanes = std::mem::take(&mut self.lanes);
         try_join_all(lanes.iter_mut().map(|lane| async {
+            let mut sent = Bytes::new();
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let length = chunk_size.min(size.saturating_sub(index * chunk_size));
                 if length == 0 {
                     return anyhow::Ok(());
                 }
-                let mut chunk = vec![0; usize::try_from(length)?];
+                // What the connection has let go of by now is written over: new memory would cost as much as the reading.
+                let mut chunk = sent.try_into_mut().unwrap_or_default();
+                chunk.resize(usize::try_from(length)?, 0);
                 block_in_place(|| file.read_exact_at(&mut chunk, index * chunk_size))?;
+                sent = chunk.freeze();
                 let path = format!("/api/v1/uploads/{id}/chunks/{index}");
-                let put = self.request(Method::PUT, &path, "application/octet-stream", chunk.into());
+                let put = self.request(Method::PUT, &path, "application/octet-stream", sent.clone());
                 lane.exchange(put, |_| Ok(())).await?;
             }
         }))

@@ -5,23 +5,28 @@
 //!
 //! [`Gate`]: super::gate::Gate
 
-mod stream;
+mod bidi;
+mod recv;
+mod send;
 
-pub(super) use stream::{BidiStream, RecvStream, SendStream};
+pub(super) use bidi::BidiStream;
+pub(super) use recv::RecvStream;
+pub(super) use send::SendStream;
 
 use super::gate::Lane;
 use bytes::Bytes;
 use futures::{
     FutureExt as _, StreamExt as _,
     future::BoxFuture,
-    stream::{self as futures_stream, BoxStream},
+    stream::{self, BoxStream, FuturesUnordered},
 };
 use h3::{
     error::Code,
-    quic::{self, ConnectionErrorIncoming, StreamErrorIncoming},
+    quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId},
 };
 use quinn::{ConnectionError, VarInt};
 use std::{
+    iter,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
@@ -35,8 +40,12 @@ type Bidi = (quinn::SendStream, quinn::RecvStream);
 pub(super) struct Accepted {
     pub(super) lane: Arc<Lane>,
     /// Resolves when the client has all of the response, does not want it, or is gone.
-    pub(super) over: BoxFuture<'static, Over>,
+    pub(super) over: Outcome,
 }
+
+/// The one future in it says how the sending half came to its end. It is looked at only when it is woken, and not whenever
+/// the request is, for a look takes the connection's lock.
+pub(super) type Outcome = FuturesUnordered<BoxFuture<'static, Over>>;
 
 /// How the sending half of a stream came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,8 +80,8 @@ impl Connection {
     pub(super) fn new(connection: quinn::Connection) -> (Self, LastAccepted) {
         let accepted = LastAccepted::default();
         let this = Self {
-            bidi: futures_stream::unfold(connection.clone(), |it| async { Some((it.accept_bi().await, it)) }).boxed(),
-            uni: futures_stream::unfold(connection.clone(), |it| async { Some((it.accept_uni().await, it)) }).boxed(),
+            bidi: stream::unfold(connection.clone(), |it| async { Some((it.accept_bi().await, it)) }).boxed(),
+            uni: stream::unfold(connection.clone(), |it| async { Some((it.accept_uni().await, it)) }).boxed(),
             opener: Opener::new(connection),
             accepted: accepted.clone(),
         };
@@ -94,7 +103,7 @@ impl quic::Connection<Bytes> for Connection {
             ready!(self.bidi.poll_next_unpin(cx)).expect("unfold never ends").map_err(connection_error)?;
         let lane = Arc::new(Lane::new());
         let over = send.stopped().map(|stopped| if let Ok(None) = stopped { Over::Acknowledged } else { Over::Gone });
-        self.accepted.set(Accepted { lane: lane.clone(), over: over.boxed() });
+        self.accepted.set(Accepted { lane: lane.clone(), over: iter::once(over.boxed()).collect() });
         Poll::Ready(Ok(BidiStream::new(send, recv, Some(lane))))
     }
 
@@ -113,8 +122,8 @@ pub(super) struct Opener {
 impl Opener {
     fn new(connection: quinn::Connection) -> Self {
         Self {
-            bidi: futures_stream::unfold(connection.clone(), |it| async { Some((it.open_bi().await, it)) }).boxed(),
-            uni: futures_stream::unfold(connection.clone(), |it| async { Some((it.open_uni().await, it)) }).boxed(),
+            bidi: stream::unfold(connection.clone(), |it| async { Some((it.open_bi().await, it)) }).boxed(),
+            uni: stream::unfold(connection.clone(), |it| async { Some((it.open_uni().await, it)) }).boxed(),
             connection,
         }
     }
@@ -179,4 +188,12 @@ fn lost(error: ConnectionError) -> StreamErrorIncoming {
 /// An error code on the wire. h3's are small, and one that a handler made up must not be a panic.
 fn varint(code: u64) -> VarInt {
     VarInt::from_u64(code).unwrap_or(VarInt::MAX)
+}
+
+fn stream_id(id: quinn::StreamId) -> StreamId {
+    StreamId::try_from(VarInt::from(id).into_inner()).expect("a QUIC stream id is a varint")
+}
+
+fn reset_by_peer(code: VarInt) -> StreamErrorIncoming {
+    StreamErrorIncoming::StreamTerminated { error_code: code.into_inner() }
 }

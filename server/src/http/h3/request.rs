@@ -2,14 +2,14 @@
 
 use super::{
     Limits, Transport,
-    adapter::{self, Accepted, Over},
+    adapter::{self, Accepted, Outcome, Over},
     body, head,
     respond::Responder,
 };
 use crate::http::patient::Patient;
 use axum::{body::Body, extract::ConnectInfo};
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::StreamExt as _;
 use h3::{error::Code, server::RequestResolver};
 use http::{Request, Response, StatusCode};
 use std::{convert::Infallible, pin::pin, time::Duration};
@@ -112,14 +112,14 @@ enum Stop {
 async fn exchange(
     answer: impl Future<Output = Result<(), Code>>,
     reading: impl Future<Output = Result<(), Code>>,
-    over: &mut BoxFuture<'static, Over>,
+    over: &mut Outcome,
 ) -> Result<(), Stop> {
     let (mut answer, mut reading) = (pin!(answer), pin!(reading));
     let mut is_reading = true;
     loop {
         tokio::select! {
             biased;
-            over = &mut *over => return if over == Over::Gone { Err(Stop::Gone) } else { Ok(()) },
+            over = over.next() => return if over == Some(Over::Gone) { Err(Stop::Gone) } else { Ok(()) },
             answered = &mut answer => return answered.map_err(Stop::Reset),
             read = &mut reading, if is_reading => match read {
                 Ok(()) => is_reading = false,
@@ -144,9 +144,9 @@ fn refusal() -> Response<Body> {
 
 /// Waits until the client has all of the response: closing the connection drops what was not delivered. Ends with the
 /// connection at the latest, and soon when the server stops.
-async fn delivered(over: BoxFuture<'static, Over>, stopping: &CancellationToken) {
+async fn delivered(mut over: Outcome, stopping: &CancellationToken) {
     tokio::select! {
-        _ = over => {}
+        _ = over.next() => {}
         () = async { stopping.cancelled().await; sleep(LAST_WORDS).await } => {}
     }
 }

@@ -5,10 +5,10 @@
 //! have no meaning (RFC 9114, 7.2.8 and 9) and empty DATA frames are left out, long ones and cut ones are errors, and
 //! frames other than DATA are handed on whole.
 //!
-//! Each piece of DATA holds bytes of one frame and has an allocation of its own: h3 gives it back as one piece, the gate
-//! counts it exactly, and it pins no packet buffer.
+//! A DATA frame's head is a piece and its payload others, so that h3 gives these back as they are and the gate counts them
+//! exactly.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use h3::error::Code;
 
 /// The longest frame but DATA. Four times the limit of a header section, so that a head which is too large by an honest
@@ -42,12 +42,12 @@ impl SieveError {
 }
 
 /// What h3 gets to see.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Piece {
-    /// A frame, or other bytes that are no body.
+    /// A frame, the head of a DATA frame, or other bytes that are no body.
     Other(Bytes),
-    /// Body, of which the last `payload` bytes count; before them may be the head of their frame.
-    Data { bytes: Bytes, payload: usize },
+    /// Body: a part of the input, whose memory it shares.
+    Data(Bytes),
 }
 
 /// The state of one receiving stream.
@@ -60,8 +60,8 @@ enum State {
     StreamType(Held),
     /// Within a frame's type and length.
     FrameHead(Held),
-    /// Within a DATA frame of which h3 has not seen what is held.
-    Data { head: Held, left: u64 },
+    /// Within the payload of a DATA frame.
+    Data { left: u64 },
     /// Within a frame without meaning.
     Skip { left: u64 },
     /// Within a frame that h3 gets whole.
@@ -82,7 +82,7 @@ impl Sieve {
     }
 
     /// Takes bytes from the front of `input` until they make a piece; `None` when there are not enough.
-    pub(super) fn next(&mut self, input: &mut &[u8]) -> Result<Option<Piece>, SieveError> {
+    pub(super) fn next(&mut self, input: &mut Bytes) -> Result<Option<Piece>, SieveError> {
         while !input.is_empty() {
             if let Some(piece) = self.step(input)? {
                 return Ok(Some(piece));
@@ -100,18 +100,19 @@ impl Sieve {
         }
     }
 
-    fn step(&mut self, input: &mut &[u8]) -> Result<Option<Piece>, SieveError> {
+    fn step(&mut self, input: &mut Bytes) -> Result<Option<Piece>, SieveError> {
         match &mut self.0 {
             State::StreamType(held) => {
-                held.push(take_byte(input));
+                held.push(input.get_u8());
                 let Some([kind]) = held.varints() else { return Ok(None) };
                 let bytes = Bytes::copy_from_slice(held.bytes());
                 self.0 = if kind == CONTROL { State::FrameHead(Held::default()) } else { State::Raw };
                 Ok(Some(Piece::Other(bytes)))
             }
             State::FrameHead(held) => {
-                held.push(take_byte(input));
+                held.push(input.get_u8());
                 let Some([kind, length]) = held.varints() else { return Ok(None) };
+                let head = *held;
                 self.0 = State::of_frame(kind, length, held)?;
                 Ok(match &mut self.0 {
                     // A known frame without payload is complete with its head.
@@ -120,20 +121,17 @@ impl Sieve {
                         self.0 = State::FrameHead(Held::default());
                         Some(Piece::Other(frame))
                     }
+                    State::Data { .. } => Some(Piece::Other(Bytes::copy_from_slice(head.bytes()))),
                     _ => None,
                 })
             }
-            State::Data { head, left } => {
+            State::Data { left } => {
                 let payload = take(input, *left);
-                let mut bytes = BytesMut::with_capacity(head.bytes().len() + payload.len());
-                bytes.extend_from_slice(head.bytes());
-                bytes.extend_from_slice(payload);
-                *head = Held::default();
                 *left -= payload.len() as u64;
                 if *left == 0 {
                     self.0 = State::FrameHead(Held::default());
                 }
-                Ok(Some(Piece::Data { bytes: bytes.freeze(), payload: payload.len() }))
+                Ok(Some(Piece::Data(payload)))
             }
             State::Skip { left } => {
                 *left -= take(input, *left).len() as u64;
@@ -144,7 +142,7 @@ impl Sieve {
             }
             State::Gather { frame, left } => {
                 let payload = take(input, *left as u64);
-                frame.extend_from_slice(payload);
+                frame.extend_from_slice(&payload);
                 *left -= payload.len();
                 if *left > 0 {
                     return Ok(None);
@@ -153,7 +151,7 @@ impl Sieve {
                 self.0 = State::FrameHead(Held::default());
                 Ok(Some(Piece::Other(frame)))
             }
-            State::Raw => Ok(Some(Piece::Other(Bytes::copy_from_slice(std::mem::take(input))))),
+            State::Raw => Ok(Some(Piece::Other(Bytes::copy_from_slice(&std::mem::take(input))))),
         }
     }
 }
@@ -161,11 +159,7 @@ impl Sieve {
 impl State {
     fn of_frame(kind: u64, length: u64, head: &Held) -> Result<Self, SieveError> {
         if kind == DATA {
-            return Ok(if length == 0 {
-                Self::FrameHead(Held::default())
-            } else {
-                Self::Data { head: *head, left: length }
-            });
+            return Ok(if length == 0 { Self::FrameHead(Held::default()) } else { Self::Data { left: length } });
         }
         if !KNOWN.contains(&kind) {
             return Ok(if length == 0 { Self::FrameHead(Held::default()) } else { Self::Skip { left: length } });
@@ -220,23 +214,16 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
     Some(encoded[1..].iter().fold(u64::from(first & 0x3f), |value, byte| value << 8 | u64::from(*byte)))
 }
 
-fn take_byte(input: &mut &[u8]) -> u8 {
-    take(input, 1)[0]
-}
-
-fn take<'a>(input: &mut &'a [u8], most: u64) -> &'a [u8] {
-    let length = usize::try_from(most).unwrap_or(usize::MAX).min(input.len());
-    let (taken, rest) = input.split_at(length);
-    *input = rest;
-    taken
+fn take(input: &mut Bytes, most: u64) -> Bytes {
+    input.split_to(usize::try_from(most).unwrap_or(usize::MAX).min(input.len()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn sift(sieve: &mut Sieve, mut input: &[u8]) -> Result<Vec<Piece>, SieveError> {
-        let mut pieces = Vec::new();
+    fn sift(sieve: &mut Sieve, input: &[u8]) -> Result<Vec<Piece>, SieveError> {
+        let (mut input, mut pieces) = (Bytes::copy_from_slice(input), Vec::new());
         while let Some(piece) = sieve.next(&mut input)? {
             pieces.push(piece);
         }
@@ -248,8 +235,8 @@ mod tests {
         Piece::Other(Bytes::from_static(bytes))
     }
 
-    fn data(bytes: &'static [u8], payload: usize) -> Piece {
-        Piece::Data { bytes: Bytes::from_static(bytes), payload }
+    fn data(bytes: &'static [u8]) -> Piece {
+        Piece::Data(Bytes::from_static(bytes))
     }
 
     /// HEADERS of two bytes, a reserved frame, an empty DATA frame, DATA of three bytes.
@@ -259,7 +246,7 @@ mod tests {
     fn frames_without_meaning_are_left_out() {
         let mut sieve = Sieve::bidirectional();
         let pieces = sift(&mut sieve, REQUEST).unwrap();
-        assert_eq!(pieces, [other(b"\x01\x02hh"), data(b"\x00\x03abc", 3)]);
+        assert_eq!(pieces, [other(b"\x01\x02hh"), other(b"\x00\x03"), data(b"abc")]);
         assert_eq!(sieve.end(), Ok(()));
     }
 
@@ -267,7 +254,8 @@ mod tests {
     fn the_cut_of_the_input_changes_only_the_pieces_of_data() {
         let mut sieve = Sieve::bidirectional();
         let pieces: Vec<Piece> = REQUEST.iter().flat_map(|byte| sift(&mut sieve, &[*byte]).unwrap()).collect();
-        assert_eq!(pieces, [other(b"\x01\x02hh"), data(b"\x00\x03a", 1), data(b"b", 1), data(b"c", 1)]);
+        let head = [other(b"\x01\x02hh"), other(b"\x00\x03")];
+        assert_eq!(pieces, [&head[..], &[data(b"a"), data(b"b"), data(b"c")]].concat());
     }
 
     #[test]
@@ -281,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_long_frame_is_refused_when_it_is_announced() {
-        let announced = Sieve::bidirectional().next(&mut &b"\x01\xc0\x00\x00\x00\x40\x00\x00\x00"[..]);
+        let announced = Sieve::bidirectional().next(&mut Bytes::from_static(b"\x01\xc0\x00\x00\x00\x40\x00\x00\x00"));
         assert_eq!(announced, Err(SieveError::TooLong { kind: 1, length: 1 << 30 }));
     }
 
