@@ -67,7 +67,7 @@ impl Counters {
         self.dropped[reason as usize]
     }
 
-    pub(crate) fn drop(&mut self, reason: DropReason) {
-        self.dropped[reason as usize] += 1;
+    pub(crate) fn drop(&mut self, reason: DropReason, datagrams: usize) {
+        self.dropped[reason as usize] += datagrams as u64;
     }
 }
