@@ -88,9 +88,9 @@ async fn sessions_pass_between_the_sockets_of_a_port_and_between_ipv4_and_ipv6()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bounded_capacity_slows_a_transfer_down_and_does_not_break_it() {
-    let relay = Program::start("127.0.0.1:0", &["--sockets", "1", "--capacity", "160M"]);
+    let relay = Program::start("127.0.0.1:0", &["--sockets", "1", "--capacity", "8M"]);
     let pair = Pair::meet(&relay, ["127.0.0.1"; 2], 1).await;
-    pair.exchange(&content(4 * MIB)).await;
+    pair.exchange(&content(MIB)).await;
     assert!(relay.metric("dropped_datagrams_total{reason=\"over-share\"}") > 0);
 }
 
