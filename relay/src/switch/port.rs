@@ -144,7 +144,7 @@ impl Sender {
                     tracing::debug!(%to, bytes = part.len(), %error, "datagram not sent");
                     // quinn-udp takes the kernel's refusal of a batch for that of every batch. If datagrams of this
                     // length do not even go alone, it was no such refusal: whoever sends such ones slows nobody down.
-                    if failed_as_one {
+                    if failed_as_one && self.state.max_gso_segments() == 1 {
                         self.state = UdpSocketState::new((&self.socket).into())?;
                     }
                 }
