@@ -16,7 +16,7 @@ const SPKI_OF_ED25519: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x6
 #[derive(Clone, Debug, Parser)]
 #[command(name = "hypersend-relay", version)]
 pub struct Flags {
-    /// Address and UDP port to listen on; [::] takes IPv4 as well. On a host with several addresses, name the one that
+    /// Address and UDP port to listen on; all of IPv6 takes IPv4 as well. On a host with several addresses, name the one that
     /// clients are told
     #[arg(long, value_name = "ADDR:PORT", default_value = "[::]:8444")]
     pub listen: SocketAddr,

@@ -11,7 +11,8 @@ async fn a_relay_that_is_told_to_stop_takes_nobody_new_and_ends_with_its_last_se
     let [mut sender, mut receiver, mut late] = std::array::from_fn(|_| Client::new(at, None));
     sender.join(1, Side::Sender).await;
     receiver.join(1, Side::Receiver).await;
-    assert!(relay.get("/readyz").starts_with("HTTP/1.1 200 "));
+    assert!(relay.get("/readyz").starts_with("HTTP/1.1 200 ") && relay.get("/").starts_with("HTTP/1.1 404 "));
+    assert!(relay.get("/metrics").ends_with("# EOF\n"));
     relay.terminate();
     while relay.metric("leaving") == 0 {
         yield_now();
