@@ -43,6 +43,8 @@ reasons! {
     NoPeer = "no-peer";
     /// The session has used up its share of the capacity.
     OverShare = "over-share";
+    /// The session is above what one session may have.
+    OverCap = "over-cap";
 }
 
 /// Counted since the start.

@@ -31,6 +31,9 @@ pub struct Flags {
     /// payload counts. Sessions that want more than there is get equal shares [default: no bound]
     #[arg(long, value_name = "RATE", value_parser = capacity)]
     pub capacity: Option<u64>,
+    /// The same for one session, both ways together [default: its share]
+    #[arg(long, value_name = "RATE", value_parser = capacity)]
+    pub session_capacity: Option<u64>,
     /// Sessions at one time, each with less than 1 KiB of memory
     #[arg(long, value_name = "COUNT", default_value = "10000", value_parser = max_sessions)]
     pub max_sessions: usize,
@@ -99,7 +102,7 @@ fn capacity(text: &str) -> Result<u64, String> {
     if (1_000..=1_000_000_000_000).contains(&bytes) { Ok(bytes) } else { Err(expected()) }
 }
 
-/// With a capacity, the shares of all sessions are there from the start: 32 bytes for each.
+/// With a capacity, what all sessions may send is there from the start: some 60 bytes for each.
 fn max_sessions(text: &str) -> Result<usize, String> {
     let count = text.parse().ok().filter(|count| (1..=1_000_000).contains(count));
     count.ok_or_else(|| "expected 1 to 1000000".to_owned())

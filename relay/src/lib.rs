@@ -11,6 +11,7 @@
 //! | [`counters`] | what has been passed on and dropped, and why |
 //! | `cookie` | proves addresses without remembering them |
 //! | `table` | sessions, their sides, and the addresses that these are at |
+//! | `caps` | holds each session to a rate |
 //! | `shares` | shares the capacity among the sessions that want more than there is |
 //! | [`switch`] | the shell: the sockets, the sweep, and an end |
 //! | `clock` | the one place that reads the clocks |
@@ -19,6 +20,7 @@
 //!
 //! The datagrams are those of `hypersend_protocol::relay`; `docs/protocol.md` has their flow.
 
+mod caps;
 mod clock;
 mod cookie;
 pub mod counters;

@@ -79,6 +79,7 @@ fn settings(flags: &Flags) -> Result<Settings> {
     let id = flags.id.unwrap_or_else(|| RelayId(Uuid::now_v7()));
     let mut settings = Settings::new(id, flags.server_key, cookie_secret);
     settings.capacity = flags.capacity;
+    settings.session_capacity = flags.session_capacity;
     settings.max_sessions = flags.max_sessions;
     settings.max_sessions_of_user = flags.max_sessions_of_user;
     Ok(settings)

@@ -4,6 +4,7 @@
 //! Hello. What is passed on may be QUIC and goes from one side of a session to the other, unchanged, and nowhere else.
 
 use crate::{
+    caps::Caps,
     cookie::Cookies,
     counters::{Counters, DropReason},
     moment::Moment,
@@ -57,6 +58,7 @@ pub struct Relay {
     server_key: UnparsedPublicKey<[u8; 32]>,
     cookies: Cookies,
     table: Table,
+    caps: Caps,
     shares: Shares,
     verifications: Verifications,
     counters: Counters,
@@ -71,6 +73,7 @@ impl Relay {
             server_key: UnparsedPublicKey::new(&ED25519, settings.server_key),
             cookies: Cookies::new(&settings.cookie_secret),
             table: Table::new(settings.max_sessions, settings.max_sessions_of_user),
+            caps: Caps::new(settings.session_capacity, settings.max_sessions),
             shares: Shares::new(settings.capacity, settings.max_sessions),
             verifications: Verifications::default(),
             counters: Counters::default(),
@@ -102,9 +105,9 @@ impl Relay {
             let packets: usize = rest.chunks(segment).take_while(|one| may_be_quic(one[0])).map(<[u8]>::len).sum();
             if packets > 0 {
                 let (granted, dropped) = match self.forward(now, from, packets, segment) {
-                    Ok((to, granted)) => {
+                    Ok((to, granted, rest)) => {
                         what(at..at + granted, Action::Forward { to });
-                        (granted, DropReason::OverShare)
+                        (granted, rest)
                     }
                     Err(reason) => (0, reason),
                 };
@@ -162,24 +165,27 @@ impl Relay {
         self.table.forwarded(session)
     }
 
-    /// Where packets go that came together, and how many of their bytes: all, or whole segments.
+    /// Where packets go that came together, how many of their bytes, all or whole segments, and why not the others.
     fn forward(
         &mut self,
         now: Moment,
         from: SocketAddr,
         bytes: usize,
         segment: usize,
-    ) -> Result<(SocketAddr, usize), DropReason> {
+    ) -> Result<(SocketAddr, usize, DropReason), DropReason> {
         let seat = self.table.seat(now, from)?;
         let to = self.table.peer(now, seat).ok_or(DropReason::NoPeer)?;
-        let granted = self.shares.take(now.steady, seat.place, bytes, segment);
+        let allowed = self.caps.take(now.steady, seat.place, bytes, segment);
+        let granted = self.shares.take(now.steady, seat.place, allowed, segment);
+        self.caps.give_back(seat.place, allowed - granted);
+        let rest = if granted < allowed { DropReason::OverShare } else { DropReason::OverCap };
         if granted == 0 {
-            return Err(DropReason::OverShare);
+            return Err(rest);
         }
         self.table.count(seat, granted);
         self.counters.forwarded += granted.div_ceil(segment) as u64;
         self.counters.forwarded_bytes += granted as u64;
-        Ok((to, granted))
+        Ok((to, granted, rest))
     }
 
     fn control(&mut self, now: Moment, from: SocketAddr, bytes: &[u8]) -> Result<Action, DropReason> {
@@ -228,6 +234,7 @@ impl Relay {
             }
         };
         if let Some(place) = bound.begun {
+            self.caps.begin(now.steady, place);
             self.shares.begin(place);
         }
         self.counters.bound += 1;

@@ -3,9 +3,10 @@
 //!
 //! In rounds of [`ROUND`], the bytes that the capacity allows are handed out as credit: in equal parts to the sessions that
 //! had something to send lately, none more than it is likely to use, then what is left again in equal parts
-//! to those who had too little. A datagram is paid for with credit or dropped, and of datagrams that come together as many are passed on as credit is for; nothing waits here, because a queue would
-//! only add delay that the congestion control of the two ends has to find out about. Credit that does not suffice for a
-//! datagram is kept, as in deficit round robin (Shreedhar and Varghese, 1995), so large datagrams are no disadvantage.
+//! to those who had too little. A datagram is paid for with credit or dropped, and of datagrams that come together as many
+//! go on as there is credit for; nothing waits here, because a queue would only add delay that the congestion control of
+//! the two ends has to find out about. Credit that does not suffice for a datagram is kept, as in deficit round robin
+//! (Shreedhar and Varghese, 1995), so large datagrams are no disadvantage.
 //!
 //! What has been passed on is never more than the capacity times the time, [`CATCH_UP`] of it, and [`FLOOR`] for each session.
 
@@ -123,7 +124,7 @@ impl Shares {
 }
 
 /// Bytes that a capacity allows in a time, rounded down.
-fn in_time(capacity: u64, time: Duration) -> u64 {
+pub(crate) fn in_time(capacity: u64, time: Duration) -> u64 {
     u64::try_from(u128::from(capacity) * time.as_nanos() / 1_000_000_000).unwrap_or(u64::MAX)
 }
 
