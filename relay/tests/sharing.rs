@@ -186,16 +186,17 @@ fn a_session_is_held_to_its_rate_and_takes_nothing_from_the_others() {
 #[test]
 fn what_the_capacity_has_no_room_for_does_not_count_against_the_rate_of_a_session() {
     let mut desk = Desk::with(|settings| {
-        (settings.capacity, settings.session_capacity) = (Some(1_000_000), Some(1_100_000));
+        (settings.capacity, settings.session_capacity) = (Some(1_000), Some(8_000_000));
     });
-    let [from, _] = desk.bind_both(1);
-    for _ in 0..10_000 {
-        desk.send(from, &[0x40; 1_200]);
-        desk.wait(Duration::from_millis(1));
+    let [from, to] = desk.bind_both(1);
+    // What a session has from the start, and then, by its rate alone, 80 kB more.
+    for _ in 0..54 {
+        assert_eq!(desk.send(from, &[0x40; 1_200]), Action::Forward { to });
     }
-    let forwarded = desk.relay.forwarded(session(1)).unwrap()[0];
-    assert!(forwarded >= 9_900_000, "{forwarded}");
-    assert!(desk.relay.counters().dropped(DropReason::OverShare) > 0);
+    desk.wait(Duration::from_millis(10));
+    for _ in 0..200 {
+        assert_eq!(desk.send(from, &[0x40; 1_200]), Action::Drop(DropReason::OverShare));
+    }
 }
 
 #[test]
