@@ -8,6 +8,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     thread,
+    time::Duration,
 };
 
 /// Killed when it is dropped.
@@ -60,7 +61,7 @@ impl Program {
 
     /// Waits for its end.
     pub(crate) fn ended(&mut self) -> ExitStatus {
-        self.child.wait().unwrap()
+        eventually("the relay's end", || self.child.try_wait().unwrap())
     }
 
     /// Memory in use, in bytes: the second number in statm, in pages (proc(5)).
@@ -93,6 +94,18 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Looks until there is something to be seen, and gives it back. A test sleeps only here, between two looks.
+pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    const LOOK_EVERY: Duration = Duration::from_millis(20);
+    for _ in 0..1_500 {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    panic!("not seen in 30 s: {what}");
 }
 
 fn line(from: &mut impl BufRead) -> String {

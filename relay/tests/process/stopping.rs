@@ -1,8 +1,11 @@
 //! It takes nobody new, lets the others finish, and ends.
 
-use crate::{client::Client, program::Program, tickets::ticket};
+use crate::{
+    client::Client,
+    program::{Program, eventually},
+    tickets::ticket,
+};
 use hypersend_protocol::relay::{FromRelay, RelayRefusal, ticket::Side};
-use std::thread::yield_now;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_relay_that_is_told_to_stop_takes_nobody_new_and_ends_with_its_last_session() {
@@ -14,9 +17,7 @@ async fn a_relay_that_is_told_to_stop_takes_nobody_new_and_ends_with_its_last_se
     assert!(relay.get("/readyz").starts_with("HTTP/1.1 200 ") && relay.get("/").starts_with("HTTP/1.1 404 "));
     assert!(relay.get("/metrics").ends_with("# EOF\n"));
     relay.terminate();
-    while relay.metric("leaving") == 0 {
-        yield_now();
-    }
+    eventually("that it leaves", || (relay.metric("leaving") == 1).then_some(()));
     assert!(relay.get("/readyz").starts_with("HTTP/1.1 503 ") && relay.get("/healthz").starts_with("HTTP/1.1 200 "));
     let refused = late.bind(ticket(2, Side::Sender)).await;
     assert!(matches!(refused, FromRelay::Refused { reason: RelayRefusal::Leaving, .. }), "{refused:?}");
