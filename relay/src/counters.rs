@@ -43,6 +43,8 @@ reasons! {
     NoPeer = "no-peer";
     /// The session has used up its share of the capacity.
     OverShare = "over-share";
+    /// The session is above what one session may have.
+    OverCap = "over-cap";
 }
 
 /// Counted since the start.
@@ -67,7 +69,7 @@ impl Counters {
         self.dropped[reason as usize]
     }
 
-    pub(crate) fn drop(&mut self, reason: DropReason) {
-        self.dropped[reason as usize] += 1;
+    pub(crate) fn drop(&mut self, reason: DropReason, datagrams: usize) {
+        self.dropped[reason as usize] += datagrams as u64;
     }
 }

@@ -4,6 +4,7 @@
 //! Hello. What is passed on may be QUIC and goes from one side of a session to the other, unchanged, and nowhere else.
 
 use crate::{
+    caps::Caps,
     cookie::Cookies,
     counters::{Counters, DropReason},
     moment::Moment,
@@ -15,11 +16,11 @@ use hypersend_protocol::{
     id::{P2pId, RelayId},
     relay::{
         ControlBytes, Cookie, FromRelay, MAX_ANSWER_BYTES, Nonce, NotControl, RelayRefusal, ToRelay, may_be_quic,
-        ticket::SignedTicket,
+        ticket::{SignedTicket, Ticket},
     },
 };
 use ring::signature::{ED25519, UnparsedPublicKey};
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, ops::Range, time::Duration};
 
 /// What to do with a datagram.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,9 +58,11 @@ pub struct Relay {
     server_key: UnparsedPublicKey<[u8; 32]>,
     cookies: Cookies,
     table: Table,
+    caps: Caps,
     shares: Shares,
     verifications: Verifications,
     counters: Counters,
+    is_leaving: bool,
 }
 
 impl Relay {
@@ -70,24 +73,70 @@ impl Relay {
             server_key: UnparsedPublicKey::new(&ED25519, settings.server_key),
             cookies: Cookies::new(&settings.cookie_secret),
             table: Table::new(settings.max_sessions, settings.max_sessions_of_user),
+            caps: Caps::new(settings.session_capacity, settings.max_sessions),
             shares: Shares::new(settings.capacity, settings.max_sessions),
             verifications: Verifications::default(),
             counters: Counters::default(),
+            is_leaving: false,
         }
     }
 
     /// Takes a datagram that came from an address.
     pub fn datagram(&mut self, now: Moment, from: SocketAddr, bytes: &[u8]) -> Action {
-        let done = match bytes.first() {
-            Some(&first) if may_be_quic(first) => self.forward(now, from, bytes.len()),
-            _ => self.control(now, from, bytes),
-        };
-        match &done {
-            Ok(Action::Answer { .. }) => self.counters.answered += 1,
-            Ok(_) => {}
-            Err(reason) => self.counters.drop(*reason),
+        let mut action = Action::Taken;
+        self.batch(now, from, bytes, bytes.len(), |_, what| action = what);
+        action
+    }
+
+    /// Takes datagrams that came together from an address, as a kernel hands them over (GRO): each is as long as `segment`,
+    /// only the last may be shorter. Says of each part what to do with it; what is to be forwarded is kept together.
+    pub fn batch(
+        &mut self,
+        now: Moment,
+        from: SocketAddr,
+        bytes: &[u8],
+        segment: usize,
+        mut what: impl FnMut(Range<usize>, Action),
+    ) {
+        let segment = segment.clamp(1, bytes.len().max(1));
+        let mut at = 0;
+        loop {
+            let rest = &bytes[at..];
+            let packets: usize = rest.chunks(segment).take_while(|one| may_be_quic(one[0])).map(<[u8]>::len).sum();
+            if packets > 0 {
+                let (granted, dropped) = match self.forward(now, from, packets, segment) {
+                    Ok((to, granted, rest)) => {
+                        what(at..at + granted, Action::Forward { to });
+                        (granted, rest)
+                    }
+                    Err(reason) => (0, reason),
+                };
+                if granted < packets {
+                    self.counters.drop(dropped, (packets - granted).div_ceil(segment));
+                    what(at + granted..at + packets, Action::Drop(dropped));
+                }
+                at += packets;
+            } else {
+                let one = &rest[..segment.min(rest.len())];
+                let done = self.control(now, from, one);
+                match &done {
+                    Ok(Action::Answer { .. }) => self.counters.answered += 1,
+                    Ok(_) => {}
+                    Err(reason) => self.counters.drop(*reason, 1),
+                }
+                what(at..at + one.len(), done.unwrap_or_else(Action::Drop));
+                at += one.len();
+            }
+            if at == bytes.len() {
+                return;
+            }
         }
-        done.unwrap_or_else(Action::Drop)
+    }
+
+    /// From now on takes nobody who is not here: who binds anew is told to use another relay. A side that is here may move
+    /// to another address.
+    pub fn leave(&mut self) {
+        self.is_leaving = true;
     }
 
     /// Clears away what is over, and says which sessions ended. Wants to be called once in every
@@ -116,16 +165,27 @@ impl Relay {
         self.table.forwarded(session)
     }
 
-    fn forward(&mut self, now: Moment, from: SocketAddr, bytes: usize) -> Result<Action, DropReason> {
+    /// Where packets go that came together, how many of their bytes, all or whole segments, and why not the others.
+    fn forward(
+        &mut self,
+        now: Moment,
+        from: SocketAddr,
+        bytes: usize,
+        segment: usize,
+    ) -> Result<(SocketAddr, usize, DropReason), DropReason> {
         let seat = self.table.seat(now, from)?;
         let to = self.table.peer(now, seat).ok_or(DropReason::NoPeer)?;
-        if !self.shares.take(now.steady, seat.place, bytes) {
-            return Err(DropReason::OverShare);
+        let allowed = self.caps.take(now.steady, seat.place, bytes, segment);
+        let granted = self.shares.take(now.steady, seat.place, allowed, segment);
+        self.caps.give_back(seat.place, allowed - granted);
+        let rest = if granted < allowed { DropReason::OverShare } else { DropReason::OverCap };
+        if granted == 0 {
+            return Err(rest);
         }
-        self.table.count(seat, bytes);
-        self.counters.forwarded += 1;
-        self.counters.forwarded_bytes += bytes as u64;
-        Ok(Action::Forward { to })
+        self.table.count(seat, granted);
+        self.counters.forwarded += granted.div_ceil(segment) as u64;
+        self.counters.forwarded_bytes += granted as u64;
+        Ok((to, granted, rest))
     }
 
     fn control(&mut self, now: Moment, from: SocketAddr, bytes: &[u8]) -> Result<Action, DropReason> {
@@ -165,7 +225,8 @@ impl Relay {
         if !self.cookies.is_good(now.steady, from, session, cookie) {
             return Err(DropReason::BadCookie);
         }
-        let bound = match self.admit(now, ticket)?.and_then(|()| self.table.bind(now, from, &ticket.ticket)) {
+        let admitted = self.admit(now, ticket)?.and_then(|()| self.stays(now, &ticket.ticket));
+        let bound = match admitted.and_then(|()| self.table.bind(now, from, &ticket.ticket)) {
             Ok(bound) => bound,
             Err(reason) => {
                 self.counters.refused += 1;
@@ -173,6 +234,7 @@ impl Relay {
             }
         };
         if let Some(place) = bound.begun {
+            self.caps.begin(now.steady, place);
             self.shares.begin(place);
         }
         self.counters.bound += 1;
@@ -196,6 +258,14 @@ impl Relay {
         }
         let verified = self.server_key.verify(&ticket.ticket.message(), &ticket.signature);
         Ok(verified.map_err(|_| RelayRefusal::BadSignature))
+    }
+
+    /// Whether this relay will still be there for this one.
+    fn stays(&self, now: Moment, ticket: &Ticket) -> Result<(), RelayRefusal> {
+        if self.is_leaving && !self.table.is_there(now, ticket.session, ticket.side) {
+            return Err(RelayRefusal::Leaving);
+        }
+        Ok(())
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Settings {
     pub cookie_secret: [u8; 32],
     /// Bytes of datagrams passed on in a second, all sessions together. None for as much as there is.
     pub capacity: Option<u64>,
+    /// Bytes of datagrams passed on in a second for one session, both ways together. None for as much as its share.
+    pub session_capacity: Option<u64>,
     /// Sessions at one time. 10,000. Each takes less than 1 KiB of memory.
     pub max_sessions: usize,
     /// Sides of sessions at one time that are one user's. 32: more than a person sends at once, and few enough that one
@@ -39,7 +41,15 @@ pub struct Settings {
 impl Settings {
     /// Settings with the usual limits and no bound on the capacity.
     pub fn new(id: RelayId, server_key: [u8; 32], cookie_secret: [u8; 32]) -> Self {
-        Self { id, server_key, cookie_secret, capacity: None, max_sessions: 10_000, max_sessions_of_user: 32 }
+        Self {
+            id,
+            server_key,
+            cookie_secret,
+            capacity: None,
+            session_capacity: None,
+            max_sessions: 10_000,
+            max_sessions_of_user: 32,
+        }
     }
 }
 
@@ -48,6 +58,7 @@ impl fmt::Debug for Settings {
         f.debug_struct("Settings")
             .field("id", &self.id)
             .field("capacity", &self.capacity)
+            .field("session_capacity", &self.session_capacity)
             .field("max_sessions", &self.max_sessions)
             .field("max_sessions_of_user", &self.max_sessions_of_user)
             .finish_non_exhaustive()

@@ -3,9 +3,10 @@
 //!
 //! In rounds of [`ROUND`], the bytes that the capacity allows are handed out as credit: in equal parts to the sessions that
 //! had something to send lately, none more than it is likely to use, then what is left again in equal parts
-//! to those who had too little. A datagram is paid for with credit or dropped; nothing waits here, because a queue would
-//! only add delay that the congestion control of the two ends has to find out about. Credit that does not suffice for a
-//! datagram is kept, as in deficit round robin (Shreedhar and Varghese, 1995), so large datagrams are no disadvantage.
+//! to those who had too little. A datagram is paid for with credit or dropped, and of datagrams that come together as many
+//! go on as there is credit for; nothing waits here, because a queue would only add delay that the congestion control of
+//! the two ends has to find out about. Credit that does not suffice for a datagram is kept, as in deficit round robin
+//! (Shreedhar and Varghese, 1995), so large datagrams are no disadvantage.
 //!
 //! What has been passed on is never more than the capacity times the time, [`CATCH_UP`] of it, and [`FLOOR`] for each session.
 
@@ -60,24 +61,24 @@ impl Shares {
         }
     }
 
-    /// Whether the session at this place may pass on so many bytes; if so, they are paid for.
-    pub(crate) fn take(&mut self, now: Duration, place: usize, bytes: usize) -> bool {
-        let Some(capacity) = self.capacity else { return true };
+    /// How many of these bytes the session at this place may pass on: all, or as many whole segments as it has credit for.
+    /// They are paid for.
+    pub(crate) fn take(&mut self, now: Duration, place: usize, bytes: usize, segment: usize) -> usize {
+        let Some(capacity) = self.capacity else { return bytes };
         if now.saturating_sub(self.last) >= ROUND {
             self.hand_out(now, capacity);
         }
         let share = &mut self.places[place];
-        let bytes = bytes as u64;
-        share.wanted += bytes;
+        share.wanted += bytes as u64;
         if !share.active {
             share.active = true;
             self.active.push(place);
         }
-        match share.credit.checked_sub(bytes) {
-            Some(rest) => share.credit = rest,
-            None => return false,
-        }
-        true
+        let credit = usize::try_from(share.credit).unwrap_or(usize::MAX);
+        // Only the last segment may be shorter, and with it all would be granted.
+        let granted = if credit >= bytes { bytes } else { credit - credit % segment };
+        share.credit -= granted as u64;
+        granted
     }
 
     fn hand_out(&mut self, now: Duration, capacity: u64) {
@@ -123,7 +124,7 @@ impl Shares {
 }
 
 /// Bytes that a capacity allows in a time, rounded down.
-fn in_time(capacity: u64, time: Duration) -> u64 {
+pub(crate) fn in_time(capacity: u64, time: Duration) -> u64 {
     u64::try_from(u128::from(capacity) * time.as_nanos() / 1_000_000_000).unwrap_or(u64::MAX)
 }
 
@@ -135,11 +136,20 @@ mod tests {
     fn a_session_that_wants_nothing_more_is_soon_no_longer_looked_at() {
         let mut shares = Shares::new(Some(1_000_000), 2);
         (0..2).for_each(|place| shares.begin(place));
-        assert!(shares.take(ROUND, 0, 65_507));
+        assert_eq!(shares.take(ROUND, 0, 65_507, 65_507), 65_507);
         for round in 2..30 {
-            assert!(shares.take(ROUND * round, 1, 1_200));
+            assert_eq!(shares.take(ROUND * round, 1, 1_200, 1_200), 1_200);
         }
         assert_eq!(shares.active, [1]);
+    }
+
+    #[test]
+    fn of_a_batch_that_is_too_much_whole_segments_are_granted() {
+        let mut shares = Shares::new(Some(1_000), 1);
+        shares.begin(0);
+        assert_eq!(shares.take(ROUND, 0, 60_000, 1_200), 60_000);
+        assert_eq!(shares.take(ROUND, 0, 60_000, 1_200), 4 * 1_200);
+        assert_eq!(shares.take(ROUND, 0, 60_000, 1_200), 0);
     }
 
     #[test]
@@ -147,8 +157,8 @@ mod tests {
         let mut shares = Shares::new(Some(1_000), 1);
         for _ in 0..2 {
             shares.begin(0);
-            assert!(shares.take(ROUND, 0, 65_507));
-            assert!(!shares.take(ROUND, 0, 1_200));
+            assert_eq!(shares.take(ROUND, 0, 65_507, 65_507), 65_507);
+            assert_eq!(shares.take(ROUND, 0, 1_200, 1_200), 0);
         }
     }
 }

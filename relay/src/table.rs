@@ -99,6 +99,11 @@ impl Table {
         self.by_id.get(&session).and_then(|&place| self.session(place)).map(|session| session.forwarded)
     }
 
+    /// Whether this side of a session is at any address.
+    pub(crate) fn is_there(&self, now: Moment, session: P2pId, side: Side) -> bool {
+        self.by_id.get(&session).is_some_and(|&place| self.live(now, Seat { place, side }).is_some())
+    }
+
     /// Puts a side at an address; whether the ticket is good has been looked at before.
     pub(crate) fn bind(&mut self, now: Moment, from: SocketAddr, ticket: &Ticket) -> Result<Bound, RelayRefusal> {
         let known = self.by_id.get(&ticket.session).copied();

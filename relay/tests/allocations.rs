@@ -53,7 +53,7 @@ fn what_allocates_is_counted() {
 #[test]
 fn nothing_is_allocated_for_what_is_forwarded_or_dropped() {
     for capacity in [None, Some(1_000_000)] {
-        let mut desk = Desk::with(|settings| settings.capacity = capacity);
+        let mut desk = Desk::with(|settings| (settings.capacity, settings.session_capacity) = (capacity, capacity));
         let pairs: Vec<_> = (0..100).map(|number| desk.bind_both(number)).collect();
         let (mut forwarded, mut dropped) = (0, 0);
         let allocated = allocations(|| {

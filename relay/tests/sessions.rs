@@ -203,3 +203,22 @@ fn a_user_has_so_many_sides_and_no_more() {
     desk.ask(new, ToRelay::Unbind { session: session(3) });
     assert!(is_bound(&desk.bind(address(1, Side::Sender), of_user(&desk, 1))));
 }
+
+#[test]
+fn a_relay_that_leaves_takes_nobody_new_and_lets_who_is_there_move_and_come_back() {
+    let mut desk = Desk::new();
+    let [sender, receiver] = desk.bind_both(1);
+    let alone = desk.bind(address(2, Side::Sender), desk.ticket(2, Side::Sender));
+    assert!(is_bound(&alone));
+    desk.relay.leave();
+    assert_eq!(desk.send(sender, &PACKET), Action::Forward { to: receiver });
+    assert!(is_bound(&desk.bind(moved(sender), desk.ticket(1, Side::Sender))));
+    assert_eq!(desk.send(receiver, &PACKET), Action::Forward { to: moved(sender) });
+    for (number, side) in [(2, Side::Receiver), (3, Side::Sender)] {
+        let done = desk.bind(address(number, side), desk.ticket(number, side));
+        assert_eq!(refused(&done), Some(RelayRefusal::Leaving));
+    }
+    // Whose time is over is new.
+    desk.wait(IDLE);
+    assert_eq!(refused(&desk.bind(sender, desk.ticket(1, Side::Sender))), Some(RelayRefusal::Leaving));
+}

@@ -165,6 +165,41 @@ fn what_is_forwarded_in_any_time_is_bounded() {
 }
 
 #[test]
+fn a_session_is_held_to_its_rate_and_takes_nothing_from_the_others() {
+    let mut desk = Desk::with(|settings| settings.session_capacity = Some(1_000_000));
+    let [[greedy, peer], [modest, _]] = [desk.bind_both(1), desk.bind_both(2)];
+    for ms in 0..10_000 {
+        // Both ways together 2.4 MB/s; and 600 kB/s.
+        desk.send(greedy, &[0x40; 1_200]);
+        desk.send(peer, &[0x40; 1_200]);
+        if ms % 2 == 0 {
+            assert!(matches!(desk.send(modest, &[0x40; 1_200]), Action::Forward { .. }));
+        }
+        desk.wait(Duration::from_millis(1));
+    }
+    let forwarded: u64 = desk.relay.forwarded(session(1)).unwrap().iter().sum();
+    assert!((9_900_000..=10_000_000 + 100_000 + (64 << 10)).contains(&forwarded), "{forwarded}");
+    let dropped = 20_000 - forwarded / 1_200;
+    assert_eq!(desk.relay.counters().dropped(DropReason::OverCap), dropped);
+}
+
+#[test]
+fn what_the_capacity_has_no_room_for_does_not_count_against_the_rate_of_a_session() {
+    let mut desk = Desk::with(|settings| {
+        (settings.capacity, settings.session_capacity) = (Some(1_000), Some(8_000_000));
+    });
+    let [from, to] = desk.bind_both(1);
+    // What a session has from the start, and then, by its rate alone, 80 kB more.
+    for _ in 0..54 {
+        assert_eq!(desk.send(from, &[0x40; 1_200]), Action::Forward { to });
+    }
+    desk.wait(Duration::from_millis(10));
+    for _ in 0..200 {
+        assert_eq!(desk.send(from, &[0x40; 1_200]), Action::Drop(DropReason::OverShare));
+    }
+}
+
+#[test]
 fn a_relay_without_a_capacity_drops_nothing() {
     let mut desk = Desk::new();
     let [from, to] = desk.bind_both(1);

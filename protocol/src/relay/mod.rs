@@ -202,6 +202,8 @@ refusals! {
     Full = 4, "full";
     /// The user has as many sessions at this relay as one may have; end one.
     TooManyOfUser = 5, "too-many-of-user";
+    /// The relay is about to stop; use another one.
+    Leaving = 6, "leaving";
 }
 
 /// Why a datagram is none of these.

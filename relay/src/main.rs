@@ -1,0 +1,94 @@
+//! `hypersend-relay`: runs the relay until SIGTERM or SIGINT.
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use hypersend_protocol::id::RelayId;
+use hypersend_relay::{Flags, Settings, Switch, metrics};
+use std::{
+    io::{IsTerminal, Write},
+    net::SocketAddr,
+    process::ExitCode,
+    thread::available_parallelism,
+};
+use tokio::{
+    net::TcpListener,
+    runtime::Builder,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+use uuid::Uuid;
+
+fn main() -> ExitCode {
+    match run(&Flags::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hypersend-relay: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(flags: &Flags) -> Result<()> {
+    let filter = EnvFilter::try_new(&flags.log).with_context(|| format!("--log {:?}", flags.log))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    log.with_ansi(std::io::stderr().is_terminal()).init();
+    let sockets = flags.sockets.map_or_else(|| available_parallelism().map_or(1, usize::from).min(64), usize::from);
+    // A thread for each socket, and one for signals, the sweep and the metrics.
+    let runtime = Builder::new_multi_thread().worker_threads(sockets + 1).enable_all().build();
+    runtime.context("start the runtime")?.block_on(serve(flags, sockets))
+}
+
+async fn serve(flags: &Flags, sockets: usize) -> Result<()> {
+    // Before anything is announced, so that whoever reads the announcement may signal at once.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let settings = settings(flags)?;
+    let switch = Switch::bind(&settings, flags.listen, sockets)?;
+    let address = switch.local_addr().context("ask for the address")?;
+    if let Some(address) = flags.metrics {
+        let failed = || format!("listen on {address} (TCP); choose another address by --metrics");
+        let listener = TcpListener::bind(address).await.with_context(failed)?;
+        tracing::info!(address = %listener.local_addr().with_context(failed)?, "metrics");
+        tokio::spawn(metrics::serve(listener, switch.observer()));
+    }
+    tracing::info!(id = %settings.id, capacity = settings.capacity, sockets, "relay");
+    let stopping = CancellationToken::new();
+    let mut running = tokio::spawn(switch.run(stopping.clone(), flags.drain));
+    announce(address)?;
+    let mut stop = async || {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("SIGINT"),
+        }
+    };
+    tokio::select! {
+        () = stop() => stopping.cancel(),
+        ended = &mut running => return Ok(ended.context("run the relay")??),
+    }
+    tokio::select! {
+        () = stop() => tracing::info!("stopped at once"),
+        ended = &mut running => ended.context("run the relay")??,
+    }
+    Ok(())
+}
+
+fn settings(flags: &Flags) -> Result<Settings> {
+    let mut cookie_secret = [0; 32];
+    getrandom::fill(&mut cookie_secret).context("ask the system for random bytes")?;
+    let id = flags.id.unwrap_or_else(|| RelayId(Uuid::now_v7()));
+    let mut settings = Settings::new(id, flags.server_key, cookie_secret);
+    settings.capacity = flags.capacity;
+    settings.session_capacity = flags.session_capacity;
+    settings.max_sessions = flags.max_sessions;
+    settings.max_sessions_of_user = flags.max_sessions_of_user;
+    Ok(settings)
+}
+
+/// The one line on standard output, which scripts wait for.
+fn announce(address: SocketAddr) -> Result<()> {
+    let mut out = std::io::stdout();
+    writeln!(out, "listening on {address}")?;
+    out.flush()?;
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! One socket: takes datagrams in batches, has the core say what becomes of them, and carries that out.
+//!
+//! What the kernel has put together (GRO) goes on as it lies in the buffer, for the kernel to take apart again (GSO). The
+//! core is locked for a batch at a time and never while something is sent. Nothing is allocated but what a batch needs
+//! the first time that it is so large.
+
+use super::Shared;
+use crate::relay::Action;
+use quinn_udp::{BATCH_SIZE, EcnCodepoint, RecvMeta, Transmit, UdpSocketState};
+use std::{
+    array,
+    io::{self, IoSliceMut},
+    net::{SocketAddr, UdpSocket},
+    ops::Range,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+use tokio::{io::Interest, net::UdpSocket as AsyncUdpSocket, task::consume_budget};
+
+/// The most that a kernel hands over as one: a UDP datagram's length has 16 bits, and what is put together is no longer.
+const BUFFER: usize = 1 << 16;
+
+/// The most that a kernel takes as one: what fits into an IPv4 packet behind its head and UDP's.
+const MAX_SENT_AS_ONE: usize = 65_507;
+
+pub(super) struct Port {
+    shared: Arc<Shared>,
+    sender: Sender,
+    buffers: Vec<u8>,
+    meta: [RecvMeta; BATCH_SIZE],
+    wishes: Vec<Wish>,
+}
+
+/// What the core wants done with a part of what came.
+struct Wish {
+    message: usize,
+    part: Range<usize>,
+    action: Action,
+}
+
+impl Port {
+    /// Must be called in a runtime.
+    pub(super) fn new(socket: UdpSocket, shared: Arc<Shared>) -> io::Result<Self> {
+        let state = UdpSocketState::new((&socket).into())?;
+        let sender = Sender { socket: AsyncUdpSocket::from_std(socket)?, state, shared: shared.clone() };
+        let buffers = vec![0; BUFFER * BATCH_SIZE];
+        Ok(Self { shared, sender, buffers, meta: [RecvMeta::default(); BATCH_SIZE], wishes: Vec::new() })
+    }
+
+    /// Passes datagrams on until the socket fails.
+    pub(super) async fn run(mut self) -> io::Error {
+        loop {
+            match self.turn().await {
+                Ok(()) => consume_budget().await,
+                Err(error) => return error,
+            }
+        }
+    }
+
+    async fn turn(&mut self) -> io::Result<()> {
+        self.sender.socket.readable().await?;
+        let messages = match self.receive() {
+            Ok(messages) => messages,
+            // A readiness that was none, and what Windows says when an earlier datagram found nobody.
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionReset) => {
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        self.decide(messages);
+        for wish in &self.wishes {
+            let meta = &self.meta[wish.message];
+            let message = &self.buffers[wish.message * BUFFER..][..meta.len];
+            match &wish.action {
+                Action::Forward { to } => {
+                    self.sender.send(*to, &message[wish.part.clone()], meta.stride, meta.ecn).await?;
+                }
+                Action::Answer { answer, notice } => {
+                    self.sender.send(meta.addr, answer, answer.len(), None).await?;
+                    if let Some(notice) = notice {
+                        self.sender.send(notice.to, &notice.bytes, notice.bytes.len(), None).await?;
+                    }
+                }
+                Action::Drop(_) | Action::Taken => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self) -> io::Result<usize> {
+        let Self { sender: Sender { socket, state, .. }, buffers, meta, .. } = self;
+        let mut buffers = buffers.chunks_exact_mut(BUFFER);
+        let mut buffers: [_; BATCH_SIZE] =
+            array::from_fn(|_| IoSliceMut::new(buffers.next().expect("there is a buffer for each message")));
+        socket.try_io(Interest::READABLE, || state.recv((&*socket).into(), &mut buffers, meta))
+    }
+
+    fn decide(&mut self, messages: usize) {
+        self.wishes.clear();
+        let now = self.shared.clock.now();
+        let mut relay = self.shared.relay();
+        for (message, meta) in self.meta[..messages].iter().enumerate() {
+            let bytes = &self.buffers[message * BUFFER..][..meta.len];
+            relay.batch(now, meta.addr, bytes, meta.stride, |part, action| {
+                if !matches!(action, Action::Drop(_) | Action::Taken) {
+                    self.wishes.push(Wish { message, part, action });
+                }
+            });
+        }
+    }
+}
+
+struct Sender {
+    socket: AsyncUdpSocket,
+    state: UdpSocketState,
+    shared: Arc<Shared>,
+}
+
+impl Sender {
+    /// Sends datagrams of this length each, the last perhaps shorter. That one of them does not get away is counted, and no
+    /// error: its sender finds out as it does of any loss.
+    async fn send(
+        &mut self,
+        to: SocketAddr,
+        mut bytes: &[u8],
+        segment: usize,
+        ecn: Option<EcnCodepoint>,
+    ) -> io::Result<()> {
+        let segment = segment.clamp(1, bytes.len().max(1));
+        let mut failed_as_one = false;
+        while !bytes.is_empty() {
+            let segments = if failed_as_one { 1 } else { self.state.max_gso_segments().min(MAX_SENT_AS_ONE / segment) };
+            let (part, rest) = bytes.split_at(bytes.len().min(segments.max(1) * segment));
+            let segment_size = (part.len() > segment).then_some(segment);
+            let transmit = Transmit { destination: to, ecn, contents: part, segment_size, src_ip: None };
+            match self.attempt(&transmit).await? {
+                Ok(()) => {}
+                // Perhaps the way out is too narrow for these, perhaps it takes nothing together; alone, each shows which.
+                Err(_) if segment_size.is_some() => {
+                    failed_as_one = true;
+                    continue;
+                }
+                Err(error) => {
+                    self.shared.unsent.fetch_add(1, Relaxed);
+                    tracing::debug!(%to, bytes = part.len(), %error, "datagram not sent");
+                    // quinn-udp takes the kernel's refusal of a batch for that of every batch. If datagrams of this
+                    // length do not even go alone, it was no such refusal: whoever sends such ones slows nobody down.
+                    if failed_as_one && self.state.max_gso_segments() == 1 {
+                        self.state = UdpSocketState::new((&self.socket).into())?;
+                    }
+                }
+            }
+            bytes = rest;
+        }
+        Ok(())
+    }
+
+    /// Waits while the kernel has no room, so that what comes meanwhile waits in its receive buffer, which is bounded. The
+    /// outer error is of the socket itself.
+    async fn attempt(&self, transmit: &Transmit<'_>) -> io::Result<io::Result<()>> {
+        loop {
+            let sent = self.socket.try_io(Interest::WRITABLE, || self.state.try_send((&self.socket).into(), transmit));
+            match sent {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.shared.waits.fetch_add(1, Relaxed);
+                    self.socket.writable().await?;
+                }
+                done => return Ok(done),
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Who has not proved itself gets nothing, and floods leave nothing behind.
+//!
+//! That nothing comes is not waited for: a question follows by the same way, and its answer is the first that comes. The
+//! relay has one socket here, so it answers in order.
+
+use crate::{
+    program::Program,
+    tickets::{RELAY, key, now, session, sign, ticket, unsigned},
+};
+use hypersend_protocol::{
+    id::RelayId,
+    relay::{
+        Cookie, FromRelay, Nonce, RelayRefusal, ToRelay,
+        ticket::{Side, SignedTicket, Ticket},
+    },
+};
+use std::{
+    net::{SocketAddr, UdpSocket},
+    time::Duration,
+};
+use uuid::Uuid;
+
+/// A socket that counts.
+struct Stranger {
+    socket: UdpSocket,
+    sent: usize,
+    got: usize,
+}
+
+impl Stranger {
+    fn new(relay: SocketAddr) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect(relay).unwrap();
+        // Only so that a test that fails ends.
+        socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        Self { socket, sent: 0, got: 0 }
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.sent += self.socket.send(bytes).unwrap();
+    }
+
+    fn next(&mut self) -> FromRelay {
+        let mut bytes = [0; 2_000];
+        let length = self.socket.recv(&mut bytes).unwrap();
+        self.got += length;
+        FromRelay::read(&bytes[..length]).unwrap()
+    }
+
+    fn cookie(&mut self, nonce: Nonce) -> Cookie {
+        self.send(&ToRelay::Hello { session: session(1), nonce }.encode());
+        let answer = self.next();
+        let FromRelay::Challenge { nonce: said, cookie } = answer else { panic!("not a Challenge: {answer:?}") };
+        assert_eq!(said, nonce, "something came that was not asked for");
+        cookie
+    }
+
+    /// Asks until there is an answer: what comes during a flood may find no room in the relay's socket.
+    fn ask_until_answered(&mut self) {
+        self.socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let mut bytes = [0; 2_000];
+        self.got += (0..300)
+            .find_map(|_| {
+                self.send(&ToRelay::Hello { session: session(1), nonce: Nonce([9; 8]) }.encode());
+                self.socket.recv(&mut bytes).ok()
+            })
+            .unwrap();
+    }
+
+    fn bind(&mut self, cookie: Cookie, ticket: SignedTicket) {
+        self.send(&ToRelay::Bind { nonce: Nonce([2; 8]), cookie, ticket }.encode());
+    }
+}
+
+fn relay() -> Program {
+    Program::start("127.0.0.1:0", &["--sockets", "1"])
+}
+
+#[test]
+fn an_address_that_is_not_bound_gets_nothing_and_its_packets_go_nowhere() {
+    let relay = relay();
+    let mut stranger = Stranger::new(relay.at("127.0.0.1"));
+    let unbind = ToRelay::Unbind { session: session(1) }.encode();
+    let keepalive = ToRelay::Keepalive { session: session(1), nonce: Nonce([0; 8]) }.encode();
+    let packets: [&[u8]; 7] = [&[0x40; 1_200], &[0xc0; 1_200], &[0; 50], &[0x0b; 44], &[], &unbind, &keepalive];
+    for bytes in packets {
+        stranger.send(bytes);
+    }
+    stranger.cookie(Nonce([1; 8]));
+    assert_eq!((relay.metric("forwarded_datagrams_total"), relay.metric("answers_total")), (0, 1));
+    assert!(stranger.got <= stranger.sent);
+}
+
+#[test]
+fn a_cookie_that_somebody_else_received_binds_nobody() {
+    let relay = relay();
+    let at = relay.at("127.0.0.1");
+    let [mut own, mut other] = [Stranger::new(at), Stranger::new(at)];
+    let cookie = own.cookie(Nonce([1; 8]));
+    other.bind(cookie, ticket(1, Side::Sender));
+    other.cookie(Nonce([3; 8]));
+    assert_eq!(relay.metric("dropped_datagrams_total{reason=\"bad-cookie\"}"), 1);
+    own.bind(cookie, ticket(1, Side::Sender));
+    assert!(matches!(own.next(), FromRelay::Bound { .. }));
+}
+
+#[test]
+fn tickets_that_are_over_or_forged_or_for_another_relay_are_refused() {
+    let relay = relay();
+    let mut stranger = Stranger::new(relay.at("127.0.0.1"));
+    let good = unsigned(1, Side::Sender);
+    let over = Ticket { expires: now(), ..good };
+    let elsewhere = Ticket { relay: RelayId(Uuid::from_u128(RELAY.0.as_u128() + 1)), ..good };
+    let cookie = stranger.cookie(Nonce([1; 8]));
+    for (ticket, expected) in [
+        (sign(&key(7), over), RelayRefusal::Expired),
+        (sign(&key(7), elsewhere), RelayRefusal::OtherRelay),
+        (sign(&key(8), good), RelayRefusal::BadSignature),
+    ] {
+        stranger.bind(cookie, ticket);
+        let answer = stranger.next();
+        assert!(
+            matches!(answer, FromRelay::Refused { reason, .. } if reason == expected),
+            "{answer:?} for {expected:?}"
+        );
+    }
+    assert_eq!(relay.metric("addresses"), 0);
+    assert!(stranger.got <= stranger.sent);
+}
+
+#[test]
+fn a_flood_of_hellos_is_answered_by_no_more_than_came_and_leaves_no_memory_taken() {
+    let relay = relay();
+    let mut crowd: Vec<_> = (0..200).map(|_| Stranger::new(relay.at("127.0.0.1"))).collect();
+    let flood = |crowd: &mut Vec<Stranger>, rounds: u64| {
+        for round in 0..rounds {
+            for stranger in crowd.iter_mut() {
+                stranger.send(&ToRelay::Hello { session: session(1), nonce: Nonce(round.to_be_bytes()) }.encode());
+            }
+        }
+    };
+    flood(&mut crowd, 50);
+    let before = relay.resident_bytes();
+    flood(&mut crowd, 500);
+    // What the kernel still has of the flood comes before this.
+    let mut last = Stranger::new(relay.at("127.0.0.1"));
+    last.ask_until_answered();
+    crowd.push(last);
+    let after = relay.resident_bytes();
+    assert!(after < before + (2 << 20), "{before} bytes of memory before the flood, {after} after");
+    let answers = relay.metric("answers_total");
+    let hellos = crowd.iter().map(|stranger| stranger.sent as u64 / 44).sum::<u64>();
+    assert!((1..=hellos).contains(&answers), "{answers} answers to {hellos} questions");
+    assert_eq!((relay.metric("addresses"), relay.metric("sessions")), (0, 0));
+    for stranger in &mut crowd {
+        stranger.socket.set_nonblocking(true).unwrap();
+        let mut bytes = [0; 2_000];
+        while let Ok(length) = stranger.socket.recv(&mut bytes) {
+            stranger.got += length;
+        }
+        assert!(stranger.got <= stranger.sent);
+    }
+}
