@@ -148,6 +148,11 @@ impl Users {
         None
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.users.is_empty() && self.graces.is_empty()
+    }
+
     pub(super) fn has_to_tell(&self) -> bool {
         !self.untold.is_empty() || !self.graces.is_empty()
     }
