@@ -10,8 +10,8 @@ use crate::{
     objects::{Objects, ObjectsError},
     ports::{DoorClosed, Doors, ListenError, QuicListener, TcpListener},
     services::{
-        Accounts, Chats, Files, P2p, Passwords, Policy, Presence, Rates, Services, Throttle, TokenKey, Updates, UpdatesError,
-        UploadPolicy, Uploads,
+        Accounts, Chats, Files, P2p, Passwords, Policy, Presence, Rates, Services, Throttle, TokenKey, Updates,
+        UpdatesError, UploadPolicy, Uploads,
         root::{BucketRoot, FolderRoot, Root},
     },
     settings::{SecretKey, Settings},
@@ -178,12 +178,12 @@ impl Server {
         };
         let serving = async {
             tokio::join!(
-            quic,
-            self.tcp.run(self.doors, ending.clone()),
-            self.http.tidy(ending.clone()),
-            self.certificate.keep(ending.clone()),
-            self.janitor.run(ending.clone()),
-            hear(self.news, self.hub, self.presence.clone(), ending.clone()),
+                quic,
+                self.tcp.run(self.doors, ending.clone()),
+                self.http.tidy(ending.clone()),
+                self.certificate.keep(ending.clone()),
+                self.janitor.run(ending.clone()),
+                hear(self.news, self.hub, self.presence.clone(), ending.clone()),
             )
         };
         let (served, ..) = tokio::select! {
@@ -191,7 +191,9 @@ impl Server {
             // Until everybody has gone: those who move to another server meanwhile are not to seem away.
             never = self.presence.run() => match never {},
         };
-        let ends = async { tokio::join!(timeout(SETTLING, self.uploads.settled()), timeout(SETTLING, self.presence.take_leave())) };
+        let ends = async {
+            tokio::join!(timeout(SETTLING, self.uploads.settled()), timeout(SETTLING, self.presence.take_leave()))
+        };
         if let (Err(_), _) = ends.await {
             tracing::warn!("stopped before every upload was checkpointed; a power cut now may cost more of them");
         }

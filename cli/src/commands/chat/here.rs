@@ -19,9 +19,9 @@ pub(super) struct Here {
     /// Whether anything is known yet.
     known: bool,
     /// Those who are here.
-    here: HashSet<UserId>,
+    present: HashSet<UserId>,
     /// Those who are here by what was said.
-    said: HashSet<UserId>,
+    told: HashSet<UserId>,
     /// Of whom this is not the same, and since when.
     moved: HashMap<UserId, Instant>,
 }
@@ -32,7 +32,7 @@ impl Here {
         let users: HashSet<UserId> = users.into_iter().collect();
         let since = if self.known { Some(now) } else { now.checked_sub(STANDS) };
         self.known = true;
-        let changed: Vec<UserId> = self.here.symmetric_difference(&users).copied().collect();
+        let changed: Vec<UserId> = self.present.symmetric_difference(&users).copied().collect();
         for user in changed {
             self.is(user, users.contains(&user), since.unwrap_or(now));
         }
@@ -40,11 +40,11 @@ impl Here {
 
     /// Somebody is here or is not.
     pub(super) fn is(&mut self, user: UserId, present: bool, now: Instant) {
-        let changed = if present { self.here.insert(user) } else { self.here.remove(&user) };
+        let changed = if present { self.present.insert(user) } else { self.present.remove(&user) };
         if !changed {
             return;
         }
-        if self.said.contains(&user) == present {
+        if self.told.contains(&user) == present {
             self.moved.remove(&user);
         } else {
             self.moved.insert(user, now);
@@ -53,8 +53,8 @@ impl Here {
 
     /// Somebody is no longer in the chat, which is said by itself.
     pub(super) fn left(&mut self, user: UserId) {
-        self.here.remove(&user);
-        self.said.remove(&user);
+        self.present.remove(&user);
+        self.told.remove(&user);
         self.moved.remove(&user);
     }
 
@@ -66,11 +66,11 @@ impl Here {
         for user in due {
             self.moved.remove(&user);
             let label = people.label(user);
-            if self.here.contains(&user) {
-                self.said.insert(user);
+            if self.present.contains(&user) {
+                self.told.insert(user);
                 lines.push(format!("* {label} is here"));
             } else {
-                self.said.remove(&user);
+                self.told.remove(&user);
                 lines.push(format!("* {label} has left for now"));
             }
         }

@@ -161,8 +161,16 @@ enum Intent {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Answer {
-    Sent { id: Uuid, seq: u64, at: String },
-    Refused { id: Option<Uuid>, code: &'static str, detail: String },
+    Sent {
+        id: Uuid,
+        seq: u64,
+        at: String,
+    },
+    Refused {
+        id: Option<Uuid>,
+        code: &'static str,
+        detail: String,
+    },
     #[serde(untagged)]
     Seen(Seen),
 }

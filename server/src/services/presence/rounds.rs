@@ -35,24 +35,44 @@ const MOST_CHATS: u32 = 1_000;
 /// Users whose chats are asked for at the same time.
 const QUERIES: usize = 4;
 
+/// What became of a round of telling.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Round {
+    Told,
+    /// Some have to be told of later.
+    Failed,
+    /// Before the next grace ends, or somebody comes.
+    Nothing {
+        next: Option<Instant>,
+    },
+}
+
 impl Presence {
     /// Tells those who have chats open of who came, and of who went and did not come back.
     pub(super) async fn tell(&self) -> Infallible {
         loop {
-            let (some, next) = {
-                let mut users = self.users();
-                let next = users.end_graces(Instant::now());
-                (users.take_untold(AT_ONCE), next)
-            };
-            if some.is_empty() {
-                tokio::select! {
+            match self.round(Instant::now()).await {
+                Round::Told => sleep(TELL_EVERY).await,
+                Round::Failed => sleep(RETRY).await,
+                Round::Nothing { next } => tokio::select! {
                     () = self.0.to_tell.notified() => {}
                     () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
-                }
-                continue;
+                },
             }
-            sleep(if self.tell_of(some).await { TELL_EVERY } else { RETRY }).await;
         }
+    }
+
+    /// Tells what there is to be told at this moment.
+    pub(super) async fn round(&self, now: Instant) -> Round {
+        let (some, next) = {
+            let mut users = self.users();
+            let next = users.end_graces(now);
+            (users.take_untold(AT_ONCE), next)
+        };
+        if some.is_empty() {
+            return Round::Nothing { next };
+        }
+        if self.tell_of(some).await { Round::Told } else { Round::Failed }
     }
 
     /// Tells of these; `false` when some have to be told of later.

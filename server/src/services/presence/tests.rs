@@ -1,17 +1,20 @@
-//! In the clock's absence: what is told when people come and go, here and on other servers.
+//! What is told when people come and go, here and on other servers. Rounds are called for moments to come, so nobody waits.
 
 use super::{
-    GRACE, Presence,
-    rounds::{LEASE, RENEW_EVERY},
+    GRACE, Here, Presence,
+    rounds::{LEASE, RENEW_EVERY, Round},
+    users::Users,
 };
 use crate::{
     hub::{ChatNotice, Hub, Listener},
     store::{
         self, Place, Store,
+        chats::Chat,
         news::{News, Node},
         users::{NewUser, PasswordHash},
     },
 };
+use futures::FutureExt;
 use hypersend_protocol::{
     id::{ChatId, UserId},
     name::{DisplayName, Email},
@@ -19,69 +22,63 @@ use hypersend_protocol::{
 };
 use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
-use tokio::{
-    task::JoinHandle,
-    time::{Instant, advance, timeout},
-};
+use tokio::time::Instant;
 use uuid::Uuid;
 
-/// A server with a chat of two, which is open.
+/// A server with an open chat of Ann and Bob.
 struct World {
     presence: Presence,
-    store: Arc<dyn Store>,
     ann: UserId,
     bob: UserId,
-    chat: ChatId,
+    eve: UserId,
+    chat: Chat,
     open: Listener<ChatId, ChatNotice>,
-    running: JoinHandle<std::convert::Infallible>,
     _folder: TempDir,
 }
 
-impl Drop for World {
-    fn drop(&mut self) {
-        self.running.abort();
-    }
-}
-
 const THERE: Node = Node(7);
+
+/// Nobody can have come within the grace by now.
+const LATER: Duration = Duration::from_secs(5);
 
 impl World {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = store::open(&Place::File(folder.path().join("test.db")), Arc::new(|_| ())).await.unwrap();
-        let (ann, bob) = (user(&store, "ann").await, user(&store, "bob").await);
-        let chat = store.open_direct(ann, bob, ChatId(Uuid::now_v7()), UnixMillis(1)).await.unwrap().id;
+        let (ann, bob, eve) = (user(&store, "ann").await, user(&store, "bob").await, user(&store, "eve").await);
+        let chat = store.open_direct(ann, bob, ChatId(Uuid::now_v7()), UnixMillis(1)).await.unwrap();
         let hub = Hub::default();
-        let (open, presence) = (hub.chat(chat), Presence::new(store.clone(), hub, false));
-        let running = tokio::spawn({
-            let presence = presence.clone();
-            async move { presence.run().await }
-        });
-        // Only now: the store works by the real clock.
-        tokio::time::pause();
-        Self { presence, store, ann, bob, chat, open, running, _folder: folder }
+        let (open, presence) = (hub.chat(chat.id), Presence::new(store, hub, false));
+        Self { presence, ann, bob, eve, chat, open, _folder: folder }
     }
 
-    /// What is told next, and how long it took.
-    async fn told(&mut self) -> (Vec<(UserId, bool)>, Duration) {
-        let start = Instant::now();
-        match self.open.next().await.unwrap() {
-            ChatNotice::Presence(changes) => (changes.to_vec(), start.elapsed()),
+    /// What those who have the chat open are told in a round so long from now.
+    async fn told_after(&mut self, wait: Duration) -> Vec<(UserId, bool)> {
+        assert_ne!(self.presence.round(Instant::now() + wait).await, Round::Failed);
+        match self.open.next().now_or_never() {
+            Some(Ok(ChatNotice::Presence(changes))) => {
+                let mut changes = changes.to_vec();
+                changes.sort_unstable();
+                changes
+            }
+            None => Vec::new(),
             other => panic!("{other:?}"),
         }
     }
 
-    /// Asserts that nothing is told for far longer than anything takes.
-    async fn nothing_is_told(&mut self) {
-        let told = timeout(GRACE * 4, self.open.next()).await;
-        assert!(told.is_err(), "{told:?}");
+    async fn told(&mut self) -> Vec<(UserId, bool)> {
+        self.told_after(Duration::ZERO).await
     }
 
-    async fn others(&self, me: UserId) -> Vec<UserId> {
-        tokio::time::resume();
-        let chat = self.store.chat(self.chat, me).await.unwrap().unwrap();
-        tokio::time::pause();
-        self.presence.others(&chat, me)
+    /// Ann's connection, of which has been told.
+    async fn with_ann(&mut self) -> Here {
+        let here = self.presence.enter(self.ann);
+        assert_eq!(self.told().await, [(self.ann, true)]);
+        here
+    }
+
+    fn others(&self, me: UserId) -> Vec<UserId> {
+        self.presence.others(&self.chat, me)
     }
 
     fn elsewhere(&self, user: UserId, present: bool) {
@@ -105,82 +102,68 @@ async fn user(store: &Arc<dyn Store>, name: &str) -> UserId {
 #[tokio::test]
 async fn going_is_told_after_the_grace() {
     let mut world = World::new().await;
-    let here = world.presence.enter(world.ann);
-    assert_eq!(world.told().await.0, [(world.ann, true)]);
-    assert_eq!(world.others(world.bob).await, [world.ann]);
-    assert_eq!(world.others(world.ann).await, [], "not oneself");
+    let here = world.with_ann().await;
+    assert_eq!(world.others(world.bob), [world.ann]);
+    assert_eq!(world.others(world.ann), [], "not oneself");
     drop(here);
-    assert_eq!(world.others(world.bob).await, [world.ann], "present until the grace is over");
-    let (told, after) = world.told().await;
-    assert_eq!(told, [(world.ann, false)]);
-    assert!(after >= GRACE - Duration::from_millis(1), "{after:?}");
-    assert_eq!(world.others(world.bob).await, []);
+    assert_eq!(world.told_after(GRACE / 2).await, []);
+    assert_eq!(world.others(world.bob), [world.ann], "present until the grace is over");
+    assert_eq!(world.told_after(GRACE).await, [(world.ann, false)]);
+    assert_eq!(world.others(world.bob), []);
 }
 
 #[tokio::test]
 async fn a_connection_made_anew_is_no_news() {
     let mut world = World::new().await;
-    let here = world.presence.enter(world.ann);
-    assert_eq!(world.told().await.0, [(world.ann, true)]);
-    drop(here);
-    advance(GRACE - Duration::from_millis(10)).await;
+    drop(world.with_ann().await);
     let back = world.presence.enter(world.ann);
-    world.nothing_is_told().await;
+    assert_eq!(world.told_after(GRACE + LATER).await, []);
     drop(back);
-    assert_eq!(world.told().await.0, [(world.ann, false)]);
+    assert_eq!(world.told_after(GRACE).await, [(world.ann, false)]);
 }
 
 #[tokio::test]
 async fn of_two_devices_the_last_counts() {
     let mut world = World::new().await;
-    let (phone, laptop) = (world.presence.enter(world.ann), world.presence.enter(world.ann));
-    assert_eq!(world.told().await.0, [(world.ann, true)]);
+    let (phone, laptop) = (world.with_ann().await, world.presence.enter(world.ann));
     drop(phone);
-    world.nothing_is_told().await;
+    assert_eq!(world.told_after(GRACE + LATER).await, []);
     drop(laptop);
-    assert_eq!(world.told().await.0, [(world.ann, false)]);
+    assert_eq!(world.told_after(GRACE).await, [(world.ann, false)]);
 }
 
 #[tokio::test]
 async fn who_moves_to_another_server_was_never_away() {
     let mut world = World::new().await;
-    let here = world.presence.enter(world.ann);
-    assert_eq!(world.told().await.0, [(world.ann, true)]);
-    drop(here);
-    advance(GRACE / 2).await;
+    drop(world.with_ann().await);
     world.elsewhere(world.ann, true);
-    world.nothing_is_told().await;
+    assert_eq!(world.told_after(GRACE + LATER).await, []);
     world.elsewhere(world.ann, false);
     world.elsewhere(world.ann, false);
-    let (told, after) = world.told().await;
-    assert_eq!(told, [(world.ann, false)]);
-    assert!(after >= GRACE - Duration::from_millis(1), "{after:?}");
+    assert_eq!(world.told_after(GRACE / 2).await, []);
+    assert_eq!(world.told_after(GRACE).await, [(world.ann, false)]);
 }
 
 #[tokio::test]
 async fn those_who_come_together_are_told_together() {
     let mut world = World::new().await;
     let _here = (world.presence.enter(world.ann), world.presence.enter(world.bob));
-    let mut told = world.told().await.0;
-    told.sort_unstable();
     let mut both = [(world.ann, true), (world.bob, true)];
     both.sort_unstable();
-    assert_eq!(told, both);
+    assert_eq!(world.told().await, both);
 }
 
 #[tokio::test]
 async fn a_stranger_s_coming_is_told_to_nobody() {
     let mut world = World::new().await;
-    tokio::time::resume();
-    let eve = user(&world.store, "eve").await;
-    tokio::time::pause();
-    let _here = world.presence.enter(eve);
-    world.nothing_is_told().await;
+    let _here = world.presence.enter(world.eve);
+    assert_eq!(world.told().await, []);
+    let _here = world.with_ann().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_a_server_says_while_it_is_listed_counts_more_than_the_list() {
-    let (mut users, now) = (super::users::Users::new(true), Instant::now());
+#[test]
+fn what_a_server_says_while_it_is_listed_counts_more_than_the_list() {
+    let (mut users, now) = (Users::new(true), Instant::now());
     let [ann, bob, mia] = [1, 2, 3].map(|n| UserId(Uuid::from_u128(n)));
     users.heard(THERE, mia, true, now);
     users.begin_listing(THERE);
@@ -194,9 +177,9 @@ async fn what_a_server_says_while_it_is_listed_counts_more_than_the_list() {
     assert!(!users.is_present(mia));
 }
 
-#[tokio::test(start_paused = true)]
-async fn coming_and_going_leave_nothing_behind() {
-    let (mut users, now) = (super::users::Users::new(true), Instant::now());
+#[test]
+fn coming_and_going_leave_nothing_behind() {
+    let (mut users, now) = (Users::new(true), Instant::now());
     let ann = UserId(Uuid::from_u128(1));
     for _ in 0..100 {
         users.enter(ann);

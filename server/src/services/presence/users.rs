@@ -118,7 +118,11 @@ impl Users {
         let Some((node, meanwhile)) = self.listing.take() else { return };
         let mut there: HashSet<UserId> = users.into_iter().collect();
         for (user, present) in meanwhile {
-            if present { there.insert(user) } else { there.remove(&user) };
+            if present {
+                there.insert(user)
+            } else {
+                there.remove(&user)
+            };
         }
         self.replace(node, &there, now);
     }
