@@ -52,6 +52,10 @@ pub enum ChatEvent {
     Read(UserId, Seq),
     /// Somebody joined or left; the chat as it is now.
     Members(Chat),
+    /// Which of the other members are connected; replaces what was known of it.
+    Present(Vec<UserId>),
+    /// Another member has connected, or has gone away and not come back for a while.
+    Presence(UserId, bool),
 }
 
 /// Why a message was not posted.
@@ -330,6 +334,8 @@ impl Task {
             ChatUpdate::TypingBy(typing) => ChatEvent::Typing(typing.user),
             ChatUpdate::ReadBy(read) => ChatEvent::Read(read.user, read.seq),
             ChatUpdate::MembersChanged(members) => ChatEvent::Members(members.chat),
+            ChatUpdate::Present(present) => ChatEvent::Present(present.users),
+            ChatUpdate::PresenceBy(presence) => ChatEvent::Presence(presence.user, presence.present),
         }))
     }
 

@@ -349,6 +349,24 @@ pub struct MembersChanged {
 }
 frame!(MembersChanged, Kind(0x214), 1 << 20);
 
+/// Which of the other members are connected at the moment: this and no one else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Present {
+    /// Who, in no order.
+    pub users: Vec<UserId>,
+}
+frame!(Present, Kind(0x217), 32 << 10);
+
+/// Another member has connected, or has gone away and not come back for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PresenceBy {
+    /// Who.
+    pub user: UserId,
+    /// Whether they are connected now.
+    pub present: bool,
+}
+frame!(PresenceBy, Kind(0x219), 64);
+
 frame_set! {
     /// What a client may say on a chat stream.
     pub enum ChatIntent {
@@ -378,5 +396,9 @@ frame_set! {
         ReadBy,
         /// Somebody joined or left.
         MembersChanged,
+        /// Who is connected.
+        Present,
+        /// A member came or went.
+        PresenceBy,
     }
 }

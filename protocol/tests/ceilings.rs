@@ -9,8 +9,8 @@ use hypersend_protocol::{
     chat::{
         AddMembers, Chat, ChatKind, ChatOpened, ChatPage, ChatPosition, ChatSummary, CreateGroup, DeleteMessage,
         GetChat, GetHistory, ListChats, MarkRead, Member, MembersChanged, Message, MessageChanged, MessagePage,
-        OpenChat, OpenDirect, Post, PostMessage, PostRefused, Posted, Read, ReadBy, RemoveMember, Role, Typing,
-        TypingBy,
+        OpenChat, OpenDirect, Post, PostMessage, PostRefused, Posted, PresenceBy, Present, Read, ReadBy, RemoveMember,
+        Role, Typing, TypingBy,
     },
     event::{Event, EventsReset, Happening, OpenEvents},
     file::{
@@ -178,6 +178,8 @@ fn streams() -> Vec<Largest> {
         largest(&Read { seq: SEQ }),
         largest(&ReadBy { user: USER, seq: SEQ }),
         largest(&MembersChanged { chat: chat() }),
+        largest(&Present { users: vec![USER; MAX_MEMBERS] }),
+        largest(&PresenceBy { user: USER, present: false }),
         largest(&OpenEvents { after: Some(Cursor(u64::MAX)) }),
         largest(&EventsReset { cursor: Cursor(u64::MAX) }),
         largest(&Event { cursor: Cursor(u64::MAX), at: END, what }),

@@ -217,6 +217,8 @@ fn streams() -> Vec<Example> {
         plain(Read { seq }),
         plain(ReadBy { user, seq }),
         plain(MembersChanged { chat: chat() }),
+        plain(Present { users: vec![user, UserId(uuid(6))] }),
+        plain(PresenceBy { user, present: true }),
         plain(OpenEvents { after: Some(Cursor(69_999)) }),
         plain(EventsReset { cursor: Cursor(70_000) }),
         example(".posted", event(Happening::Posted { message: message() })),

@@ -98,7 +98,7 @@ fn kinds_are_distinct_and_only_what_may_be_overlooked_is_odd() {
     let labels: BTreeSet<_> = all.iter().map(|e| &e.label).collect();
     assert_eq!((names.len(), labels.len()), (kinds.len(), all.len()));
     let odd: BTreeSet<_> = all.iter().filter(|e| e.kind.is_optional()).map(Example::name).collect();
-    assert_eq!(odd, BTreeSet::from(["Typing", "TypingBy"]));
+    assert_eq!(odd, BTreeSet::from(["PresenceBy", "Present", "Typing", "TypingBy"]));
 }
 
 /// Kind and name of every `frame!(Name, Kind(0x…), …)` in the source: the one place that no frame can do without.

@@ -35,6 +35,8 @@ pub enum ChatNotice {
     Committed(Arc<Fanout>),
     /// A member is typing.
     Typing(UserId),
+    /// Members have connected, or have gone away.
+    Presence(Arc<[(UserId, bool)]>),
 }
 
 /// What a user's event streams hear: a committed act, and its place in the user's feed.
@@ -62,6 +64,8 @@ impl Hub {
             News::Committed(fanout) => self.committed(fanout),
             News::SessionEnded(session) => self.session_ended(session),
             News::Typing(chat, user) => self.typing(chat, user),
+            // For whoever keeps who is present, and knows their chats.
+            News::Present(..) | News::Forgotten(_) => {}
             News::Missed => {
                 self.0.chats.miss();
                 self.0.users.miss();
@@ -73,6 +77,21 @@ impl Hub {
     /// Tells those who have the chat open that a member is typing.
     pub fn typing(&self, chat: ChatId, user: UserId) {
         self.0.chats.tell(chat, || ChatNotice::Typing(user));
+    }
+
+    /// Tells those who have the chat open which members came and went.
+    pub fn presence(&self, chat: ChatId, changes: &Arc<[(UserId, bool)]>) {
+        self.0.chats.tell(chat, || ChatNotice::Presence(changes.clone()));
+    }
+
+    /// Whether anybody has any chat open.
+    pub fn has_open_chats(&self) -> bool {
+        !self.0.chats.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Whether anybody has this chat open.
+    pub fn is_open(&self, chat: ChatId) -> bool {
+        self.0.chats.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&chat)
     }
 
     /// Tells a session's connections that it has ended.

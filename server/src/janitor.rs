@@ -93,6 +93,7 @@ impl Janitor {
             self.store.prune_events(before(self.event_lifetime)).await,
             self.store.prune_sessions(before(ENDED_SESSIONS_KEPT)).await,
             self.store.prune_p2p(before(self.event_lifetime)).await,
+            self.store.prune_present().await,
         ] {
             if let Err(error) = pruned {
                 tracing::warn!(error = %crate::report(&error), "old records not dropped");

@@ -10,8 +10,8 @@ use crate::{
     objects::{Objects, ObjectsError},
     ports::{DoorClosed, Doors, ListenError, QuicListener, TcpListener},
     services::{
-        Accounts, Chats, Files, P2p, Passwords, Policy, Rates, Services, Throttle, TokenKey, Updates, UpdatesError,
-        UploadPolicy, Uploads,
+        Accounts, Chats, Files, P2p, Passwords, Policy, Presence, Rates, Services, Throttle, TokenKey, Updates,
+        UpdatesError, UploadPolicy, Uploads,
         root::{BucketRoot, FolderRoot, Root},
     },
     settings::{SecretKey, Settings},
@@ -94,6 +94,7 @@ pub struct Server {
     http: HttpState,
     doors: Doors,
     uploads: Uploads,
+    presence: Presence,
     janitor: Janitor,
     certificate: Certificate,
     news: Option<NewsStream>,
@@ -138,7 +139,8 @@ impl Server {
             None => Arc::new(FolderRoot::new(disk.clone(), settings.uploads(), settings.files())),
         };
         let places = (disk, root);
-        let services = services(settings, &secret, &store, hub.clone(), throttle.clone(), places, updates);
+        let presence = Presence::new(store.clone(), hub.clone(), news.is_some());
+        let services = services(settings, &secret, &store, &presence, throttle.clone(), places, updates);
         let janitor = Janitor::new(store, &services, throttle, settings);
         let (quic, tcp) = bind(settings, &certificate, &secret).await?;
         let limits = Limits {
@@ -150,7 +152,7 @@ impl Server {
         let http = HttpState::new(services.clone(), limits, settings.metrics_token.clone());
         let router = http::router(http.clone(), &settings.cors_origins);
         let (uploads, doors) = (services.uploads.clone(), Doors::new(services, router));
-        Ok(Self { quic, tcp, http, doors, uploads, janitor, certificate, news, hub })
+        Ok(Self { quic, tcp, http, doors, uploads, presence, janitor, certificate, news, hub })
     }
 
     /// Where it listens.
@@ -174,15 +176,25 @@ impl Server {
             ending.cancel();
             served
         };
-        let (served, ..) = tokio::join!(
-            quic,
-            self.tcp.run(self.doors, ending.clone()),
-            self.http.tidy(ending.clone()),
-            self.certificate.keep(ending.clone()),
-            self.janitor.run(ending.clone()),
-            hear(self.news, self.hub, ending.clone()),
-        );
-        if timeout(SETTLING, self.uploads.settled()).await.is_err() {
+        let serving = async {
+            tokio::join!(
+                quic,
+                self.tcp.run(self.doors, ending.clone()),
+                self.http.tidy(ending.clone()),
+                self.certificate.keep(ending.clone()),
+                self.janitor.run(ending.clone()),
+                hear(self.news, self.hub, self.presence.clone(), ending.clone()),
+            )
+        };
+        let (served, ..) = tokio::select! {
+            served = serving => served,
+            // Until everybody has gone: those who move to another server meanwhile are not to seem away.
+            never = self.presence.run() => match never {},
+        };
+        let ends = async {
+            tokio::join!(timeout(SETTLING, self.uploads.settled()), timeout(SETTLING, self.presence.take_leave()))
+        };
+        if let (Err(_), _) = ends.await {
             tracing::warn!("stopped before every upload was checkpointed; a power cut now may cost more of them");
         }
         served
@@ -190,10 +202,11 @@ impl Server {
 }
 
 /// Tells listeners what other servers do.
-async fn hear(news: Option<NewsStream>, hub: Hub, stopping: CancellationToken) {
+async fn hear(news: Option<NewsStream>, hub: Hub, presence: Presence, stopping: CancellationToken) {
     let Some(mut news) = news else { return };
     let hearing = async {
         while let Some(news) = news.next().await {
+            presence.heard(&news);
             hub.heard(news);
         }
     };
@@ -239,7 +252,7 @@ fn services(
     settings: &Settings,
     secret: &SecretKey,
     store: &Arc<dyn Store>,
-    hub: Hub,
+    presence: &Presence,
     throttle: Throttle,
     (disk, root): (Disk, Root),
     updates: Updates,
@@ -247,11 +260,12 @@ fn services(
     let key = TokenKey::new(secret, settings.access_token_lifetime);
     let policy = Policy { registration_open: settings.registration_open, session_lifetime: settings.session_lifetime };
     let passwords = Passwords::new(settings.bcrypt_cost);
-    let metrics = Metrics::default();
+    let (hub, metrics) = (presence.hub().clone(), Metrics::default());
     let limits = UploadPolicy { max_file_size: settings.max_file_size, max_reserved: settings.max_reserved };
     Services {
         accounts: Accounts::new(store.clone(), hub.clone(), passwords, throttle, key, policy, metrics.clone()),
         chats: Chats::new(store.clone(), hub, metrics.clone()),
+        presence: presence.clone(),
         uploads: Uploads::new(store.clone(), disk, settings.uploads(), root.clone(), limits, metrics.clone()),
         files: Files::new(store.clone(), root, metrics.clone()),
         p2p: P2p::new(store.clone()),

@@ -17,12 +17,15 @@ use crate::{
         messages::Message,
     },
 };
-use hypersend_net::frames::{FrameReader, RecvError, send};
+use hypersend_net::frames::{FrameReader, RecvError, SendError, send};
 use hypersend_net::stream::SendStream;
 use hypersend_protocol::{
-    chat::{ChatIntent, ChatOpened, MembersChanged, MessageChanged, OpenChat, Post, PostRefused, ReadBy, TypingBy},
-    frame::Frame,
-    id::{ChatId, Revision, Seq},
+    chat::{
+        ChatIntent, ChatOpened, MembersChanged, MessageChanged, OpenChat, Post, PostRefused, PresenceBy, Present,
+        ReadBy, TypingBy,
+    },
+    frame::{Frame, encode},
+    id::{ChatId, Revision, Seq, UserId},
     refusal::{ErrorCode, Refusal},
 };
 use std::{
@@ -43,8 +46,9 @@ pub(super) async fn serve(
     let chats = &peer.services.chats;
     let mut notices = chats.hub().chat(open.chat);
     let chat = chats.chat(&peer.me, open.chat).await?;
-    let members = digest(&chat);
+    let (members, users) = (digest(&chat), peer.services.presence.others(&chat, peer.me.id()));
     send(out, &ChatOpened { chat: wire::chat(chat) }).await.map_err(gone)?;
+    send(out, &Present { users }).await.map_err(gone)?;
     let OpenChat { chat, after: seq, revision } = open;
     let mut stream = ChatStream { peer, out, chat, seq, revision, members, typed: None };
     stream.catch_up().await?;
@@ -54,6 +58,7 @@ pub(super) async fn serve(
                 Ok(ChatNotice::Committed(fanout)) => stream.committed(&fanout).await?,
                 Ok(ChatNotice::Typing(user)) if user != peer.me.id() => stream.say(&TypingBy { user }).await?,
                 Ok(ChatNotice::Typing(_)) => {}
+                Ok(ChatNotice::Presence(changes)) => stream.presence(&changes).await?,
                 Err(Missed) => stream.start_over().await?,
             },
             intent = reader.next::<ChatIntent>() => match intent {
@@ -126,6 +131,9 @@ impl ChatStream<'_> {
         let chat = self.chat_now().await?;
         let moved = chat.members.iter().filter(|member| member.read > self.seq);
         let read: Vec<_> = moved.map(|member| ReadBy { user: member.profile.id, seq: member.read }).collect();
+        if digest(&chat) == self.members {
+            self.present(&chat).await?;
+        }
         self.members(chat).await?;
         self.catch_up().await?;
         for read in read {
@@ -146,7 +154,23 @@ impl ChatStream<'_> {
             return Ok(());
         }
         self.members = members;
-        self.say(&MembersChanged { chat: wire::chat(chat) }).await
+        let users = self.peer.services.presence.others(&chat, self.peer.me.id());
+        self.say(&MembersChanged { chat: wire::chat(chat) }).await?;
+        self.say(&Present { users }).await
+    }
+
+    async fn present(&mut self, chat: &Chat) -> Result<(), Ending> {
+        let users = self.peer.services.presence.others(chat, self.peer.me.id());
+        self.say(&Present { users }).await
+    }
+
+    /// Sends who came and went, in one piece: when a server starts, all of a large group come at once.
+    async fn presence(&mut self, changes: &[(UserId, bool)]) -> Result<(), Ending> {
+        let mut frames = Vec::new();
+        for &(user, present) in changes.iter().filter(|(user, _)| *user != self.peer.me.id()) {
+            frames.extend(encode(&PresenceBy { user, present }).map_err(SendError::from).map_err(gone)?);
+        }
+        if frames.is_empty() { Ok(()) } else { self.out.write(frames.into()).await.map_err(gone) }
     }
 
     async fn committed(&mut self, fanout: &Fanout) -> Result<(), Ending> {

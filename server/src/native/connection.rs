@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     ports::GRACE,
-    services::{Caller, Services},
+    services::{Caller, Here, Services},
 };
 use hypersend_net::{
     connection::Connection,
@@ -33,8 +33,9 @@ pub(super) struct Peer {
     pub(super) me: Caller,
     pub(super) services: Services,
     pub(super) bulk: chunks::Bulk,
-    /// Held as long as the connection is served.
+    /// Both held as long as the connection is served.
     _place: Place,
+    _here: Here,
     /// Cancelled when the connection is to end in good order: streams that live long end, others finish.
     pub(super) ending: CancellationToken,
 }
@@ -88,8 +89,8 @@ async fn admit(
         Ok((me, place, welcome)) => {
             send(&mut answer, &welcome).await.map_err(|_| Rejected::Gone)?;
             connection.welcome();
-            let bulk = chunks::Bulk::default();
-            Ok((Peer { me, services, bulk, _place: place, ending: stopping.child_token() }, answer))
+            let (bulk, here) = (chunks::Bulk::default(), services.presence.enter(me.id()));
+            Ok((Peer { me, services, bulk, _place: place, _here: here, ending: stopping.child_token() }, answer))
         }
         Err(refusal) => {
             let told = send(&mut answer, &refusal).await;

@@ -11,6 +11,7 @@ mod feed;
 mod files;
 mod p2p;
 mod passwords;
+mod presence;
 pub mod root;
 mod throttle;
 mod tokens;
@@ -23,6 +24,7 @@ pub use feed::{Feed, FeedItem};
 pub use files::{FileError, Files, OpenFile};
 pub use p2p::{P2p, P2pError};
 pub use passwords::Passwords;
+pub use presence::{Here, Presence};
 pub use throttle::{Rates, Throttle, TooOften};
 pub use tokens::TokenKey;
 pub use updates::{Build, Release, Updates, UpdatesError};
@@ -40,6 +42,8 @@ pub struct Services {
     pub accounts: Accounts,
     /// Conversations.
     pub chats: Chats,
+    /// Who is connected.
+    pub presence: Presence,
     /// Files on their way in.
     pub uploads: Uploads,
     /// Files, and their way out.

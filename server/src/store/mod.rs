@@ -35,7 +35,7 @@ use hypersend_protocol::{
     time::UnixMillis,
 };
 use messages::{Append, DeleteMessage, Message, NewMessage};
-use news::{Attempt, Duty, NewsStream};
+use news::{Attempt, Duty, NewsStream, Node};
 use p2p::{NewP2p, Offered, P2pChange, P2pChanged};
 use sessions::{Rotated, Rotation, Session};
 use std::{cmp::Ordering, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
@@ -188,6 +188,8 @@ pub trait Store: Send + Sync + 'static {
     async fn chat(&self, id: ChatId, viewer: UserId) -> Result<Option<Chat>>;
     /// A user's chats after a position, the most recently active first.
     async fn chats_of(&self, user: UserId, after: Option<ChatPosition>, limit: u32) -> Result<Vec<ChatLine>>;
+    /// The ids of a user's chats, the newest ids first.
+    async fn chat_ids_of(&self, user: UserId, limit: u32) -> Result<Vec<ChatId>>;
     /// Adds members to a group.
     async fn add_members(&self, chat: ChatId, by: UserId, users: &[UserId], now: UnixMillis) -> Result<AddMembers>;
     /// Takes a member out of a group; passes ownership on when the last owner goes.
@@ -254,6 +256,16 @@ pub trait Store: Send + Sync + 'static {
     async fn news(&self) -> Result<Option<NewsStream>>;
     /// Lets other servers know that a member is typing. It may get lost.
     async fn typing(&self, chat: ChatId, user: UserId) -> Result<()>;
+    /// Lets other servers know who is connected to this one, and who no longer is; each user once.
+    async fn set_present(&self, users: &[(UserId, bool)]) -> Result<()>;
+    /// Who is connected to another server.
+    async fn present_on(&self, node: Node) -> Result<Vec<UserId>>;
+    /// Lets other servers know that this one will be there for so long from now; gives those of which it is known.
+    async fn renew(&self, lasting: Duration) -> Result<Vec<Node>>;
+    /// Lets other servers know that this one goes, and nobody is connected to it.
+    async fn take_leave(&self) -> Result<()>;
+    /// Forgets who was connected to servers that are no more; says how many.
+    async fn prune_present(&self) -> Result<u64>;
     /// Counts an attempt among all servers; says how long to wait if there were too many. Where there is one server, it
     /// counts by itself, and this allows everything.
     async fn count_attempt(&self, attempt: Attempt, per_minute: NonZeroU32) -> Result<Option<Duration>>;

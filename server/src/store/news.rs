@@ -9,6 +9,10 @@ use hypersend_protocol::{
 };
 use std::net::IpAddr;
 
+/// One server, as long as it runs, to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Node(pub i64);
+
 /// What was done on another server.
 #[derive(Clone, Debug)]
 pub enum News {
@@ -18,6 +22,10 @@ pub enum News {
     SessionEnded(SessionId),
     /// A member is typing.
     Typing(ChatId, UserId),
+    /// A user has connected to that server, or no longer is.
+    Present(Node, UserId, bool),
+    /// The others no longer have it from this server that a user is connected to it.
+    Forgotten(UserId),
     /// Some of it was not heard of: what has come of it is in the store.
     Missed,
 }

@@ -1,5 +1,6 @@
 //! `hypersend chat`: a conversation, line by line.
 
+mod here;
 mod input;
 mod line;
 mod room;

@@ -119,7 +119,10 @@ impl<'a> Room<'a> {
                 input = next(&mut self.input), if self.takes_input() => self.input(input).await?,
                 Some(answer) = self.posts.next() => self.answered(answer),
                 Some(job) = self.jobs.join_next() => self.ended(job.expect("jobs do not panic")).await?,
-                _ = mark.tick() => self.mark().await,
+                _ = mark.tick() => {
+                    self.screen.settle(&self.people, self.chat.members.len())?;
+                    self.mark().await;
+                }
             }
         }
         self.leave().await
@@ -158,6 +161,8 @@ impl<'a> Room<'a> {
                 self.screen.changed(message.seq.0, &label, &self.seen(&message))
             }
             ChatEvent::Typing(user) => self.screen.typing(user, &self.people),
+            ChatEvent::Present(users) => self.screen.present(users, &self.people),
+            ChatEvent::Presence(user, present) => self.screen.presence(user, present, &self.people),
             ChatEvent::Read(user, seq) => self.screen.read(user, seq.0, &self.people),
         }
     }
@@ -179,6 +184,7 @@ impl<'a> Room<'a> {
             self.screen.text(&format!("* {} has joined", self.people.label(user)))?;
         }
         for &user in before.difference(&now) {
+            self.screen.left(user);
             self.screen.text(&format!("* {} has left", self.people.label(user)))?;
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! What a conversation looks like: lines for people, or one JSON object for each event.
 
+use super::here::Here;
 use crate::{
     failure::Failure,
     output::{Output, line},
@@ -26,6 +27,14 @@ enum Told<'a> {
     Changed(&'a MessageView),
     Saved(&'a Received),
     Typing(&'a Person),
+    Present {
+        people: Vec<Person>,
+    },
+    Presence {
+        #[serde(flatten)]
+        person: &'a Person,
+        present: bool,
+    },
     Read {
         #[serde(flatten)]
         person: &'a Person,
@@ -38,11 +47,12 @@ pub(super) struct Screen {
     out: Output,
     prompt: Option<Printer>,
     typing: HashMap<UserId, Instant>,
+    here: Here,
 }
 
 impl Screen {
     pub(super) fn new(out: Output, prompt: Option<Printer>) -> Self {
-        Self { out, prompt, typing: HashMap::new() }
+        Self { out, prompt, typing: HashMap::new(), here: Here::default() }
     }
 
     /// Whether somebody looks at it.
@@ -74,6 +84,38 @@ impl Screen {
         }
         self.typing.insert(user, Instant::now());
         self.text(&format!("* {} is typing", people.label(user)))
+    }
+
+    /// Who of the others is connected.
+    pub(super) fn present(&mut self, users: Vec<UserId>, people: &People) -> Result<(), Failure> {
+        let known = users.iter().filter_map(|&user| people.get(user));
+        self.json(&Told::Present { people: known.map(Person::from).collect() })?;
+        self.here.are(users, Instant::now());
+        Ok(())
+    }
+
+    /// One of the others has come or gone.
+    pub(super) fn presence(&mut self, user: UserId, present: bool, people: &People) -> Result<(), Failure> {
+        let Some(profile) = people.get(user) else { return Ok(()) };
+        self.json(&Told::Presence { person: &Person::from(profile), present })?;
+        self.here.is(user, present, Instant::now());
+        Ok(())
+    }
+
+    /// Somebody is no longer in the chat.
+    pub(super) fn left(&mut self, user: UserId) {
+        self.here.left(user);
+    }
+
+    /// Says who has come and gone, once that is worth a line.
+    pub(super) fn settle(&mut self, people: &People, members: usize) -> Result<(), Failure> {
+        if !self.is_live() {
+            return Ok(());
+        }
+        match self.here.news(people, members, Instant::now()) {
+            Some(text) => self.text(&text),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn read(&mut self, user: UserId, seq: u64, people: &People) -> Result<(), Failure> {

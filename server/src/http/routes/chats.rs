@@ -32,6 +32,7 @@ pub(in crate::http) fn router() -> OpenApiRouter<HttpState> {
         .routes(routes!(add_members))
         .routes(routes!(remove_member))
         .routes(routes!(mark_read))
+        .routes(routes!(presence))
 }
 
 /// What kind of chat.
@@ -172,6 +173,13 @@ struct ReadMark {
     seq: u64,
 }
 
+/// Who is present.
+#[derive(Debug, Serialize, ToSchema)]
+struct PresenceView {
+    /// The ids of users, in no order; the caller is left out.
+    present: Vec<Uuid>,
+}
+
 impl Position for ChatPosition {
     fn read(bytes: &[u8]) -> Option<Self> {
         let (active, id) = bytes.split_first_chunk::<8>()?;
@@ -266,4 +274,17 @@ async fn mark_read(
 ) -> Result<axum::Json<ReadMark>, Problem> {
     let stands = state.services().chats.mark_read(&me, chat, Seq(seq)).await?;
     Ok(axum::Json(ReadMark { seq: stands.0 }))
+}
+
+/// Which other members are present: connected by the native protocol, by an event stream or by a WebSocket.
+#[utoipa::path(get, path = "/chats/{chat}/presence", tag = "chats", params(("chat" = Uuid, Path)),
+    responses((status = 200, body = PresenceView), (status = "default", body = ProblemDetails)))]
+async fn presence(
+    State(state): State<HttpState>,
+    Auth(me): Auth,
+    Path(chat): Path<ChatId>,
+) -> Result<axum::Json<PresenceView>, Problem> {
+    let chat = state.services().chats.chat(&me, chat).await?;
+    let present = state.services().presence.others(&chat, me.id());
+    Ok(axum::Json(PresenceView { present: present.into_iter().map(|user| user.0).collect() }))
 }

@@ -4,7 +4,10 @@
 
 #![expect(unused_qualifications, reason = "utoipa writes out the path of the query's type")]
 
-use super::messages::MessageView;
+use super::{
+    messages::MessageView,
+    watch::{Seen, Watched},
+};
 use crate::{
     http::{
         caller::{Auth, TicketAuth},
@@ -13,7 +16,7 @@ use crate::{
         state::HttpState,
         tickets,
     },
-    services::{Caller, ChatError, FeedItem},
+    services::{Caller, FeedItem},
     store::events::{Entry, Event},
 };
 use axum::{
@@ -145,14 +148,31 @@ enum Intent {
         chat: ChatId,
         seq: u64,
     },
+    /// Say who is present in a chat, and who types.
+    Watch {
+        chat: ChatId,
+    },
+    Unwatch {
+        chat: ChatId,
+    },
 }
 
 /// What a client is answered there.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Answer {
-    Sent { id: Uuid, seq: u64, at: String },
-    Refused { id: Option<Uuid>, code: &'static str, detail: String },
+    Sent {
+        id: Uuid,
+        seq: u64,
+        at: String,
+    },
+    Refused {
+        id: Option<Uuid>,
+        code: &'static str,
+        detail: String,
+    },
+    #[serde(untagged)]
+    Seen(Seen),
 }
 
 /// A ticket for `GET /events` or `GET /ws`, for clients that cannot send the header there.
@@ -189,8 +209,10 @@ async fn listen(
 
 /// The feed until the session or the server ends, or the store fails: then the client comes again with its cursor.
 fn feed(state: &HttpState, me: &Caller, after: Option<Cursor>) -> impl Stream<Item = EventView> + Send + use<> {
-    let feed = state.services().chats.follow(me, after);
-    let items = stream::unfold(feed, async |mut feed| Some((EventView::from(feed.next().await.ok()?), feed)));
+    let (feed, here) = (state.services().chats.follow(me, after), state.services().presence.enter(me.id()));
+    let items = stream::unfold((feed, here), async |(mut feed, here)| {
+        Some((EventView::from(feed.next().await.ok()?), (feed, here)))
+    });
     let (accounts, session, stopping) = (state.services().accounts.clone(), me.session, state.stopping().clone());
     items.take_until(async move {
         tokio::select! {
@@ -216,25 +238,27 @@ async fn talk(
 async fn conversation(state: HttpState, me: Caller, after: Option<Cursor>, mut socket: WebSocket) {
     let feed = feed(&state, &me, after);
     tokio::pin!(feed);
-    let mut ping = interval(SIGN_OF_LIFE);
+    let (mut ping, mut watched) = (interval(SIGN_OF_LIFE), Watched::default());
     loop {
         let said = tokio::select! {
             event = feed.next() => match event {
-                Some(event) => text(&event),
+                Some(event) => vec![text(&event)],
                 None => return bye(socket).await,
             },
             heard = socket.recv() => match heard {
-                Some(Ok(Message::Text(intent))) => match intend(&state, &me, &intent).await {
-                    Some(answer) => text(&answer),
-                    None => continue,
-                },
+                Some(Ok(Message::Text(intent))) => {
+                    intend(&state, &me, &mut watched, &intent).await.iter().map(text).collect()
+                }
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                 Some(Ok(_)) => continue,
             },
-            _ = ping.tick() => Message::Ping(bytes::Bytes::new()),
+            heard = watched.next() => watched.tell(state.services(), &me, heard).await.iter().map(text).collect(),
+            _ = ping.tick() => vec![Message::Ping(bytes::Bytes::new())],
         };
-        if !matches!(timeout(READ_WITHIN, socket.send(said)).await, Ok(Ok(()))) {
-            return;
+        for said in said {
+            if !matches!(timeout(READ_WITHIN, socket.send(said)).await, Ok(Ok(()))) {
+                return;
+            }
         }
     }
 }
@@ -249,7 +273,7 @@ async fn bye(mut socket: WebSocket) {
     let _ = timeout(READ_WITHIN, socket.send(Message::Close(Some(frame)))).await;
 }
 
-async fn intend(state: &HttpState, me: &Caller, intent: &str) -> Option<Answer> {
+async fn intend(state: &HttpState, me: &Caller, watched: &mut Watched, intent: &str) -> Option<Answer> {
     let chats = &state.services().chats;
     match serde_json::from_str(intent) {
         Ok(Intent::Post { id, chat, text, files, reply_to }) => {
@@ -269,14 +293,19 @@ async fn intend(state: &HttpState, me: &Caller, intent: &str) -> Option<Answer> 
         Ok(Intent::Read { chat, seq }) => {
             chats.mark_read(me, chat, Seq(seq)).await.err().map(|error| refused(None, error))
         }
-        Err(error) => {
-            let refusal = Refusal::new(ErrorCode::Invalid, error.to_string());
-            Some(Answer::Refused { id: None, code: refusal.code.slug(), detail: refusal.message })
+        Ok(Intent::Watch { chat }) => Some(match watched.watch(state.services(), me, chat).await {
+            Ok(seen) => Answer::Seen(seen),
+            Err(refusal) => refused(None, refusal),
+        }),
+        Ok(Intent::Unwatch { chat }) => {
+            watched.unwatch(chat);
+            None
         }
+        Err(error) => Some(refused(None, Refusal::new(ErrorCode::Invalid, error.to_string()))),
     }
 }
 
-fn refused(id: Option<Uuid>, error: ChatError) -> Answer {
-    let refusal = Refusal::from(error);
+fn refused(id: Option<Uuid>, error: impl Into<Refusal>) -> Answer {
+    let refusal = error.into();
     Answer::Refused { id, code: refusal.code.slug(), detail: refusal.message }
 }

@@ -15,3 +15,4 @@ pub(super) mod tus;
 pub(super) mod updates;
 pub(super) mod uploads;
 pub(super) mod users;
+mod watch;

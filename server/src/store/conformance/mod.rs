@@ -18,6 +18,7 @@ mod fill;
 pub(super) mod members;
 pub(super) mod messages;
 pub(super) mod p2p;
+pub(super) mod presence;
 pub(super) mod sessions;
 pub(super) mod users;
 mod world;
@@ -120,6 +121,10 @@ macro_rules! cases {
                 both_sides_hear_of_every_change
                 sessions_of_both_sides_are_listed_newest_first
                 sessions_without_news_are_pruned
+            }
+            presence {
+                a_server_alone_hears_of_no_other
+                the_chats_of_a_user_are_known_by_their_ids
             }
             events {
                 a_feed_tells_everything_in_order

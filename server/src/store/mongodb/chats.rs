@@ -262,6 +262,19 @@ pub(super) async fn of(act: &mut Act, user: UserId, after: Option<ChatPosition>,
     lines.into_iter().map(line).collect()
 }
 
+/// The ids of a user's chats, the newest ids first.
+pub(super) async fn ids_of(act: &mut Act, user: UserId, limit: u32) -> Result<Vec<ChatId>> {
+    #[derive(Deserialize)]
+    struct IdRow {
+        #[serde(rename = "_id")]
+        id: Uuid,
+    }
+    let options =
+        FindOptions::builder().projection(doc! { "_id": 1 }).sort(doc! { "_id": -1 }).limit(i64::from(limit)).build();
+    let rows: Vec<IdRow> = act.all_as(&CHATS, doc! { "members.user": user.write() }, options).await?;
+    rows.into_iter().map(|row| ChatId::read(row.id)).collect()
+}
+
 fn lines(user: UserId, after: Option<ChatPosition>, limit: u32) -> Vec<Document> {
     let user = user.write();
     let me = doc! { "$filter": { "input": "$members", "as": "member", "cond": { "$eq": ["$$member.user", user] } } };

@@ -13,6 +13,7 @@
 //! | `connection`, `schema` | reaching a database that will do; its collections, validators and indexes |
 //! | `field` | how domain values are written in documents |
 //! | `news`, `peers` | what other servers do; what servers settle among themselves |
+//! | `presence` | who is connected to which server, and which servers there are |
 //! | `archive` | all records out of a database and into another |
 //! | `users`, `sessions`, `chats`, `members`, `messages`, `files`, `p2p`, `events` | the acts |
 
@@ -35,6 +36,9 @@ mod peer_tests;
 mod peers;
 #[cfg(test)]
 mod plan_tests;
+mod presence;
+#[cfg(test)]
+mod presence_tests;
 mod schema;
 mod sessions;
 mod store;

@@ -7,13 +7,14 @@
 use super::{
     events::{self, EVENTS, EventRow},
     field::Field,
-    peers::{Node, TYPING, TypingRow},
+    peers::{TYPING, TypingRow},
+    presence::{self, PRESENCE},
     sessions::SESSIONS,
     transaction::{Act, Failure, Result},
 };
 use crate::store::{
     StoreError,
-    news::{News, NewsStream},
+    news::{News, NewsStream, Node},
 };
 use futures::{
     StreamExt,
@@ -25,7 +26,7 @@ use mongodb::{
     bson::{Document, RawDocumentBuf, deserialize_from_slice, doc},
     change_stream::{
         ChangeStream,
-        event::{ChangeStreamEvent, ResumeToken},
+        event::{ChangeStreamEvent, OperationType, ResumeToken},
     },
     error::{Error, ErrorKind},
 };
@@ -104,7 +105,7 @@ impl Following {
             }
         }
         let place = whole.last().map(|change| change.id.clone());
-        self.waiting.extend(tell(&self.db, whole).await?);
+        self.waiting.extend(tell(&self.db, self.node, whole).await?);
         self.place = place.or(self.place.take());
         failure.map_or(Ok(()), Err)
     }
@@ -134,11 +135,14 @@ fn wanted(node: Node) -> Document {
         "ns.coll": SESSIONS.name,
         "updateDescription.updatedFields.ended": { "$exists": true },
     };
-    doc! { "$or": [elsewhere(EVENTS.name), elsewhere(TYPING.name), ended] }
+    let came = doc! { "operationType": "insert", "ns.coll": PRESENCE.name, "documentKey._id.node": { "$ne": node.0 } };
+    // This server's own too: what others take for forgotten it has to say again.
+    let went = doc! { "operationType": "delete", "ns.coll": PRESENCE.name };
+    doc! { "$or": [elsewhere(EVENTS.name), elsewhere(TYPING.name), ended, came, went] }
 }
 
 /// What these changes say, in their order.
-async fn tell(db: &Database, changes: Vec<Change>) -> Result<Vec<News>> {
+async fn tell(db: &Database, node: Node, changes: Vec<Change>) -> Result<Vec<News>> {
     enum Said {
         Act(EventRow),
         Other(News),
@@ -158,6 +162,10 @@ async fn tell(db: &Database, changes: Vec<Change>) -> Result<Vec<News>> {
                 let id = key.get("_id").cloned().map(mongodb::bson::deserialize_from_bson).transpose()?;
                 let id = id.map(SessionId::read).transpose()?;
                 said.extend(id.map(|id| Said::Other(News::SessionEnded(id))));
+            }
+            (_, Some(key)) if collection == PRESENCE.name => {
+                let came = matches!(change.operation_type, OperationType::Insert);
+                said.push(Said::Other(presence::news(&key, node, came)?));
             }
             _ => {}
         }

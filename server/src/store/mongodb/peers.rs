@@ -5,7 +5,7 @@ use super::{
     schema::{Collection, index},
     transaction::{Failure, Result, Table},
 };
-use crate::store::news::{Attempt, Duty, News};
+use crate::store::news::{Attempt, Duty, News, Node};
 use hypersend_protocol::id::{ChatId, UserId};
 use mongodb::{
     Database,
@@ -25,17 +25,11 @@ const ATTEMPTS: Table<AttemptRow> = Table::new("attempts");
 const DUTIES: Table<DutyRow> = Table::new("duties");
 
 /// How long what is forgotten at once is there. The database looks every minute.
-const FORGOTTEN_SECONDS: i64 = 60;
+pub(super) const FORGOTTEN_SECONDS: i64 = 60;
 
-/// One server, as long as it runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Node(pub(super) i64);
-
-impl Node {
-    /// Unlike all others.
-    pub(super) fn new() -> Self {
-        Self(i64::from_ne_bytes(*uuid::Uuid::new_v4().as_bytes().first_chunk().expect("it has 16 bytes")))
-    }
+/// A server unlike all others.
+pub(super) fn new_node() -> Node {
+    Node(i64::from_ne_bytes(*uuid::Uuid::new_v4().as_bytes().first_chunk().expect("it has 16 bytes")))
 }
 
 /// Somebody typing.

@@ -2,7 +2,7 @@
 //! The document `schema` in `meta` says of which version they are.
 
 use super::{
-    chats, events, files, messages, p2p, peers, sessions,
+    chats, events, files, messages, p2p, peers, presence, sessions,
     transaction::{Failure, Table},
     users,
 };
@@ -65,6 +65,7 @@ pub(super) fn index(name: &str, keys: Document, options: Document) -> Document {
 pub(super) fn collections() -> Vec<Collection> {
     let mut all = records();
     all.extend(peers::collections());
+    all.extend(presence::collections());
     all
 }
 

@@ -4,9 +4,7 @@ use super::{
     batch::{Outcome, Wish},
     chats, connection, events,
     field::Field,
-    files, members, messages, news, p2p,
-    peers::{self, Node},
-    schema, sessions,
+    files, members, messages, news, p2p, peers, presence, schema, sessions,
     transaction::{self, Act, FORGOTTEN, Failure, deadline, see_through, transact, within},
     users,
     writer::Writer,
@@ -18,7 +16,7 @@ use crate::store::{
     events::{Event, FanoutSink, Feed},
     files::{BeginUpload, Begun, CommitUpload, DeleteFile, File, Upload},
     messages::{Append, DeleteMessage, Message, NewMessage},
-    news::{Attempt, Duty, NewsStream},
+    news::{Attempt, Duty, NewsStream, Node},
     p2p::{NewP2p, Offered, P2pChange, P2pChanged},
     sessions::{Rotated, Rotation, Session},
     users::{NewUser, PasswordHash, User},
@@ -61,7 +59,7 @@ impl MongodbStore {
     ) -> Result<Self> {
         let db = connection::connect(uri, watcher).await?;
         schema::prepare(&db).await?;
-        let node = Node::new();
+        let node = peers::new_node();
         Ok(Self { writer: Writer::start(db.clone(), node, sink), node, db })
     }
 
@@ -176,6 +174,10 @@ impl Store for MongodbStore {
 
     async fn chats_of(&self, user: UserId, after: Option<ChatPosition>, limit: u32) -> Result<Vec<ChatLine>> {
         self.read(chats::of(&mut self.reading(), user, after, limit)).await
+    }
+
+    async fn chat_ids_of(&self, user: UserId, limit: u32) -> Result<Vec<ChatId>> {
+        self.read(chats::ids_of(&mut self.reading(), user, limit)).await
     }
 
     async fn add_members(&self, chat: ChatId, by: UserId, users: &[UserId], now: UnixMillis) -> Result<AddMembers> {
@@ -308,6 +310,26 @@ impl Store for MongodbStore {
 
     async fn typing(&self, chat: ChatId, user: UserId) -> Result<()> {
         self.read(peers::typing(&self.db, self.node, chat, user)).await
+    }
+
+    async fn set_present(&self, users: &[(UserId, bool)]) -> Result<()> {
+        self.read(presence::set(&self.db, self.node, users)).await
+    }
+
+    async fn present_on(&self, node: Node) -> Result<Vec<UserId>> {
+        self.read(presence::on(&mut self.reading(), node)).await
+    }
+
+    async fn renew(&self, lasting: Duration) -> Result<Vec<Node>> {
+        self.read(presence::renew(&self.db, self.node, lasting)).await
+    }
+
+    async fn take_leave(&self) -> Result<()> {
+        self.read(presence::take_leave(&self.db, self.node)).await
+    }
+
+    async fn prune_present(&self) -> Result<u64> {
+        self.read(presence::prune(&self.db)).await
     }
 
     async fn count_attempt(&self, attempt: Attempt, per_minute: NonZeroU32) -> Result<Option<Duration>> {

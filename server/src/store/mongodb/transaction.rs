@@ -11,8 +11,7 @@
 
 use super::failure::DUPLICATE_KEY;
 pub(super) use super::failure::{Failure, Result};
-use super::peers::Node;
-use crate::store::{self, StoreError, events::Fanout};
+use crate::store::{self, StoreError, events::Fanout, news::Node};
 use futures::{FutureExt, TryStreamExt, future::BoxFuture};
 use mongodb::{
     ClientSession, Database,

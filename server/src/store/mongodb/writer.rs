@@ -9,12 +9,12 @@
 
 use super::{
     batch::{self, Done, Outcome, Wish},
-    peers::Node,
     transaction::{Act, Failure, Result, by, deadline, see_through, transact},
 };
 use crate::store::{
     self, StoreError,
     events::{Fanout, FanoutSink},
+    news::Node,
 };
 use futures::{FutureExt, future::BoxFuture};
 use mongodb::Database;

@@ -113,6 +113,12 @@ pub(super) fn to_viewer(db: &Connection, id: ChatId, viewer: UserId) -> Result<O
     }
 }
 
+/// The ids of a user's chats, the newest ids first.
+pub(super) fn ids_of(db: &Connection, user: UserId, limit: u32) -> Result<Vec<ChatId>> {
+    let sql = "SELECT chat_id FROM members WHERE user_id = ?1 ORDER BY chat_id DESC LIMIT ?2";
+    all(db, sql, params![Column(user), limit], |row| get(row, 0))
+}
+
 /// What the list of chats needs of a chat before the rest is looked up.
 struct Line {
     id: ChatId,

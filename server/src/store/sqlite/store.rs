@@ -14,7 +14,7 @@ use crate::store::{
     events::{Event, FanoutSink, Feed},
     files::{BeginUpload, Begun, CommitUpload, DeleteFile, File, Upload},
     messages::{Append, DeleteMessage, Message, NewMessage},
-    news::{Attempt, Duty, NewsStream},
+    news::{Attempt, Duty, NewsStream, Node},
     p2p::{NewP2p, Offered, P2pChange, P2pChanged},
     sessions::{Rotated, Rotation, Session},
     users::{NewUser, PasswordHash, User},
@@ -143,6 +143,10 @@ impl Store for SqliteStore {
         self.readers.read(move |db| chats::of(db, user, after, limit)).await
     }
 
+    async fn chat_ids_of(&self, user: UserId, limit: u32) -> Result<Vec<ChatId>> {
+        self.readers.read(move |db| chats::ids_of(db, user, limit)).await
+    }
+
     async fn add_members(&self, chat: ChatId, by: UserId, users: &[UserId], now: UnixMillis) -> Result<AddMembers> {
         let users = users.to_vec();
         self.writer.act(move |act| members::add(act, chat, by, &users, now)).await
@@ -268,6 +272,26 @@ impl Store for SqliteStore {
 
     async fn typing(&self, _: ChatId, _: UserId) -> Result<()> {
         Ok(())
+    }
+
+    async fn set_present(&self, _: &[(UserId, bool)]) -> Result<()> {
+        Ok(())
+    }
+
+    async fn present_on(&self, _: Node) -> Result<Vec<UserId>> {
+        Ok(Vec::new())
+    }
+
+    async fn renew(&self, _: Duration) -> Result<Vec<Node>> {
+        Ok(Vec::new())
+    }
+
+    async fn take_leave(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn prune_present(&self) -> Result<u64> {
+        Ok(0)
     }
 
     async fn count_attempt(&self, _: Attempt, _: NonZeroU32) -> Result<Option<Duration>> {
