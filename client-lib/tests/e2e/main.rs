@@ -19,6 +19,7 @@ mod load;
 mod members;
 mod nodes;
 mod p2p;
+mod presence;
 mod ranges;
 mod refusals;
 mod resume;

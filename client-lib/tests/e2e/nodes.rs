@@ -1,8 +1,9 @@
 //! Several servers on one database and one file root: clients need not care which of them they are connected to.
 
+use crate::presence::{self, Known, next_known, until_present};
 use crate::support::{Desk, connect, download, ended, next_event, next_message, refusal, text};
 use hypersend_client::{
-    ChatEvent, ChatHandle, Client,
+    ChatEvent, ChatHandle, Client, MemoryTokens,
     protocol::{
         chat::Message,
         id::{ChatId, Revision, Seq},
@@ -15,6 +16,8 @@ use hypersend_lab::{
     mongod::{self, Database},
     within,
 };
+use std::time::Duration;
+use tokio::time::timeout;
 
 const SIZE: u64 = 40 * MIB;
 
@@ -131,4 +134,62 @@ async fn the_death_of_a_server_is_bridged_by_the_other() {
     assert_eq!(next_message(&mut with_ann).await.seq, Seq(41));
     download(&bob.client, &file, &desk.path("copy.mkv")).await;
     assert_eq!(b3_of(&desk.path("copy.mkv")), file.root);
+}
+
+#[tokio::test]
+async fn who_comes_and_goes_on_one_server_is_seen_on_the_other() {
+    let (here, there, _database) = two([]).await;
+    let ann = TestUser::register(here.config(), "ann").await;
+    let bob = TestUser::register(there.config(), "bob").await;
+    let chat = ann.client.open_direct(bob.email()).await.unwrap().id;
+    let mut hers = presence::open(&ann.client, chat);
+    until_present(&mut hers, bob.id()).await;
+    let (bobs, login) = (bob.id(), bob.login());
+    drop(bob);
+    assert_eq!(next_known(&mut hers).await, Known::Is(bobs, false));
+    let back = Client::start(there.config(), login, MemoryTokens::empty()).unwrap();
+    within("bob is back", back.ready()).await.unwrap();
+    assert_eq!(next_known(&mut hers).await, Known::Is(bobs, true));
+}
+
+/// How long it may take until it is known that a server is dead, with the patience that anything needs: a lease of 30 s, a
+/// look every 10 s, and 5 s of grace.
+const DEATH: Duration = Duration::from_secs(45 + 30);
+
+/// kill -9 of one of two servers: who was connected to it has gone, and who moved to the other was never away.
+#[tokio::test]
+async fn who_was_connected_to_a_dead_server_has_gone_unless_they_moved() {
+    let (mut dying, there, _database) = two([]).await;
+    let proxy = Proxy::start(dying.socket_address());
+    let ann = TestUser::register(there.config(), "ann").await;
+    let (bob, mia) = (
+        TestUser::register(dying.config(), "bob").await,
+        TestUser::register(dying.config_via(proxy.address()), "mia").await,
+    );
+    let members = vec![bob.email(), mia.email()];
+    let group = ann.client.create_group("Us".parse().unwrap(), members).await.unwrap().id;
+    let mut hers = presence::open(&ann.client, group);
+    let mut seen = Vec::new();
+    while !(seen.contains(&bob.id()) && seen.contains(&mia.id())) {
+        match next_known(&mut hers).await {
+            Known::These(users) => seen.extend(users),
+            Known::Is(user, true) => seen.push(user),
+            gone @ Known::Is(_, false) => panic!("{gone:?}"),
+        }
+    }
+    dying.kill();
+    proxy.lead_to(there.socket_address());
+    let gone = async {
+        loop {
+            match hers.next().await.unwrap() {
+                ChatEvent::Presence(user, false) => return user,
+                ChatEvent::Presence(user, true) => assert_eq!(user, mia.id(), "known already, perhaps"),
+                _ => {}
+            }
+        }
+    };
+    assert_eq!(timeout(DEATH, gone).await.expect("it is noticed"), bob.id());
+    assert_eq!(mia.client.chat(group).await.unwrap().id, group, "connected to the other");
+    let mut others = presence::open(&ann.client, group);
+    assert_eq!(next_known(&mut others).await, Known::These(vec![mia.id()]));
 }

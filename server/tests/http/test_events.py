@@ -90,3 +90,53 @@ def test_a_websocket_says_and_hears(server):
         except Exception as closed:  # noqa: BLE001
             assert "1001" in str(closed), closed
     assert ann.get(f"/api/v1/chats/{chat}/messages").json()["items"][0]["text"] == "from a socket"
+
+
+def test_a_websocket_watches_who_is_present_and_types(server):
+    ann, bob, eve = (register(server, "h1", name) for name in ("Ann", "Bob", "Eve"))
+    chat = direct(ann, bob)
+    ann_id, bob_id = ann.login["user"]["id"], bob.login["user"]["id"]
+    path = f"/api/v1/chats/{chat}/presence"
+    assert ann.get(path).json() == {"present": []}
+    problem(eve.get(path), 404, "not-found")
+    tls = ssl.create_default_context(cafile=server.certificate)
+
+    def socket_of(client):
+        ticket = client.post("/api/v1/events/tickets").json()["ticket"]
+        return connect(f"wss://localhost:{server.port}/api/v1/ws?ticket={ticket}", ssl=tls)
+
+    def heard(socket):
+        while True:
+            said = json.loads(socket.recv(20))
+            if said["type"] not in ("reset", "joined"):
+                return said
+
+    def say(socket, **intent):
+        socket.send(json.dumps(intent))
+
+    with socket_of(ann) as hers:
+        say(hers, type="watch", chat=chat)
+        assert heard(hers) == {"type": "present", "chat": chat, "users": []}
+        with socket_of(bob) as his:
+            assert heard(hers) == {"type": "presence", "chat": chat, "user": bob_id, "present": True}
+            assert ann.get(path).json() == {"present": [bob_id]}
+            say(his, type="typing", chat=chat)
+            assert heard(hers) == {"type": "typing", "chat": chat, "user": bob_id}
+            say(his, type="watch", chat=chat)
+            assert heard(his) == {"type": "present", "chat": chat, "users": [ann_id]}
+        assert heard(hers) == {"type": "presence", "chat": chat, "user": bob_id, "present": False}
+        say(hers, type="unwatch", chat=chat)
+        with socket_of(bob) as his:
+            say(his, type="typing", chat=chat)
+            say(hers, type="watch", chat=str(uuid.uuid4()))
+            assert heard(hers)["code"] == "not-found", "nothing of the chat that is not watched any more"
+        with socket_of(eve) as stranger:
+            say(stranger, type="watch", chat=chat)
+            assert heard(stranger)["code"] == "not-found"
+            made = [eve.post("/api/v1/chats", json={"kind": "group", "title": f"group {n}"}) for n in range(33)]
+            others = [chat.json()["id"] for chat in made]
+            for other in others[:32]:
+                say(stranger, type="watch", chat=other)
+                assert heard(stranger)["type"] == "present"
+            say(stranger, type="watch", chat=others[32])
+            assert heard(stranger)["code"] == "limit-reached"

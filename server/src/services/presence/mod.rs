@@ -28,7 +28,7 @@ use tokio::{sync::Notify, time::Instant};
 use users::Users;
 
 /// How long a user whose last connection is gone counts as present: whoever comes back within it was never away.
-pub const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(5);
 
 /// The presence service; cloning shares it.
 #[derive(Clone)]

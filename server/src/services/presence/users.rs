@@ -14,7 +14,7 @@ use tokio::time::Instant;
 pub(super) struct Users {
     /// Whether anything is to be written.
     shared: bool,
-    users: HashMap<UserId, User>,
+    people: HashMap<UserId, User>,
     /// The ends of graces; each user once.
     graces: BTreeSet<(Instant, UserId)>,
     /// Whose presence may be other than was told.
@@ -51,23 +51,23 @@ impl User {
 impl Users {
     /// Nobody; `shared` with other servers or not.
     pub(super) fn new(shared: bool) -> Self {
-        let (users, graces, listing) = (HashMap::new(), BTreeSet::new(), None);
-        Self { shared, users, graces, untold: HashSet::new(), unwritten: HashSet::new(), listing }
+        let (people, graces, listing) = (HashMap::new(), BTreeSet::new(), None);
+        Self { shared, people, graces, untold: HashSet::new(), unwritten: HashSet::new(), listing }
     }
 
     /// Whether a user is connected to any server, or was until lately.
     pub(super) fn is_present(&self, user: UserId) -> bool {
-        self.users.get(&user).is_some_and(User::is_present)
+        self.people.get(&user).is_some_and(User::is_present)
     }
 
     /// Whether a user is connected to this server.
     pub(super) fn is_here(&self, user: UserId) -> bool {
-        self.users.get(&user).is_some_and(|user| user.here > 0)
+        self.people.get(&user).is_some_and(|user| user.here > 0)
     }
 
     /// A connection to this server has begun.
     pub(super) fn enter(&mut self, id: UserId) {
-        let user = self.users.entry(id).or_default();
+        let user = self.people.entry(id).or_default();
         let was_present = user.is_present();
         user.here += 1;
         if user.here == 1 && self.shared {
@@ -78,7 +78,7 @@ impl Users {
 
     /// A connection to this server has ended.
     pub(super) fn leave(&mut self, id: UserId, now: Instant) {
-        let Some(user) = self.users.get_mut(&id) else { return };
+        let Some(user) = self.people.get_mut(&id) else { return };
         user.here = user.here.saturating_sub(1);
         if user.here == 0 && self.shared {
             self.unwritten.insert(id);
@@ -105,7 +105,7 @@ impl Users {
 
     /// The other servers may know of nobody who is connected to this one.
     pub(super) fn all_forgotten(&mut self) {
-        self.unwritten.extend(self.users.iter().filter(|(_, user)| user.here > 0).map(|(&id, _)| id));
+        self.unwritten.extend(self.people.iter().filter(|(_, user)| user.here > 0).map(|(&id, _)| id));
     }
 
     /// The users of a server are about to be listed.
@@ -134,7 +134,7 @@ impl Users {
 
     /// The other servers to which anybody is connected.
     pub(super) fn nodes(&self) -> HashSet<Node> {
-        self.users.values().flat_map(|user| user.elsewhere.iter().copied()).collect()
+        self.people.values().flat_map(|user| user.elsewhere.iter().copied()).collect()
     }
 
     /// Ends the graces that are over; gives the end of the next one.
@@ -144,7 +144,7 @@ impl Users {
                 return Some(end);
             }
             self.graces.pop_first();
-            if let Some(user) = self.users.get_mut(&id) {
+            if let Some(user) = self.people.get_mut(&id) {
                 user.grace = None;
                 self.untold.insert(id);
             }
@@ -154,7 +154,7 @@ impl Users {
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.users.is_empty() && self.graces.is_empty()
+        self.people.is_empty() && self.graces.is_empty()
     }
 
     pub(super) fn has_to_tell(&self) -> bool {
@@ -177,11 +177,11 @@ impl Users {
 
     /// Whether a user is present, if that has not been told; from now on it has.
     pub(super) fn tell(&mut self, id: UserId) -> Option<bool> {
-        let user = self.users.get_mut(&id)?;
+        let user = self.people.get_mut(&id)?;
         let present = user.is_present();
         let is_news = std::mem::replace(&mut user.told, present) != present;
         if !present {
-            self.users.remove(&id);
+            self.people.remove(&id);
         }
         is_news.then_some(present)
     }
@@ -197,7 +197,7 @@ impl Users {
     }
 
     fn replace(&mut self, node: Node, there: &HashSet<UserId>, now: Instant) {
-        let known = self.users.iter().filter(|(_, user)| user.elsewhere.contains(&node));
+        let known = self.people.iter().filter(|(_, user)| user.elsewhere.contains(&node));
         let over: Vec<UserId> = known.map(|(&id, _)| id).filter(|id| !there.contains(id)).collect();
         for id in over {
             self.set(node, id, false, now);
@@ -214,13 +214,13 @@ impl Users {
 
     fn set(&mut self, node: Node, id: UserId, present: bool, now: Instant) {
         if present {
-            let user = self.users.entry(id).or_default();
+            let user = self.people.entry(id).or_default();
             let was_present = user.is_present();
             if !user.elsewhere.contains(&node) {
                 user.elsewhere.push(node);
             }
             self.came(id, was_present);
-        } else if let Some(user) = self.users.get_mut(&id)
+        } else if let Some(user) = self.people.get_mut(&id)
             && let Some(at) = user.elsewhere.iter().position(|&there| there == node)
         {
             user.elsewhere.swap_remove(at);
@@ -230,7 +230,7 @@ impl Users {
 
     /// A user is connected, once more or again.
     fn came(&mut self, id: UserId, was_present: bool) {
-        let Some(user) = self.users.get_mut(&id) else { return };
+        let Some(user) = self.people.get_mut(&id) else { return };
         if let Some(end) = user.grace.take() {
             self.graces.remove(&(end, id));
         }
@@ -243,7 +243,7 @@ impl Users {
 
     /// A connection of a user has gone; if it was the last, the grace begins.
     fn went(&mut self, id: UserId, now: Instant) {
-        let Some(user) = self.users.get_mut(&id) else { return };
+        let Some(user) = self.people.get_mut(&id) else { return };
         if !user.is_connected() {
             let end = now + GRACE;
             user.grace = Some(end);
