@@ -36,8 +36,14 @@ async fn open(peer: &RawPeer, chat: ChatId) -> (SendStream, FrameReader) {
     (stream, reader)
 }
 
+/// What happens next, but for who is connected.
 async fn notice(reader: &mut FrameReader) -> ChatUpdate {
-    within("something happens in the chat", reader.expect::<ChatUpdate>()).await.unwrap()
+    loop {
+        match within("something happens in the chat", reader.expect::<ChatUpdate>()).await.unwrap() {
+            ChatUpdate::Present(_) | ChatUpdate::PresenceBy(_) => {}
+            other => return other,
+        }
+    }
 }
 
 fn post(words: &str) -> Post {
