@@ -8,8 +8,8 @@ use hypersend_protocol::{
     chat::{
         AddMembers, Chat, ChatKind, ChatOpened, ChatPage, ChatPosition, ChatSummary, CreateGroup, DeleteMessage,
         GetChat, GetHistory, ListChats, MarkRead, Member, MembersChanged, Message, MessageChanged, MessagePage,
-        OpenChat, OpenDirect, Post, PostMessage, PostRefused, Posted, Read, ReadBy, RemoveMember, Role, Typing,
-        TypingBy,
+        OpenChat, OpenDirect, Post, PostMessage, PostRefused, Posted, PresenceBy, Present, Read, ReadBy, RemoveMember,
+        Role, Typing, TypingBy,
     },
     event::{Event, EventsReset, Happening, OpenEvents},
     file::{
