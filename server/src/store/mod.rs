@@ -11,7 +11,7 @@
 pub mod archive;
 pub mod chats;
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 pub mod events;
 pub mod files;
 pub mod messages;

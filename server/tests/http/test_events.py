@@ -92,51 +92,62 @@ def test_a_websocket_says_and_hears(server):
     assert ann.get(f"/api/v1/chats/{chat}/messages").json()["items"][0]["text"] == "from a socket"
 
 
+def heard(socket, kind):
+    """The next of this type, whatever else comes before it."""
+    while True:
+        said = json.loads(socket.recv(20))
+        if said["type"] == kind:
+            return said
+
+
 def test_a_websocket_watches_who_is_present_and_types(server):
     ann, bob, eve = (register(server, "h1", name) for name in ("Ann", "Bob", "Eve"))
-    chat = direct(ann, bob)
-    ann_id, bob_id = ann.login["user"]["id"], bob.login["user"]["id"]
-    path = f"/api/v1/chats/{chat}/presence"
-    assert ann.get(path).json() == {"present": []}
-    problem(eve.get(path), 404, "not-found")
+    chat, presence = direct(ann, bob), f"/api/v1/chats/{direct(ann, bob)}/presence"
     tls = ssl.create_default_context(cafile=server.certificate)
 
-    def socket_of(client):
+    def talk(client):
         ticket = client.post("/api/v1/events/tickets").json()["ticket"]
         return connect(f"wss://localhost:{server.port}/api/v1/ws?ticket={ticket}", ssl=tls)
 
-    def heard(socket):
-        while True:
-            said = json.loads(socket.recv(20))
-            if said["type"] not in ("reset", "joined"):
-                return said
+    with talk(ann) as hers, talk(eve) as eves:
+        assert heard(hers, "reset")
+        assert ann.get(presence).json() == {"present": []}, "requests do not count"
+        hers.send(json.dumps({"type": "watch", "chat": chat}))
+        assert heard(hers, "present") == {"type": "present", "chat": chat, "users": []}
+        eves.send(json.dumps({"type": "watch", "chat": chat}))
+        assert heard(eves, "refused")["code"] == "not-found"
+        problem(eve.get(presence), 404, "not-found")
+        with talk(bob) as his:
+            came = heard(hers, "presence")
+            assert came["chat"] == chat and came["present"] is True
+            assert ann.get(presence).json() == {"present": [came["user"]]}
+            assert len(bob.get(presence).json()["present"]) == 1
+            his.send(json.dumps({"type": "typing", "chat": chat}))
+            assert heard(hers, "typing") == {"type": "typing", "chat": chat, "user": came["user"]}
+        assert heard(hers, "presence") == {**came, "present": False}
+        hers.send(json.dumps({"type": "unwatch", "chat": chat}))
+        hers.send("nonsense")
+        assert heard(hers, "refused"), "what came before it is done"
+        with talk(bob) as his:
+            his.send(json.dumps({"type": "typing", "chat": chat}))
+            his.send(json.dumps({"type": "post", "id": str(uuid.uuid4()), "chat": chat, "text": "seen"}))
+            said = json.loads(hers.recv(20))
+            assert said["type"] == "posted", "nothing is heard of what is not watched"
 
-    def say(socket, **intent):
-        socket.send(json.dumps(intent))
 
-    with socket_of(ann) as hers:
-        say(hers, type="watch", chat=chat)
-        assert heard(hers) == {"type": "present", "chat": chat, "users": []}
-        with socket_of(bob) as his:
-            assert heard(hers) == {"type": "presence", "chat": chat, "user": bob_id, "present": True}
-            assert ann.get(path).json() == {"present": [bob_id]}
-            say(his, type="typing", chat=chat)
-            assert heard(hers) == {"type": "typing", "chat": chat, "user": bob_id}
-            say(his, type="watch", chat=chat)
-            assert heard(his) == {"type": "present", "chat": chat, "users": [ann_id]}
-        assert heard(hers) == {"type": "presence", "chat": chat, "user": bob_id, "present": False}
-        say(hers, type="unwatch", chat=chat)
-        with socket_of(bob) as his:
-            say(his, type="typing", chat=chat)
-            say(hers, type="watch", chat=str(uuid.uuid4()))
-            assert heard(hers)["code"] == "not-found", "nothing of the chat that is not watched any more"
-        with socket_of(eve) as stranger:
-            say(stranger, type="watch", chat=chat)
-            assert heard(stranger)["code"] == "not-found"
-            made = [eve.post("/api/v1/chats", json={"kind": "group", "title": f"group {n}"}) for n in range(33)]
-            others = [chat.json()["id"] for chat in made]
-            for other in others[:32]:
-                say(stranger, type="watch", chat=other)
-                assert heard(stranger)["type"] == "present"
-            say(stranger, type="watch", chat=others[32])
-            assert heard(stranger)["code"] == "limit-reached"
+def test_a_websocket_watches_so_many_chats(server):
+    ann = register(server, "h1", "Ann")
+    groups = [ann.post("/api/v1/chats", json={"kind": "group", "title": str(n)}).json()["id"] for n in range(33)]
+    tls = ssl.create_default_context(cafile=server.certificate)
+    ticket = ann.post("/api/v1/events/tickets").json()["ticket"]
+    with connect(f"wss://localhost:{server.port}/api/v1/ws?ticket={ticket}", ssl=tls) as socket:
+        for group in groups[:32]:
+            socket.send(json.dumps({"type": "watch", "chat": group}))
+            assert heard(socket, "present")["chat"] == group
+        socket.send(json.dumps({"type": "watch", "chat": groups[32]}))
+        assert heard(socket, "refused")["code"] == "limit-reached"
+        socket.send(json.dumps({"type": "watch", "chat": groups[0]}))
+        assert heard(socket, "present")["chat"] == groups[0], "one of them again is none more"
+        socket.send(json.dumps({"type": "unwatch", "chat": groups[0]}))
+        socket.send(json.dumps({"type": "watch", "chat": groups[32]}))
+        assert heard(socket, "present")["chat"] == groups[32]

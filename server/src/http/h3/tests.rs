@@ -3,5 +3,5 @@
 
 mod bodies;
 mod misuse;
-mod setup;
+pub(super) mod setup;
 mod stopping;

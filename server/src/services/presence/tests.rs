@@ -8,16 +8,15 @@ use super::{
 use crate::{
     hub::{ChatNotice, Hub, Listener},
     store::{
-        self, Place, Store,
+        self, Place,
         chats::Chat,
+        conformance::user,
         news::{News, Node},
-        users::{NewUser, PasswordHash},
     },
 };
 use futures::FutureExt;
 use hypersend_protocol::{
     id::{ChatId, UserId},
-    name::{DisplayName, Email},
     time::UnixMillis,
 };
 use std::{sync::Arc, time::Duration};
@@ -45,7 +44,7 @@ impl World {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = store::open(&Place::File(folder.path().join("test.db")), Arc::new(|_| ())).await.unwrap();
-        let (ann, bob, eve) = (user(&store, "ann").await, user(&store, "bob").await, user(&store, "eve").await);
+        let (ann, bob, eve) = (user(&*store, "ann").await, user(&*store, "bob").await, user(&*store, "eve").await);
         let chat = store.open_direct(ann, bob, ChatId(Uuid::now_v7()), UnixMillis(1)).await.unwrap();
         let hub = Hub::default();
         let (open, presence) = (hub.chat(chat.id), Presence::new(store, hub, false));
@@ -84,19 +83,6 @@ impl World {
     fn elsewhere(&self, user: UserId, present: bool) {
         self.presence.heard(&News::Present(THERE, user, present));
     }
-}
-
-async fn user(store: &Arc<dyn Store>, name: &str) -> UserId {
-    let new = NewUser {
-        id: UserId(Uuid::now_v7()),
-        email: Email::parse(&format!("{name}@example.org")).unwrap(),
-        name: DisplayName::parse(name).unwrap(),
-        password_hash: PasswordHash(String::new()),
-        now: UnixMillis(1),
-    };
-    let id = new.id;
-    assert!(store.create_user(new).await.unwrap());
-    id
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ mod world;
 
 pub(super) use fill::fill;
 pub(super) use world::World;
+pub(crate) use world::user;
 
 /// Hands the list of cases to another macro.
 macro_rules! cases {

@@ -72,10 +72,7 @@ impl World {
 
     /// An account named like this, `<name>@example.org`.
     pub(super) async fn user(&self, name: &str) -> UserId {
-        let user = new_user(name, self.now());
-        let id = user.id;
-        assert!(self.store.create_user(user).await.unwrap());
-        id
+        user_at(&*self.store, name, self.now()).await
     }
 
     /// The direct chat of two users. What the sink is told of it is taken.
@@ -172,6 +169,18 @@ impl World {
             gone @ Feed::Gone(_) => panic!("{gone:?}"),
         }
     }
+}
+
+/// An account named like this, of no particular time.
+pub(crate) async fn user(store: &dyn Store, name: &str) -> UserId {
+    user_at(store, name, UnixMillis(1)).await
+}
+
+async fn user_at(store: &dyn Store, name: &str, now: UnixMillis) -> UserId {
+    let user = new_user(name, now);
+    let id = user.id;
+    assert!(store.create_user(user).await.unwrap());
+    id
 }
 
 /// An account to be made.

@@ -2,12 +2,13 @@
 
 use super::{
     MongodbStore,
-    tests::{cursors, deaf, direct, history, numbers, open, post, user},
+    tests::{cursors, deaf, direct, history, numbers, open, post},
 };
 use crate::{
     settings::MongodbUri,
     store::{
         Store, StoreError,
+        conformance::user,
         events::{Fanout, FanoutSink, Happening},
         messages::Append,
     },

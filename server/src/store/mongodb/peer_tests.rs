@@ -2,10 +2,11 @@
 
 use super::{
     MongodbStore,
-    tests::{deaf, direct, open, post, user},
+    tests::{deaf, direct, open, post},
 };
 use crate::store::{
     Store,
+    conformance::user,
     events::{Fanout, Happening},
     news::{Attempt, Duty, News, NewsStream},
     sessions::{Session, TokenHash},

@@ -5,10 +5,9 @@ use crate::{
     settings::MongodbUri,
     store::{
         self, Place, Store, StoreError,
-        conformance::{self, World},
+        conformance::{self, World, user},
         events::{Fanout, FanoutSink, Feed},
         messages::{Append, Message, NewMessage},
-        users::{NewUser, PasswordHash},
     },
 };
 use futures::future::join_all;
@@ -18,7 +17,7 @@ use hypersend_lab::{
 };
 use hypersend_protocol::{
     id::{ChatId, ClientId, Cursor, Seq, UserId},
-    name::{DisplayName, Email, MessageText},
+    name::MessageText,
     time::UnixMillis,
 };
 use mongodb::{
@@ -57,20 +56,6 @@ async fn refusal(uri: &str) -> String {
 
 async fn raw(database: &Database) -> mongodb::Database {
     Client::with_uri_str(database.uri()).await.unwrap().default_database().unwrap()
-}
-
-/// An account of this name.
-pub(super) async fn user(store: &dyn Store, name: &str) -> UserId {
-    let new = NewUser {
-        id: UserId(Uuid::now_v7()),
-        email: Email::parse(&format!("{name}@example.org")).unwrap(),
-        name: DisplayName::parse(name).unwrap(),
-        password_hash: PasswordHash(String::new()),
-        now: UnixMillis(1),
-    };
-    let id = new.id;
-    assert!(store.create_user(new).await.unwrap());
-    id
 }
 
 pub(super) async fn direct(store: &dyn Store, a: UserId, b: UserId) -> ChatId {

@@ -11,24 +11,23 @@ use bytes::Bytes;
 use h3::quic::{self, StreamErrorIncoming, StreamId};
 use quinn::ReadError;
 use std::{
-    collections::VecDeque,
     pin::pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
-/// Chunks read from a stream at once, each from one packet: about as many bytes as the gate lets in, for one lock of the
-/// connection. Nothing is copied while it is held, for packets that arrive wait for it.
-const READ_CHUNKS: usize = 48;
+/// Chunks read from a stream at once, each from one packet: 45 KiB or so, for one lock of the connection. Nothing is copied
+/// while it is held, for packets that arrive wait for it.
+const READ_CHUNKS: usize = 32;
 
 /// The receiving half of a stream.
 pub(in super::super) struct RecvStream {
     stream: quinn::RecvStream,
     sieve: Sieve,
-    /// What was read and h3 has not asked for. It lies in allocations of its own, so that it pins no packets.
-    pieces: VecDeque<Bytes>,
-    /// What is wrong behind those pieces.
-    fault: Option<SieveError>,
+    /// What was read and not sifted, in an allocation of its own, so that it pins no packets.
+    unsifted: Bytes,
+    /// How long that was when it was read.
+    read: usize,
     state: Reading,
     lane: Option<Arc<Lane>>,
 }
@@ -53,7 +52,7 @@ impl RecvStream {
     }
 
     pub(super) fn new(stream: quinn::RecvStream, sieve: Sieve, lane: Option<Arc<Lane>>) -> Self {
-        Self { stream, sieve, pieces: VecDeque::new(), fault: None, state: Reading::Open, lane }
+        Self { stream, sieve, unsifted: Bytes::new(), read: 0, state: Reading::Open, lane }
     }
 
     /// Whether the gate lets more through. While it does not, nothing is asked of quinn, which keeps the waker of whoever
@@ -62,47 +61,29 @@ impl RecvStream {
         self.lane.as_ref().map_or(Poll::Ready(()), |lane| lane.gate.poll_open(cx))
     }
 
-    /// Reads and sifts what is there; `false` at the stream's end.
+    fn sift(&mut self) -> Result<Option<Bytes>, SieveError> {
+        let piece = self.sieve.next(&mut self.unsifted)?;
+        Ok(piece.map(|piece| match piece {
+            Piece::Other(bytes) => bytes,
+            Piece::Data(part) => {
+                if let Some(lane) = &self.lane {
+                    lane.gate.enter(part.len());
+                }
+                // A small part is copied, for else it would keep alive all that was read with it, which the gate does not count.
+                if part.len() < self.read / 2 { Bytes::copy_from_slice(&part) } else { part }
+            }
+        }))
+    }
+
+    /// Reads what is there; `false` at the stream's end.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, StreamErrorIncoming>> {
         let mut chunks = [const { Bytes::new() }; READ_CHUNKS];
         // Dropping this future loses nothing: it reads only when it is ready, and quinn keeps the waker.
         let read = ready!(pin!(self.stream.read_chunks(&mut chunks)).poll(cx)).map_err(read_error)?;
         let Some(count) = read else { return Poll::Ready(Ok(false)) };
-        let mut body = Vec::with_capacity(count);
-        for mut chunk in chunks.into_iter().take(count) {
-            if let Err(fault) = self.sift(&mut chunk, &mut body) {
-                self.fault = Some(fault);
-                break;
-            }
-        }
-        self.put_together(&mut body);
+        self.unsifted = Bytes::from(chunks[..count].concat());
+        self.read = self.unsifted.len();
         Poll::Ready(Ok(true))
-    }
-
-    fn sift(&mut self, chunk: &mut Bytes, body: &mut Vec<Bytes>) -> Result<(), SieveError> {
-        while let Some(piece) = self.sieve.next(chunk)? {
-            match piece {
-                Piece::Data(part) => body.push(part),
-                Piece::Other(piece) => {
-                    self.put_together(body);
-                    self.pieces.push_back(piece);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes one piece of these parts of a frame.
-    fn put_together(&mut self, body: &mut Vec<Bytes>) {
-        if body.is_empty() {
-            return;
-        }
-        let piece = Bytes::from(body.concat());
-        body.clear();
-        if let Some(lane) = &self.lane {
-            lane.gate.enter(piece.len());
-        }
-        self.pieces.push_back(piece);
     }
 
     fn refuse(&mut self, error: SieveError) -> StreamErrorIncoming {
@@ -121,16 +102,13 @@ impl quic::RecvStream for RecvStream {
             return Poll::Ready(Err(StreamErrorIncoming::Unknown(Box::new(Refused))));
         }
         loop {
-            if let Some(piece) = self.pieces.pop_front() {
+            ready!(self.poll_gate(cx));
+            if let Some(piece) = self.sift().map_err(|error| self.refuse(error))? {
                 return Poll::Ready(Ok(Some(piece)));
             }
-            if let Some(fault) = self.fault.take() {
-                return Poll::Ready(Err(self.refuse(fault)));
-            }
-            ready!(self.poll_gate(cx));
             if !ready!(self.poll_read(cx))? {
                 self.state = Reading::Ended;
-                self.sieve.end().map_err(|fault| self.refuse(fault))?;
+                self.sieve.end().map_err(|error| self.refuse(error))?;
                 return Poll::Ready(Ok(None));
             }
         }
@@ -163,5 +141,56 @@ fn read_error(error: ReadError) -> StreamErrorIncoming {
         ReadError::Reset(code) => reset_by_peer(code),
         ReadError::ConnectionLost(error) => lost(error),
         other => StreamErrorIncoming::Unknown(Box::new(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::super::{gate, tests::setup::Server},
+        *,
+    };
+    use h3::quic::RecvStream as _;
+    use std::{task::Waker, time::Duration};
+
+    /// A stream on which these bytes have arrived, and what keeps it open.
+    async fn arrived(bytes: &[u8]) -> (RecvStream, Arc<Lane>, impl Sized + use<>) {
+        let server = Server::bare();
+        let accept = async { server.endpoint.accept().await.unwrap().await.unwrap() };
+        let (client, accepted) = tokio::join!(server.connect(), accept);
+        let (mut out, answer) = client.open_bi().await.unwrap();
+        out.write_all(bytes).await.unwrap();
+        let (back, stream) = accepted.accept_bi().await.unwrap();
+        while accepted.stats().udp_rx.bytes < bytes.len() as u64 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let lane = Arc::new(Lane::new());
+        let stream = RecvStream::new(stream, Sieve::bidirectional(), Some(lane.clone()));
+        (stream, lane, (server, client, accepted, out, answer, back))
+    }
+
+    /// The next piece, if there is one without waiting.
+    fn piece(stream: &mut RecvStream) -> Option<Bytes> {
+        match stream.poll_data(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(read) => read.unwrap(),
+            Poll::Pending => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn of_what_was_read_no_more_is_handed_on_than_the_gate_lets_through() {
+        let (mut stream, lane, _open) = arrived(&b"\x00\x01x".repeat(20_000)).await;
+        while piece(&mut stream).is_some() {}
+        let held = lane.gate.held();
+        assert!((gate::LIMIT..=gate::LIMIT + 1 + gate::PIECE_COST).contains(&held), "{held} bytes are held");
+    }
+
+    #[tokio::test]
+    async fn a_small_part_does_not_keep_all_that_was_read_with_it() {
+        let skipped = [b"\x00\x01x\x21\x44\x00".as_slice(), &[0; 1_024]].concat();
+        let (mut stream, _lane, _open) = arrived(&skipped.repeat(4)).await;
+        let parts: Vec<Bytes> = std::iter::from_fn(|| piece(&mut stream)).collect();
+        assert_eq!(parts.iter().filter(|part| *part == b"x".as_slice()).count(), 4);
+        assert!(parts.iter().all(Bytes::is_unique));
     }
 }

@@ -27,8 +27,8 @@ pub(super) async fn soon<T>(what: impl Future<Output = T>) -> T {
 }
 
 /// A server of one router.
-pub(super) struct Server {
-    endpoint: Endpoint,
+pub(in crate::http::h3) struct Server {
+    pub(in crate::http::h3) endpoint: Endpoint,
     certificate: CertificateDer<'static>,
     pub(super) stopping: CancellationToken,
     pub(super) connections: TaskTracker,
@@ -43,7 +43,8 @@ impl Server {
         Self::start_within(Some(limits), router)
     }
 
-    fn start_within(limits: Option<Limits>, router: Router) -> Self {
+    /// Accepts nobody by itself.
+    pub(in crate::http::h3) fn bare() -> Self {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let certificate = made.cert.der().clone();
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
@@ -57,8 +58,11 @@ impl Server {
         let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()));
         config.transport_config(Arc::new(transport::server_config()));
         let endpoint = Endpoint::server(config, "127.0.0.1:0".parse().unwrap()).unwrap();
-        let server =
-            Self { endpoint, certificate, stopping: CancellationToken::new(), connections: TaskTracker::new() };
+        Self { endpoint, certificate, stopping: CancellationToken::new(), connections: TaskTracker::new() }
+    }
+
+    fn start_within(limits: Option<Limits>, router: Router) -> Self {
+        let server = Self::bare();
         let (endpoint, stopping) = (server.endpoint.clone(), server.stopping.clone());
         let connections = server.connections.clone();
         tokio::spawn(async move {
@@ -77,7 +81,7 @@ impl Server {
     }
 
     /// A bare connection.
-    pub(super) async fn connect(&self) -> quinn::Connection {
+    pub(in crate::http::h3) async fn connect(&self) -> quinn::Connection {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
         let tls = rustls::ClientConfig::builder_with_provider(tls::provider())
