@@ -1,11 +1,10 @@
 """What happens, as it happens."""
 
 import json
-import ssl
 import uuid
 
 from conftest import problem, register
-from websockets.sync.client import connect
+from sockets import connect
 
 
 def direct(ann, bob):
@@ -66,9 +65,8 @@ def test_a_ticket_opens_one_stream(ann, stranger):
 def test_a_websocket_says_and_hears(server):
     ann, bob = register(server, "h1", "Ann"), register(server, "h1", "Bob")
     chat = direct(ann, bob)
-    tls = ssl.create_default_context(cafile=server.certificate)
     ticket = bob.post("/api/v1/events/tickets").json()["ticket"]
-    with connect(f"wss://localhost:{server.port}/api/v1/ws?after=0&ticket={ticket}", ssl=tls) as socket:
+    with connect(server, f"/api/v1/ws?after=0&ticket={ticket}") as socket:
         assert json.loads(socket.recv(10))["type"] == "joined"
         post = {"type": "post", "id": str(uuid.uuid4()), "chat": chat, "text": "from a socket"}
         heard = []
@@ -103,11 +101,10 @@ def heard(socket, kind):
 def test_a_websocket_watches_who_is_present_and_types(server):
     ann, bob, eve = (register(server, "h1", name) for name in ("Ann", "Bob", "Eve"))
     chat, presence = direct(ann, bob), f"/api/v1/chats/{direct(ann, bob)}/presence"
-    tls = ssl.create_default_context(cafile=server.certificate)
 
     def talk(client):
         ticket = client.post("/api/v1/events/tickets").json()["ticket"]
-        return connect(f"wss://localhost:{server.port}/api/v1/ws?ticket={ticket}", ssl=tls)
+        return connect(server, f"/api/v1/ws?ticket={ticket}")
 
     with talk(ann) as hers, talk(eve) as eves:
         assert heard(hers, "reset")
@@ -138,9 +135,8 @@ def test_a_websocket_watches_who_is_present_and_types(server):
 def test_a_websocket_watches_so_many_chats(server):
     ann = register(server, "h1", "Ann")
     groups = [ann.post("/api/v1/chats", json={"kind": "group", "title": str(n)}).json()["id"] for n in range(33)]
-    tls = ssl.create_default_context(cafile=server.certificate)
     ticket = ann.post("/api/v1/events/tickets").json()["ticket"]
-    with connect(f"wss://localhost:{server.port}/api/v1/ws?ticket={ticket}", ssl=tls) as socket:
+    with connect(server, f"/api/v1/ws?ticket={ticket}") as socket:
         for group in groups[:32]:
             socket.send(json.dumps({"type": "watch", "chat": group}))
             assert heard(socket, "present")["chat"] == group

@@ -1,6 +1,6 @@
 //! Reaching a database that will do: a replica set (or a router before some) of a version that has transactions.
 
-use super::transaction::Failure;
+use super::{orphans::APP_NAME, transaction::Failure};
 use crate::{
     settings::MongodbUri,
     store::{Result, StoreError},
@@ -33,9 +33,10 @@ const REMEDY: &str = "start mongod with --replSet rs0 and run once: mongosh --ev
 pub(super) async fn connect(uri: &MongodbUri, watcher: Option<EventHandler<CommandEvent>>) -> Result<Database> {
     let mut options =
         ClientOptions::parse(uri.as_str()).await.map_err(|error| unfit(uri.hide_secrets_in(&error.to_string())))?;
-    options.app_name.get_or_insert_with(|| "hypersend-server".to_owned());
     options.server_selection_timeout.get_or_insert(SELECTION_PATIENCE);
     options.connect_timeout.get_or_insert(CONNECT_PATIENCE);
+    // Servers know each other's transactions by it.
+    options.app_name = Some(APP_NAME.to_owned());
     // What is acknowledged survives an election, and nobody reads what may not. Not for the URI to loosen.
     options.write_concern = Some(WriteConcern::majority());
     options.read_concern = Some(ReadConcern::majority());

@@ -7,6 +7,9 @@ use mongodb::error::{Error, ErrorKind, InsertManyError, TRANSIENT_TRANSACTION_ER
 /// The database's code for a value that a unique index has already.
 pub(super) const DUPLICATE_KEY: i32 = 11_000;
 
+/// The database's code for a document that another transaction has written.
+const WRITE_CONFLICT: i32 = 112;
+
 /// What inner functions return.
 pub(super) type Result<T> = std::result::Result<T, Failure>;
 
@@ -77,6 +80,12 @@ impl Failure {
                     | ErrorKind::InvalidArgument { .. }
             ),
         }
+    }
+
+    /// Whether another transaction had written what this one was to write.
+    pub(super) fn is_conflict(&self) -> bool {
+        let Self::Database(error) = self else { return false };
+        matches!(&*error.kind, ErrorKind::Command(error) if error.code == WRITE_CONFLICT)
     }
 
     /// Whether the database works, and does not take this act.

@@ -2,7 +2,11 @@
 
 use super::{
     MongodbStore,
+    chats::CHATS,
+    connection::connect,
+    field::Field,
     tests::{cursors, deaf, direct, history, numbers, open, post},
+    transaction::{Act, Failure},
 };
 use crate::{
     settings::MongodbUri,
@@ -20,7 +24,11 @@ use hypersend_lab::{
     within,
 };
 use hypersend_protocol::id::{ChatId, Seq, UserId};
-use mongodb::event::{EventHandler, command::CommandEvent};
+use mongodb::{
+    bson::doc,
+    error::TRANSIENT_TRANSACTION_ERROR,
+    event::{EventHandler, command::CommandEvent},
+};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -86,6 +94,26 @@ async fn what_a_transaction_had_written_when_the_network_was_cut_is_free_when_it
     path.restore();
     let answer = store.append_message(new).await.unwrap();
     assert!(matches!(answer, Append::Posted { seq: Seq(1), .. }), "{answer:?}");
+}
+
+/// A server that is killed between two statements leaves a transaction that nobody goes on with.
+#[tokio::test]
+async fn what_a_dead_server_had_written_is_undone_for_who_is_kept_from_writing() {
+    let database = mongod::database().await;
+    let uri = MongodbUri::parse(&database.uri()).unwrap();
+    let store = MongodbStore::open(&uri, deaf()).await.unwrap();
+    let (ann, bob) = (user(&store, "ann").await, user(&store, "bob").await);
+    let chat = direct(&store, ann, bob).await;
+    let dead = connect(&uri, None).await.unwrap();
+    let mut left = Act::begin(&dead).await.unwrap();
+    assert!(left.update(&CHATS, doc! { "_id": chat.write() }, doc! { "$set": { "last": 7_i64 } }).await.unwrap());
+
+    let answer = store.append_message(post(chat, ann)).await.unwrap();
+    assert!(matches!(answer, Append::Posted { seq: Seq(1), .. }), "{answer:?}");
+    // If it was not dead after all, it is told.
+    let late = left.update(&CHATS, doc! { "_id": chat.write() }, doc! { "$set": { "last": 8_i64 } }).await.unwrap_err();
+    let Failure::Database(error) = late else { panic!("{late}") };
+    assert!(error.contains_label(TRANSIENT_TRANSACTION_ERROR), "{error}");
 }
 
 /// What each sender of [`busy`] posts.

@@ -13,6 +13,7 @@
 //! | `connection`, `schema` | reaching a database that will do; its collections, validators and indexes |
 //! | `field` | how domain values are written in documents |
 //! | `news`, `peers` | what other servers do; what servers settle among themselves |
+//! | `orphans` | transactions that a dead server left open |
 //! | `presence` | who is connected to which server, and which servers there are |
 //! | `archive` | all records out of a database and into another |
 //! | `users`, `sessions`, `chats`, `members`, `messages`, `files`, `p2p`, `events` | the acts |
@@ -30,6 +31,7 @@ mod files;
 mod members;
 mod messages;
 mod news;
+mod orphans;
 mod p2p;
 #[cfg(test)]
 mod peer_tests;

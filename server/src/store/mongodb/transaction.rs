@@ -9,8 +9,8 @@
 //! database takes for the same one, until it says either: listeners must hear of what was committed. Who was told that the
 //! outcome is not known asks again with the same ids, and finds what became of it.
 
-use super::failure::DUPLICATE_KEY;
 pub(super) use super::failure::{Failure, Result};
+use super::{failure::DUPLICATE_KEY, orphans};
 use crate::store::{self, StoreError, events::Fanout, news::Node};
 use futures::{FutureExt, TryStreamExt, future::BoxFuture};
 use mongodb::{
@@ -228,6 +228,7 @@ where
     F: for<'a> FnMut(&'a mut Act) -> BoxFuture<'a, Result<T>>,
 {
     let mut duplicates = 0;
+    let mut look = Instant::now() + orphans::HELD;
     for attempt in 1.. {
         let mut under_way = by(deadline, Act::begin(db)).await?;
         let failure = match by(deadline, act(&mut under_way)).await {
@@ -244,6 +245,12 @@ where
             _ if Instant::now() >= deadline => return Err(failure),
             Failure::Database(error) if error.contains_label(TRANSIENT_TRANSACTION_ERROR) => {
                 tracing::debug!(%error, attempt, "transaction begun again");
+                if failure.is_conflict() && Instant::now() >= look {
+                    look = Instant::now() + orphans::HELD;
+                    if let Err(error) = by(deadline, orphans::undo(db)).await {
+                        tracing::warn!(%error, "cannot look for transactions that were left open");
+                    }
+                }
             }
             Failure::Duplicate(_) if duplicates < MAX_DUPLICATES => duplicates += 1,
             _ => return Err(failure),
