@@ -57,12 +57,11 @@ impl Seat {
         let session = ticket.ticket.session;
         for attempt in 0..ATTEMPTS {
             let nonce = Nonce(attempt.to_be_bytes());
-            let Some(FromRelay::Challenge { cookie, .. }) =
-                self.ask(socket, &ToRelay::Hello { session, nonce }, nonce)?
+            let Some(FromRelay::Challenge { cookie, .. }) = self.ask(socket, &ToRelay::Hello { session, nonce }, nonce)
             else {
                 continue;
             };
-            match self.ask(socket, &ToRelay::Bind { nonce, cookie, ticket }, nonce)? {
+            match self.ask(socket, &ToRelay::Bind { nonce, cookie, ticket }, nonce) {
                 Some(FromRelay::Bound { .. }) => return Ok(socket.set_read_timeout(None)?),
                 Some(other) => bail!("the relay answered Bind with {other:?}"),
                 None => {}
@@ -87,7 +86,7 @@ impl Seat {
     }
 
     /// The answer; none if there was none in time.
-    fn ask(self, socket: &UdpSocket, question: &ToRelay, asked: Nonce) -> Result<Option<FromRelay>> {
+    fn ask(self, socket: &UdpSocket, question: &ToRelay, asked: Nonce) -> Option<FromRelay> {
         // Nobody may be there yet, which the next call says.
         let _ = socket.send_to(&question.encode(), self.relay);
         let mut datagram = [0; 2048];
@@ -97,10 +96,10 @@ impl Seat {
                     answer @ (FromRelay::Challenge { nonce, .. }
                     | FromRelay::Bound { nonce, .. }
                     | FromRelay::Refused { nonce, .. }),
-                ) if nonce == asked => return Ok(Some(answer)),
+                ) if nonce == asked => return Some(answer),
                 _ => {}
             }
         }
-        Ok(None)
+        None
     }
 }

@@ -1,6 +1,6 @@
 //! Datagrams from one socket to another through a relay or coturn, as fast as they pass: as many are under way as a window
 //! holds, and each that arrives lets another go, so that hardly any is lost and nothing is done in vain. Both ends are here,
-//! with the same sockets and calls for either program; what differs is the four bytes that ChannelData has in front.
+//! with the same sockets and calls for either program; what differs is the four bytes that `ChannelData` has in front.
 
 use super::{Stage, turn};
 use crate::relay::Seat;

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-/// What ChannelData begins with: the channel, and the length of what follows (RFC 8656, 12.4).
+/// What `ChannelData` begins with: the channel, and the length of what follows (RFC 8656, 12.4).
 pub(super) const CHANNEL_HEAD: usize = 4;
 
 /// The first of the channels that there are.
