@@ -125,10 +125,12 @@ impl<'a> Site<'a> {
         let [of_sender, of_receiver, of_relay] =
             [0, 1, 2].map(|who| over(&|round: &Round| round.relayed.cpu_per_gb()[who]));
         let cores = over(&|round| round.relayed.cores());
+        let cost = |run: &Run| run.cpu_per_gb().iter().sum::<f64>();
+        let of_cost = over(&|round| cost(&round.direct)) / over(&|round| cost(&round.relayed));
         let bound = if self.link.is_none() {
-            "a third process on the same cores: "
+            format!("where the scheduler puts three processes; were all cores full, it would be {of_cost:.2}: ")
         } else {
-            "the link and its queue, in either case: "
+            "the link and its queue, in either case: ".to_owned()
         };
         report.figure(Figure {
             what: format!("one QUIC connection through the relay {}, against a direct one", self.name),

@@ -65,16 +65,12 @@ pub(crate) fn measure(settings: &Settings, report: &mut Report) -> Result<()> {
     report.figure(Figure {
         what: format!("peak memory of the relay with {} such sessions", settings.sessions),
         bar: format!("<= {} MiB", MEMORY_BAR_KIB >> 10),
-        measured: format!("{:.1} MiB ({:.1} resident before)", mib(usage.peak_kib), mib(before.resident_kib)),
+        measured: format!("{:.1} MiB", float(usage.peak_kib) / 1024.0),
         ratio: Some(float(usage.peak_kib) / float(MEMORY_BAR_KIB)),
         verdict: Verdict::of(usage.peak_kib <= MEMORY_BAR_KIB),
         bound: "the buffers of its sockets, and the places of all sessions that there may be".to_owned(),
     });
     Ok(())
-}
-
-fn mib(kib: u64) -> f64 {
-    float(kib) / 1024.0
 }
 
 /// 1 when all have the same, 1/n when one has all (Jain, Chiu and Hawe, 1984).
