@@ -16,7 +16,7 @@ lint: ## formatting, lints and documentation, without building anything
 	./scripts/lint
 
 bench: ## measure against the bars of ARCHITECTURE.md; rewrites benches/RESULTS.md
-	cargo build --release --locked -p hypersend-server -p hypersend-benches
+	cargo build --release --locked -p hypersend-server -p hypersend-relay -p hypersend-benches
 	./target/release/hypersend-bench --date "$$(date +%F)" --out benches/RESULTS.md
 
 fuzz: ## two minutes of hostile bytes at the frame decoder (needs a nightly Rust and cargo-fuzz)

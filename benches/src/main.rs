@@ -13,6 +13,7 @@
 //! | [`long_chat`] | opening a chat of a million messages |
 //! | [`resume`] | going on after kill -9, and the first chunk of a very large file |
 //! | [`idle`] | memory of idle connections |
+//! | [`relay`] | the relay against a direct way, its cost beside coturn's, and a crowd at it |
 //! | [`role`] | what a child process does |
 //! | [`process`] | child processes and the kernel's accounts of them |
 //! | [`server`] | a real server with a data root of its own |
@@ -28,6 +29,7 @@ mod machine;
 mod messages;
 mod nodes;
 mod process;
+mod relay;
 mod report;
 mod resume;
 mod role;
@@ -62,6 +64,9 @@ fn main() -> Result<()> {
             Bench::LongChat => long_chat::measure(&settings, &mut report),
             Bench::Resume => resume::measure(&settings, &mut report),
             Bench::Idle => idle::measure(&settings, &mut report),
+            Bench::Relay => relay::against_direct::measure(&settings, &mut report),
+            Bench::RelayCost => relay::cost::measure(&settings, &mut report),
+            Bench::RelayCrowd => relay::crowd::measure(&settings, &mut report),
         };
         measured.with_context(|| format!("measure {bench}"))?;
     }

@@ -1,5 +1,6 @@
 //! Child processes: spoken to in lines of JSON, accounted for by the kernel, killed when dropped.
 
+use crate::relay::Namespace;
 use anyhow::{Context, Result, bail};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
@@ -83,8 +84,13 @@ impl Process {
 
     /// Starts this program in a role.
     pub(crate) fn role(name: &str, task: &impl Serialize) -> Result<Self> {
+        Self::role_in(None, name, task)
+    }
+
+    /// The same in a network namespace, if one is named.
+    pub(crate) fn role_in(namespace: Option<&Namespace>, name: &str, task: &impl Serialize) -> Result<Self> {
         let program = std::env::current_exe().context("find this program")?;
-        Self::start(name, Command::new(program).arg("role").arg(serde_json::to_string(task)?))
+        Self::start(name, Namespace::command(namespace, &program).arg("role").arg(serde_json::to_string(task)?))
     }
 
     /// Its process id.

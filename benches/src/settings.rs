@@ -2,7 +2,10 @@
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 use tempfile::TempDir;
 
 /// Measures HyperSend's figures on this machine, with the release server that lies beside this program.
@@ -36,6 +39,12 @@ pub(crate) struct Settings {
     /// The server program [default: hypersend-server beside this program]
     #[arg(long)]
     server: Option<PathBuf>,
+    /// Sessions that share a relay's capacity
+    #[arg(long, default_value_t = 1_000)]
+    pub(crate) sessions: u32,
+    /// The relay's program [default: hypersend-relay beside this program]
+    #[arg(long)]
+    relay: Option<PathBuf>,
     /// The date to write into the results
     #[arg(long, default_value = "undated")]
     pub(crate) date: String,
@@ -77,6 +86,12 @@ pub(crate) enum Bench {
     Resume,
     /// Memory of idle connections
     Idle,
+    /// One connection through a relay, against a direct one
+    Relay,
+    /// Processor time of the relay beside coturn's
+    RelayCost,
+    /// A relay's capacity shared by many sessions
+    RelayCrowd,
 }
 
 impl fmt::Display for Bench {
@@ -129,13 +144,22 @@ impl Settings {
 
     /// The server's program.
     pub(crate) fn server(&self) -> Result<PathBuf> {
-        let path = match &self.server {
-            Some(path) => path.clone(),
-            None => beside_this_program()?.join("hypersend-server"),
-        };
-        anyhow::ensure!(path.exists(), "{} is not there; cargo build --release -p hypersend-server", path.display());
-        Ok(path)
+        program(self.server.as_deref(), "hypersend-server")
     }
+
+    /// The relay's program.
+    pub(crate) fn relay(&self) -> Result<PathBuf> {
+        program(self.relay.as_deref(), "hypersend-relay")
+    }
+}
+
+fn program(named: Option<&Path>, name: &str) -> Result<PathBuf> {
+    let path = match named {
+        Some(path) => path.to_owned(),
+        None => beside_this_program()?.join(name),
+    };
+    anyhow::ensure!(path.exists(), "{} is not there; cargo build --release -p {name}", path.display());
+    Ok(path)
 }
 
 fn beside_this_program() -> Result<PathBuf> {

@@ -13,6 +13,7 @@ use hypersend_protocol::hash::RootHash;
 use std::{
     fs::File,
     io::Write,
+    net::Ipv4Addr,
     path::Path,
     time::{Duration, Instant},
 };
@@ -59,7 +60,7 @@ fn run_round(settings: &Settings, place: Place) -> Result<Round> {
     let source = dir.path().join("source");
     let root = make_file(&source, settings.bytes())?;
     let server = Server::start(settings, dir.path())?;
-    let raw_sink = Process::role("raw sink", &Task::RawSink)?;
+    let raw_sink = Process::role("raw sink", &Task::RawSink { at: Ipv4Addr::LOCALHOST.into(), seat: None })?;
     let sink: Sink = raw_sink.hear()?;
     let raw = || raw(&raw_sink, &sink, settings.bytes());
 
@@ -78,7 +79,7 @@ fn run_round(settings: &Settings, place: Place) -> Result<Round> {
 }
 
 fn raw(sink_process: &Process, sink: &Sink, bytes: u64) -> Result<Run> {
-    let mut source = Process::role("raw source", &Task::RawSource { sink: sink.clone(), bytes })?;
+    let mut source = Process::role("raw source", &Task::RawSource { sink: sink.clone(), bytes, seat: None })?;
     source.hear::<()>()?;
     let before = sink_process.usage()?;
     let client: Carried = source.ask(&())?;

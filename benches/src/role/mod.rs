@@ -5,6 +5,7 @@
 
 mod asker;
 mod chatter;
+mod crowd;
 mod flood;
 mod http;
 mod idlers;
@@ -12,15 +13,20 @@ mod listen;
 mod raw;
 mod reader;
 mod sender;
+mod traffic;
+mod turn;
 
 pub(crate) use chatter::{Bulk, Talk, Talked};
+pub(crate) use crowd::Crowded;
 pub(crate) use flood::{Flood, Flooded};
 pub(crate) use http::{Done as HttpDone, Job as HttpJob, Version as HttpVersion};
 pub(crate) use listen::{Heard, Received};
 pub(crate) use raw::Sink;
 pub(crate) use reader::Opened;
 pub(crate) use sender::{Carried, Stored};
+pub(crate) use traffic::{Passed, Run, Shape, Through, Way};
 
+use crate::relay::Seat;
 use anyhow::{Context, Result};
 use hypersend_client::{Client, ClientError, Config, Credentials, MemoryTokens, Transport, Transports, Trust};
 use hypersend_protocol::{
@@ -31,7 +37,7 @@ use hypersend_protocol::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     io::{Stdout, Write},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -42,13 +48,34 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Task {
     /// Takes raw streams in.
-    RawSink,
+    RawSink {
+        /// Where.
+        at: IpAddr,
+        /// Through a relay, if there is one.
+        seat: Option<Seat>,
+    },
     /// Sends raw streams.
     RawSource {
         /// Where to, and by which certificate.
         sink: Sink,
         /// How much.
         bytes: u64,
+        /// Through a relay, if there is one.
+        seat: Option<Seat>,
+    },
+    /// Sends datagrams through a relay or coturn, and takes them in.
+    Traffic {
+        /// Which of the two.
+        through: Through,
+        /// What they are like.
+        shape: Shape,
+    },
+    /// Sends far too much in many sessions of a relay at once.
+    Crowd {
+        /// Where it is.
+        relay: SocketAddr,
+        /// How many.
+        sessions: u32,
     },
     /// Sends one file.
     Upload {
@@ -143,8 +170,10 @@ pub(crate) fn run(task: Task) -> Result<()> {
         let lines = BufReader::new(tokio::io::stdin()).lines();
         let stage = Stage { lines, out: std::io::stdout() };
         match task {
-            Task::RawSink => raw::sink(stage).await,
-            Task::RawSource { sink, bytes } => raw::source(stage, sink, bytes).await,
+            Task::RawSink { at, seat } => raw::sink(stage, at, seat).await,
+            Task::RawSource { sink, bytes, seat } => raw::source(stage, sink, bytes, seat).await,
+            Task::Traffic { through, shape } => traffic::run(stage, through, shape).await,
+            Task::Crowd { relay, sessions } => crowd::run(stage, relay, sessions).await,
             Task::Upload { login, file } => sender::upload(stage, login, file).await,
             Task::Download { login, file, to } => sender::download(stage, login, file, to).await,
             Task::Http { login, version, job } => http::run(stage, login, version, job).await,

@@ -1,8 +1,8 @@
 //! Raw QUIC streams, memory to memory: what there is to lose. The same sockets, ciphers and transport settings as the
-//! product's, one connection, a stream for each MiB, each answered by one byte.
+//! product's, one connection, a stream for each MiB, each answered by one byte. Directly, or through a relay.
 
 use super::{Stage, sender::Carried};
-use crate::process::Usage;
+use crate::{process::Usage, relay::Seat};
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use data_encoding::BASE64;
@@ -17,7 +17,7 @@ use rustls::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    net::{Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket},
     sync::Arc,
     time::Instant,
 };
@@ -39,8 +39,8 @@ pub(crate) struct Sink {
     certificate: String,
 }
 
-/// Takes streams in until the parent has enough.
-pub(super) async fn sink(mut stage: Stage) -> Result<()> {
+/// Takes streams in at this address until the parent has enough.
+pub(super) async fn sink(mut stage: Stage, at: IpAddr, seat: Option<Seat>) -> Result<()> {
     let key = rcgen::KeyPair::generate()?;
     let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()])?.self_signed(&key)?;
     let mut tls = rustls::ServerConfig::builder_with_provider(tls::provider())
@@ -50,13 +50,25 @@ pub(super) async fn sink(mut stage: Stage) -> Result<()> {
     tls.alpn_protocols = vec![b"raw".to_vec()];
     let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
     config.transport_config(Arc::new(transport::server_config()));
-    let (socket, _) = socket::bind(([127, 0, 0, 1], 0).into())?;
-    let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))?;
-    stage.say(&Sink { address: endpoint.local_addr()?, certificate: BASE64.encode(certificate.der()) })?;
+    let (socket, _) = socket::bind((at, 0).into())?;
+    let endpoint = endpoint(socket, Some(config), seat)?;
+    let address = seat.map_or(endpoint.local_addr()?, |seat| seat.relay);
+    stage.say(&Sink { address, certificate: BASE64.encode(certificate.der()) })?;
     tokio::select! {
         over = stage.over() => over,
         () = accept(&endpoint) => Ok(()),
     }
+}
+
+/// An endpoint on a socket that has taken its seat at a relay, if it is to have one.
+fn endpoint(socket: UdpSocket, server: Option<ServerConfig>, seat: Option<Seat>) -> Result<Endpoint> {
+    let mut config = EndpointConfig::default();
+    if let Some(seat) = seat {
+        seat.take(&socket)?;
+        // A relay passes on only what has the bit; what it says itself has it not, and quinn overlooks that.
+        config.grease_quic_bit(false);
+    }
+    Ok(Endpoint::new(config, server, socket, Arc::new(TokioRuntime))?)
 }
 
 async fn accept(endpoint: &Endpoint) {
@@ -78,7 +90,7 @@ async fn take(mut answer: SendStream, mut stream: RecvStream) -> Result<()> {
 }
 
 /// Sends that many bytes when told, and says how it went.
-pub(super) async fn source(mut stage: Stage, sink: Sink, bytes: u64) -> Result<()> {
+pub(super) async fn source(mut stage: Stage, sink: Sink, bytes: u64, seat: Option<Seat>) -> Result<()> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(BASE64.decode(sink.certificate.as_bytes())?))?;
     let mut tls = rustls::ClientConfig::builder_with_provider(tls::provider())
@@ -90,7 +102,7 @@ pub(super) async fn source(mut stage: Stage, sink: Sink, bytes: u64) -> Result<(
     config.transport_config(Arc::new(transport::client_config()));
     // Of both families, as the product's is.
     let (socket, _) = socket::bind((Ipv6Addr::UNSPECIFIED, 0).into())?;
-    let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))?;
+    let endpoint = endpoint(socket, None, seat)?;
     let connection = endpoint.connect_with(config, sink.address, "localhost")?.await?;
     stage.say(&())?;
 

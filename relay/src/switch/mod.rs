@@ -4,6 +4,7 @@
 //! lock that is held for the decisions about one batch, and never across an await. So a datagram may come in by one
 //! socket and its session's other side be known from another; it goes out by the socket that it came in by.
 
+mod bundle;
 mod port;
 mod socket;
 

@@ -1,10 +1,13 @@
 //! One socket: takes datagrams in batches, has the core say what becomes of them, and carries that out.
 //!
-//! What the kernel has put together (GRO) goes on as it lies in the buffer, for the kernel to take apart again (GSO). The
-//! core is locked for a batch at a time and never while something is sent. Nothing is allocated but what a batch needs
-//! the first time that it is so large.
+//! What the kernel has put together (GRO) goes on as it lies in the buffer, for the kernel to take apart again (GSO); what
+//! came alone is put together with others of the batch that go to the same address. The core is locked for a batch at a time
+//! and never while something is sent. Nothing is allocated but what a batch needs the first time that it is so large.
 
-use super::Shared;
+use super::{
+    Shared,
+    bundle::{Bundle, MAX_SENT_AS_ONE, Part},
+};
 use crate::relay::Action;
 use quinn_udp::{BATCH_SIZE, EcnCodepoint, RecvMeta, Transmit, UdpSocketState};
 use std::{
@@ -19,8 +22,9 @@ use tokio::{io::Interest, net::UdpSocket as AsyncUdpSocket, task::consume_budget
 /// The most that a kernel hands over as one: a UDP datagram's length has 16 bits, and what is put together is no longer.
 const BUFFER: usize = 1 << 16;
 
-/// The most that a kernel takes as one: what fits into an IPv4 packet behind its head and UDP's.
-const MAX_SENT_AS_ONE: usize = 65_507;
+/// How many wishes behind one are looked at for what may go with it: all of a batch of datagrams that came alone. More there
+/// are only where somebody mixes packets with questions, who is not to make this take long.
+const LOOK_AHEAD: usize = BATCH_SIZE;
 
 pub(super) struct Port {
     shared: Arc<Shared>,
@@ -28,6 +32,7 @@ pub(super) struct Port {
     buffers: Vec<u8>,
     meta: [RecvMeta; BATCH_SIZE],
     wishes: Vec<Wish>,
+    bundle: Bundle,
 }
 
 /// What the core wants done with a part of what came.
@@ -35,6 +40,8 @@ struct Wish {
     message: usize,
     part: Range<usize>,
     action: Action,
+    /// It went with an earlier one.
+    is_done: bool,
 }
 
 impl Port {
@@ -43,7 +50,14 @@ impl Port {
         let state = UdpSocketState::new((&socket).into())?;
         let sender = Sender { socket: AsyncUdpSocket::from_std(socket)?, state, shared: shared.clone() };
         let buffers = vec![0; BUFFER * BATCH_SIZE];
-        Ok(Self { shared, sender, buffers, meta: [RecvMeta::default(); BATCH_SIZE], wishes: Vec::new() })
+        Ok(Self {
+            shared,
+            sender,
+            buffers,
+            meta: [RecvMeta::default(); BATCH_SIZE],
+            wishes: Vec::new(),
+            bundle: Bundle::new(),
+        })
     }
 
     /// Passes datagrams on until the socket fails.
@@ -67,23 +81,44 @@ impl Port {
             Err(error) => return Err(error),
         };
         self.decide(messages);
-        for wish in &self.wishes {
-            let meta = &self.meta[wish.message];
-            let message = &self.buffers[wish.message * BUFFER..][..meta.len];
+        for at in 0..self.wishes.len() {
+            self.gather(at);
+            let Self { sender, buffers, meta, wishes, bundle, .. } = self;
+            let wish = &wishes[at];
             match &wish.action {
+                Action::Forward { .. } if wish.is_done => {}
                 Action::Forward { to } => {
-                    self.sender.send(*to, &message[wish.part.clone()], meta.stride, meta.ecn).await?;
+                    let part = bundle.with(wish.about(buffers, meta));
+                    sender.send(*to, part.bytes, part.segment, part.ecn).await?;
                 }
                 Action::Answer { answer, notice } => {
-                    self.sender.send(meta.addr, answer, answer.len(), None).await?;
+                    sender.send(meta[wish.message].addr, answer, answer.len(), None).await?;
                     if let Some(notice) = notice {
-                        self.sender.send(notice.to, &notice.bytes, notice.bytes.len(), None).await?;
+                        sender.send(notice.to, &notice.bytes, notice.bytes.len(), None).await?;
                     }
                 }
                 Action::Drop(_) | Action::Taken => {}
             }
         }
         Ok(())
+    }
+
+    /// Puts what is to be forwarded at this place together with what goes to the same address, in its order, as far as it
+    /// fits; the next begins anew.
+    fn gather(&mut self, at: usize) {
+        let Self { sender, buffers, meta, wishes, bundle, .. } = self;
+        bundle.clear();
+        let (first, rest) = wishes[at..].split_first_mut().expect("there is a wish at this place");
+        if first.is_done || !matches!(first.action, Action::Forward { .. }) {
+            return;
+        }
+        let max_segments = sender.state.max_gso_segments();
+        for wish in rest.iter_mut().take(LOOK_AHEAD).filter(|wish| !wish.is_done && wish.action == first.action) {
+            if !bundle.add(first.about(buffers, meta), wish.about(buffers, meta), max_segments) {
+                return;
+            }
+            wish.is_done = true;
+        }
     }
 
     fn receive(&mut self) -> io::Result<usize> {
@@ -102,10 +137,19 @@ impl Port {
             let bytes = &self.buffers[message * BUFFER..][..meta.len];
             relay.batch(now, meta.addr, bytes, meta.stride, |part, action| {
                 if !matches!(action, Action::Drop(_) | Action::Taken) {
-                    self.wishes.push(Wish { message, part, action });
+                    self.wishes.push(Wish { message, part, action, is_done: false });
                 }
             });
         }
+    }
+}
+
+impl Wish {
+    /// What it is about.
+    fn about<'a>(&self, buffers: &'a [u8], meta: &[RecvMeta]) -> Part<'a> {
+        let RecvMeta { len, stride, ecn, .. } = meta[self.message];
+        let bytes = &buffers[self.message * BUFFER..][..len][self.part.clone()];
+        Part { bytes, segment: stride.clamp(1, bytes.len().max(1)), ecn }
     }
 }
 

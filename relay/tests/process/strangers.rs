@@ -1,4 +1,4 @@
-//! Who has not proved itself gets nothing, and floods leave nothing behind.
+//! Who has not proved itself gets nothing, floods leave nothing behind, and of who has, each datagram arrives as it was sent.
 //!
 //! That nothing comes is not waited for: a question follows by the same way, and its answer is the first that comes. The
 //! relay has one socket here, so it answers in order.
@@ -70,6 +70,19 @@ impl Stranger {
     fn bind(&mut self, cookie: Cookie, ticket: SignedTicket) {
         self.send(&ToRelay::Bind { nonce: Nonce([2; 8]), cookie, ticket }.encode());
     }
+}
+
+/// A side of a session that is no QUIC endpoint.
+fn bound(relay: SocketAddr, number: u16, side: Side) -> Stranger {
+    let mut stranger = Stranger::new(relay);
+    let (session, nonce) = (session(number), Nonce([1; 8]));
+    stranger.send(&ToRelay::Hello { session, nonce }.encode());
+    let answer = stranger.next();
+    let FromRelay::Challenge { cookie, .. } = answer else { panic!("not a Challenge: {answer:?}") };
+    stranger.bind(cookie, ticket(number, side));
+    let answer = stranger.next();
+    assert!(matches!(answer, FromRelay::Bound { .. }), "not bound: {answer:?}");
+    stranger
 }
 
 fn relay() -> Program {
@@ -160,4 +173,40 @@ fn a_flood_of_hellos_is_answered_by_no_more_than_came_and_leaves_no_memory_taken
         }
         assert!(stranger.got <= stranger.sent);
     }
+}
+
+/// What the relay puts together on the way, the kernel takes apart again.
+#[test]
+fn datagrams_of_several_sessions_sent_one_by_one_arrive_as_they_were_sent() {
+    const SESSIONS: u16 = 3;
+    const LENGTHS: [usize; 8] = [1_200, 1_200, 1_200, 30, 1_200, 1_452, 1_452, 1];
+    let relay = relay();
+    let at = relay.at("127.0.0.1");
+    let mut senders: Vec<_> = (0..SESSIONS).map(|number| bound(at, number, Side::Sender)).collect();
+    let receivers: Vec<_> = (0..SESSIONS).map(|number| bound(at, number, Side::Receiver)).collect();
+    for sender in &mut senders {
+        assert!(matches!(sender.next(), FromRelay::PeerPresent { .. }));
+    }
+    // So many in a burst that they come to the relay together, and so few that every socket holds them.
+    for burst in 0..50_u8 {
+        for turn in 0..16_u8 {
+            for (number, sender) in senders.iter_mut().enumerate() {
+                let length = LENGTHS[(usize::from(turn) + number + usize::from(burst)) % LENGTHS.len()];
+                let mut datagram = vec![turn; length];
+                datagram[0] = 0x40 | burst & 0x3f;
+                sender.send(&datagram);
+            }
+        }
+        for (number, receiver) in receivers.iter().enumerate() {
+            for turn in 0..16_u8 {
+                let length = LENGTHS[(usize::from(turn) + number + usize::from(burst)) % LENGTHS.len()];
+                let mut datagram = [0; 2_000];
+                let got = receiver.socket.recv(&mut datagram).unwrap();
+                let wanted = vec![turn; length];
+                assert_eq!((got, datagram[0]), (length, 0x40 | burst & 0x3f), "burst {burst}, turn {turn}");
+                assert!(datagram[1..got] == wanted[1..], "burst {burst}, turn {turn}: other bytes");
+            }
+        }
+    }
+    assert_eq!(relay.metric("forwarded_datagrams_total"), u64::from(SESSIONS) * 50 * 16);
 }
