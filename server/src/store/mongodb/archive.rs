@@ -5,7 +5,7 @@ mod rows;
 
 use super::{
     chats::{CHATS, ChatRow},
-    connection::connect,
+    connection::{COMMAND, connect},
     events::{self, EVENTS, FEEDS, FeedRow},
     field::{Field, corrupt},
     files::{FILES, FileRow, POSTINGS, PostingRow, REMOVALS, RemovalRow},
@@ -38,7 +38,7 @@ const AT_ONCE: u32 = 256;
 
 /// Hands out all records of a database.
 pub(in crate::store) async fn dump(uri: &MongodbUri, records: Records) -> store::Result<()> {
-    let db = connect(uri, None).await?;
+    let db = connect(uri, COMMAND, None).await?;
     schema::versions(&db).await?.check()?;
     let mut snapshot = Act::begin(&db).await?;
     let dumped = dump_all(&mut snapshot, &records).await;
@@ -139,7 +139,7 @@ async fn send(records: &Records, record: Record) -> Result<()> {
 
 /// Takes so many records into a database.
 pub(in crate::store) async fn load(uri: &MongodbUri, mut records: Taken, total: u64) -> store::Result<()> {
-    let db = connect(uri, None).await?;
+    let db = connect(uri, COMMAND, None).await?;
     let mark = schema::begin_import(&db).await?;
     let mut loader = Loader { db: &db, waiting: BTreeMap::new(), age: DateTime::from_millis(0) };
     let mut loaded = 0;

@@ -1,6 +1,6 @@
 //! Reaching a database that will do: a replica set (or a router before some) of a version that has transactions.
 
-use super::{orphans::APP_NAME, transaction::Failure};
+use super::transaction::Failure;
 use crate::{
     settings::MongodbUri,
     store::{Result, StoreError},
@@ -29,25 +29,34 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// What makes a replica set out of a single `mongod`.
 const REMEDY: &str = "start mongod with --replSet rs0 and run once: mongosh --eval 'rs.initiate()'";
 
-/// Connects, and makes sure that the database will do. Commands are shown to the watcher.
-pub(super) async fn connect(uri: &MongodbUri, watcher: Option<EventHandler<CommandEvent>>) -> Result<Database> {
+/// What a server calls itself to the database: servers know each other's transactions by it.
+pub(super) const SERVER: &str = "hypersend-server";
+
+/// What the commands beside the server call themselves: migrate, export, import, doctor.
+pub(super) const COMMAND: &str = "hypersend-server command";
+
+/// Connects under one of those names, and makes sure that the database will do. Commands are shown to the watcher.
+pub(super) async fn connect(
+    uri: &MongodbUri,
+    name: &str,
+    watcher: Option<EventHandler<CommandEvent>>,
+) -> Result<Database> {
     let mut options =
         ClientOptions::parse(uri.as_str()).await.map_err(|error| unfit(uri.hide_secrets_in(&error.to_string())))?;
     options.server_selection_timeout.get_or_insert(SELECTION_PATIENCE);
     options.connect_timeout.get_or_insert(CONNECT_PATIENCE);
-    // Servers know each other's transactions by it.
-    options.app_name = Some(APP_NAME.to_owned());
+    options.app_name = Some(name.to_owned());
     // What is acknowledged survives an election, and nobody reads what may not. Not for the URI to loosen.
     options.write_concern = Some(WriteConcern::majority());
     options.read_concern = Some(ReadConcern::majority());
     options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
     options.command_event_handler = watcher;
-    let name = options.default_database.clone().unwrap_or_else(|| DEFAULT_DATABASE.to_owned());
+    let database = options.default_database.clone().unwrap_or_else(|| DEFAULT_DATABASE.to_owned());
     let client = Client::with_options(options).map_err(|error| unfit(uri.hide_secrets_in(&error.to_string())))?;
     let hello = client.database("admin").run_command(doc! { "hello": 1 }).await.map_err(unreachable)?;
     let info = client.database("admin").run_command(doc! { "buildInfo": 1 }).await.map_err(Failure::from)?;
     check(&hello, &info)?;
-    Ok(client.database(&name))
+    Ok(client.database(&database))
 }
 
 /// Whether the database will do, by what it says of itself.

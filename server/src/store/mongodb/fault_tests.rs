@@ -3,7 +3,7 @@
 use super::{
     MongodbStore,
     chats::CHATS,
-    connection::connect,
+    connection::{COMMAND, SERVER, connect},
     field::Field,
     tests::{cursors, deaf, direct, history, numbers, open, post},
     transaction::{Act, Failure},
@@ -96,7 +96,8 @@ async fn what_a_transaction_had_written_when_the_network_was_cut_is_free_when_it
     assert!(matches!(answer, Append::Posted { seq: Seq(1), .. }), "{answer:?}");
 }
 
-/// A server that is killed between two statements leaves a transaction that nobody goes on with.
+/// A server that is killed between two statements leaves a transaction that nobody goes on with. An export's is left alone,
+/// however long nothing happens in it.
 #[tokio::test]
 async fn what_a_dead_server_had_written_is_undone_for_who_is_kept_from_writing() {
     let database = mongod::database().await;
@@ -104,12 +105,19 @@ async fn what_a_dead_server_had_written_is_undone_for_who_is_kept_from_writing()
     let store = MongodbStore::open(&uri, deaf()).await.unwrap();
     let (ann, bob) = (user(&store, "ann").await, user(&store, "bob").await);
     let chat = direct(&store, ann, bob).await;
-    let dead = connect(&uri, None).await.unwrap();
+    let dead = connect(&uri, SERVER, None).await.unwrap();
     let mut left = Act::begin(&dead).await.unwrap();
     assert!(left.update(&CHATS, doc! { "_id": chat.write() }, doc! { "$set": { "last": 7_i64 } }).await.unwrap());
 
+    let export = connect(&uri, COMMAND, None).await.unwrap();
+    let mut reading = Act::begin(&export).await.unwrap();
+    let row = async |act: &mut Act| act.one(&CHATS, doc! { "_id": chat.write() }).await.unwrap().unwrap();
+    assert_eq!(row(&mut reading).await.last, 0);
+
     let answer = store.append_message(post(chat, ann)).await.unwrap();
     assert!(matches!(answer, Append::Posted { seq: Seq(1), .. }), "{answer:?}");
+    assert_eq!(row(&mut reading).await.last, 0, "as it was when it began");
+    reading.abort(true).await;
     // If it was not dead after all, it is told.
     let late = left.update(&CHATS, doc! { "_id": chat.write() }, doc! { "$set": { "last": 8_i64 } }).await.unwrap_err();
     let Failure::Database(error) = late else { panic!("{late}") };

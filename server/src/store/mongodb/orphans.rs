@@ -6,7 +6,7 @@
 //! and has the database undo them. That is safe, whoever they belong to: nothing of them is committed, and a server that was
 //! only slow is told so, and begins again.
 
-use super::transaction::Result;
+use super::{connection::SERVER, transaction::Result};
 use futures::TryStreamExt;
 use mongodb::{
     Database,
@@ -15,9 +15,6 @@ use mongodb::{
 };
 use serde::Deserialize;
 use std::time::Duration;
-
-/// What servers call themselves to the database.
-pub(super) const APP_NAME: &str = "hypersend-server";
 
 /// How long an act is kept from writing before it looks for the reason, and how long a transaction is left alone in which
 /// nothing happens. A server that lives thinks for milliseconds between two statements.
@@ -34,16 +31,16 @@ struct SessionId {
     id: Uuid,
 }
 
-/// Has the database undo what servers have written in transactions in which nothing has happened for [`HELD`].
+/// Has the database undo the transactions of servers in which nothing has happened for [`HELD`].
 pub(super) async fn undo(db: &Database) -> Result<()> {
     let admin = db.client().database("admin");
     // Of the same user of the database: nobody needs a right to see or to end what is their own.
     let idle = doc! {
         "type": "idleSession",
-        "appName": APP_NAME,
+        // A server's transactions are there to write. An export's is not, and may wait for long for whoever takes what it reads;
+        // the database shows the same locks of both.
+        "appName": SERVER,
         "transaction.timeInactiveMicros": { "$gte": i64::try_from(HELD.as_micros()).unwrap_or(i64::MAX) },
-        // Of those that only read, an export for one, nobody is kept from anything.
-        "locks.Global": "w",
     };
     let stages = [
         doc! { "$currentOp": { "allUsers": false, "idleSessions": true } },

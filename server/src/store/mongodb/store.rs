@@ -2,7 +2,9 @@
 
 use super::{
     batch::{Outcome, Wish},
-    chats, connection, events,
+    chats,
+    connection::{COMMAND, SERVER, connect},
+    events,
     field::Field,
     files, members, messages, news, p2p, peers, presence, schema, sessions,
     transaction::{self, Act, FORGOTTEN, Failure, deadline, see_through, transact, within},
@@ -57,7 +59,7 @@ impl MongodbStore {
         sink: FanoutSink,
         watcher: Option<EventHandler<CommandEvent>>,
     ) -> Result<Self> {
-        let db = connection::connect(uri, watcher).await?;
+        let db = connect(uri, SERVER, watcher).await?;
         schema::prepare(&db).await?;
         let node = peers::new_node();
         Ok(Self { writer: Writer::start(db.clone(), node, sink), node, db })
@@ -91,12 +93,12 @@ impl MongodbStore {
 
 /// Brings the database to the version that this program knows.
 pub(in crate::store) async fn migrate(uri: &MongodbUri) -> Result<Migrated> {
-    schema::prepare(&connection::connect(uri, None).await?).await
+    schema::prepare(&connect(uri, COMMAND, None).await?).await
 }
 
 /// What a database says of itself.
 pub(in crate::store) async fn inspect(uri: &MongodbUri) -> Result<Inspected> {
-    let db = connection::connect(uri, None).await?;
+    let db = connect(uri, COMMAND, None).await?;
     let version = schema::versions(&db).await?;
     let hello = db.run_command(doc! { "hello": 1 }).await.map_err(Failure::from)?;
     let clock = hello.get_datetime("localTime").ok().map(|&now| Field::read(now)).transpose()?;
