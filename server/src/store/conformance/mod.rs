@@ -25,7 +25,7 @@ mod world;
 
 pub(super) use fill::fill;
 pub(super) use world::World;
-pub(crate) use world::user;
+pub(crate) use world::{new_user, user};
 
 /// Hands the list of cases to another macro.
 macro_rules! cases {

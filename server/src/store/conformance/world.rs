@@ -184,7 +184,7 @@ async fn user_at(store: &dyn Store, name: &str, now: UnixMillis) -> UserId {
 }
 
 /// An account to be made.
-pub(super) fn new_user(name: &str, now: UnixMillis) -> NewUser {
+pub(crate) fn new_user(name: &str, now: UnixMillis) -> NewUser {
     NewUser {
         id: UserId(Uuid::now_v7()),
         email: email(name),

@@ -1,14 +1,15 @@
 //! Posts and read marks that are committed together.
 //!
-//! What they need is read once for all of them, they are carried out in memory one after the other, as if each were alone,
-//! and what has changed is written once: a chat in which fifty messages are posted moves its end once, and so do the feeds
-//! of its members. So a message costs two inserts and a share of ten round trips.
+//! What they need is remembered from the last batch or read once for all of them, they are carried out in memory one after
+//! the other, as if each were alone, and what has changed is written once: a chat in which fifty messages are posted moves
+//! its end once, and so do the feeds of its members. So a message costs two inserts and a share of five round trips.
 
 use super::{
     chats::{self, CHATS, ChatRow},
     events::Feeds,
     field::Field,
     files,
+    known::Known,
     messages::{MESSAGES, MessageRow, PlaceRow},
     transaction::{Act, Result},
 };
@@ -29,6 +30,7 @@ use serde::Deserialize;
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
+    time::Instant,
 };
 
 /// Places in feeds that one batch takes, if it has more than one wish: 20 posts in a group of a thousand. A transaction far
@@ -77,27 +79,37 @@ pub(super) struct Done {
     pub(super) outcomes: Vec<Outcome>,
     /// Whether one of them was a message that had been posted before.
     pub(super) repeated: bool,
+    /// What is known once this is committed.
+    pub(super) known: Known,
 }
 
 /// Carries out the first of these wishes, as many as go together.
 ///
 /// Whether a message was posted before is looked up at once if `careful`. Otherwise it comes out when it is written, as a
 /// duplicate, and the batch has to be run again with care: looking costs a tenth of a batch, and hardly ever finds anything.
-pub(super) async fn run(act: &mut Act, wishes: &[Wish], careful: bool) -> Result<Done> {
-    let rows = chats::rows(act, wishes.iter().map(Wish::chat).collect()).await?;
-    let wishes = first(wishes, &rows);
+///
+/// Nothing is refused by what is only remembered: then the chats are read before anything is written.
+pub(super) async fn run(act: &mut Act, wishes: &[Wish], careful: bool, mut known: Known) -> Result<Done> {
+    let ids: HashSet<ChatId> = wishes.iter().map(Wish::chat).collect();
+    let mut rows = known.take_chats(&ids);
+    let mut remembered = !rows.is_empty();
+    if rows.len() < ids.len() {
+        let unknown = ids.iter().copied().filter(|id| !rows.contains_key(id)).collect();
+        rows.extend(chats::rows(act, unknown).await?);
+    }
     let posted = if careful { posted_before(act, wishes).await? } else { HashMap::new() };
     let repeated = !posted.is_empty();
-    let mut batch = Batch::load(act, wishes, rows, posted).await?;
-    let mut outcomes = Vec::with_capacity(wishes.len());
-    for wish in wishes {
-        outcomes.push(match wish {
-            Wish::Post(new) => Outcome::Post(batch.post(act, new).await?),
-            &Wish::Mark { chat, user, seq, now } => Outcome::Mark(batch.mark(chat, user, seq, now)?),
-        });
+    loop {
+        let wishes = first(wishes, &rows);
+        let mut batch = Batch::load(act, wishes, rows, posted.clone(), &known).await?;
+        let outcomes = batch.carry_out(act, wishes).await?;
+        if batch.refused && std::mem::take(&mut remembered) {
+            rows = chats::rows(act, ids.clone()).await?;
+            continue;
+        }
+        batch.write(act, &mut known).await?;
+        return Ok(Done { outcomes, repeated, known });
     }
-    batch.write(act).await?;
-    Ok(Done { outcomes, repeated })
 }
 
 /// As many of the wishes as take no more than [`MAX_PLACES`], and one at least.
@@ -123,13 +135,16 @@ struct Batch {
     feeds: Feeds,
     messages: Vec<MessageRow>,
     postings: BTreeSet<(FileId, ChatId, Seq)>,
+    /// Whether a wish came to nothing because of how its chat is.
+    refused: bool,
 }
 
 /// A chat as the batch has changed it so far.
 struct OpenChat {
     row: ChatRow,
     members: Vec<UserId>,
-    last_at: Option<DateTime>,
+    /// Whether there is a message at its end that is not written.
+    grown: bool,
     /// The members whose read marks have moved, by their places.
     moved: BTreeSet<usize>,
 }
@@ -148,9 +163,9 @@ impl OpenChat {
     /// those changes this document too, so that one of the two begins again.
     fn statement(&self) -> Option<Document> {
         let mut set = Document::new();
-        if let Some(last_at) = self.last_at {
+        if self.grown {
             set.insert("last", self.row.last);
-            set.insert("last_at", last_at);
+            set.insert("last_at", self.row.last_at);
         }
         set.extend(self.moved.iter().map(|&n| (format!("members.{n}.read"), self.row.members[n].read.into())));
         (!set.is_empty()).then(|| doc! { "q": { "_id": self.row.id }, "u": { "$set": set } })
@@ -158,10 +173,16 @@ impl OpenChat {
 }
 
 impl Batch {
-    async fn load(act: &mut Act, wishes: &[Wish], rows: HashMap<ChatId, ChatRow>, posted: Posted) -> Result<Self> {
+    async fn load(
+        act: &mut Act,
+        wishes: &[Wish],
+        rows: HashMap<ChatId, ChatRow>,
+        posted: Posted,
+        known: &Known,
+    ) -> Result<Self> {
         let mut chats = HashMap::with_capacity(rows.len());
         for (id, row) in rows {
-            chats.insert(id, OpenChat { members: row.member_ids()?, row, last_at: None, moved: BTreeSet::new() });
+            chats.insert(id, OpenChat { members: row.member_ids()?, row, grown: false, moved: BTreeSet::new() });
         }
         let mut told: HashSet<UserId> = HashSet::new();
         for wish in wishes {
@@ -171,8 +192,23 @@ impl Batch {
                 (_, None) => {}
             }
         }
-        let feeds = Feeds::load(act, &told).await?;
-        Ok(Self { chats, posted, feeds, messages: Vec::new(), postings: BTreeSet::new() })
+        let feeds = Feeds::load_unknown(act, &told, known).await?;
+        Ok(Self { chats, posted, feeds, messages: Vec::new(), postings: BTreeSet::new(), refused: false })
+    }
+
+    async fn carry_out(&mut self, act: &mut Act, wishes: &[Wish]) -> Result<Vec<Outcome>> {
+        let mut outcomes = Vec::with_capacity(wishes.len());
+        for wish in wishes {
+            outcomes.push(match wish {
+                Wish::Post(new) => {
+                    let outcome = self.post(act, new).await?;
+                    self.refused |= !matches!(outcome, Append::Posted { .. });
+                    Outcome::Post(outcome)
+                }
+                &Wish::Mark { chat, user, seq, now } => Outcome::Mark(self.mark(chat, user, seq, now)?),
+            });
+        }
+        Ok(outcomes)
     }
 
     /// Gives a message the next number of its chat, unless its sender posted one with the same client id before.
@@ -217,8 +253,7 @@ impl Batch {
             revision: Revision(0),
         };
         let (seq, at) = (message.seq, message.at);
-        chat.row.last = seq.write();
-        chat.last_at = Some(at.write());
+        (chat.row.last, chat.row.last_at, chat.grown) = (seq.write(), at.write(), true);
         chat.set_read(sender, seq);
         self.posted.insert(key, (seq, at));
         self.postings.extend(new.files.iter().map(|&file| (file, new.chat, seq)));
@@ -229,9 +264,13 @@ impl Batch {
 
     /// Moves a read mark forward to `seq` or the chat's end; says where it stands.
     fn mark(&mut self, chat: ChatId, user: UserId, seq: Seq, now: UnixMillis) -> Result<Option<Seq>> {
-        let Some(open) = self.chats.get_mut(&chat) else { return Ok(None) };
-        let Some(member) = open.row.position(user) else { return Ok(None) };
-        let (seq, read) = (seq.min(open.last()?), Seq::read(open.row.members[member].read)?);
+        let open = self.chats.get_mut(&chat);
+        let Some((open, member)) = open.and_then(|open| open.row.position(user).map(|member| (open, member))) else {
+            self.refused = true;
+            return Ok(None);
+        };
+        let (asked, seq, read) = (seq, seq.min(open.last()?), Seq::read(open.row.members[member].read)?);
+        self.refused |= seq < asked || seq <= read;
         if seq <= read {
             return Ok(Some(read));
         }
@@ -240,14 +279,17 @@ impl Batch {
         Ok(Some(seq))
     }
 
-    async fn write(self, act: &mut Act) -> Result<()> {
+    async fn write(self, act: &mut Act, known: &mut Known) -> Result<()> {
         // The chats first: where another server has been quicker, it is found out before the rest is written.
         act.update_all(&CHATS, self.chats.values().filter_map(OpenChat::statement).collect()).await?;
         act.insert(&MESSAGES, &self.messages).await?;
         if !self.postings.is_empty() {
             files::post(act, &self.postings).await?;
         }
-        self.feeds.write(act).await
+        let heads = self.feeds.write_to_know(act).await?;
+        let chats = self.chats.into_iter().map(|(id, chat)| (id, chat.members, chat.row));
+        known.remember(heads, chats, Instant::now());
+        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@
 use super::{
     chats::missing,
     field::{Field, corrupt, maybe},
+    known::{Head, Known},
     messages::{self, PlaceRow},
     schema::{Collection, index},
     transaction::{Act, Result, Table},
@@ -120,8 +121,8 @@ pub(super) fn collection() -> Collection {
 
 /// The feeds that an act goes into.
 pub(super) struct Feeds {
-    /// The newest cursor of each, and how many of those are this act's.
-    heads: HashMap<UserId, (Cursor, u32)>,
+    /// Where each is, and how many of its events are this act's.
+    heads: HashMap<UserId, (Head, u32)>,
     age: DateTime,
     rows: Vec<EventRow>,
     fanouts: Vec<Fanout>,
@@ -130,14 +131,31 @@ pub(super) struct Feeds {
 impl Feeds {
     /// Reads where the feeds of these users are.
     pub(super) async fn load(act: &mut Act, users: impl IntoIterator<Item = &UserId>) -> Result<Self> {
-        let ids: Vec<Uuid> = users.into_iter().map(|&user| user.write()).collect();
-        let mut feeds =
-            Self { heads: HashMap::new(), age: DateTime::from_millis(0), rows: Vec::new(), fanouts: Vec::new() };
-        for row in act.all(&FEEDS, doc! { "_id": { "$in": ids } }, FindOptions::default()).await? {
-            feeds.age = feeds.age.max(row.age);
-            feeds.heads.insert(UserId::read(row.id)?, (Cursor::read(row.head)?, 0));
+        Self::load_unknown(act, users, &Known::default()).await
+    }
+
+    /// The same, reading only what is not known.
+    pub(super) async fn load_unknown(
+        act: &mut Act,
+        users: impl IntoIterator<Item = &UserId>,
+        known: &Known,
+    ) -> Result<Self> {
+        let mut heads = HashMap::new();
+        let mut unknown: Vec<Uuid> = Vec::new();
+        for &user in users {
+            match known.head(user) {
+                Some(head) => _ = heads.insert(user, (head, 0)),
+                None => unknown.push(user.write()),
+            }
         }
-        Ok(feeds)
+        if !unknown.is_empty() {
+            for row in act.all(&FEEDS, doc! { "_id": { "$in": unknown } }, FindOptions::default()).await? {
+                let head = Head { cursor: Cursor::read(row.head)?, age: row.age };
+                heads.insert(UserId::read(row.id)?, (head, 0));
+            }
+        }
+        let age = heads.values().map(|(head, _)| head.age).max().unwrap_or(DateTime::from_millis(0));
+        Ok(Self { heads, age, rows: Vec::new(), fanouts: Vec::new() })
     }
 
     /// Puts a happening in the feeds of users.
@@ -145,10 +163,11 @@ impl Feeds {
         let mut to = Vec::with_capacity(users.len());
         for &user in users {
             // Whoever has no feed is found out by `write`.
-            let (head, moved) = self.heads.entry(user).or_default();
-            *head = head.next();
+            let nowhere = Head { cursor: Cursor(0), age: DateTime::from_millis(0) };
+            let (head, moved) = self.heads.entry(user).or_insert((nowhere, 0));
+            head.cursor = head.cursor.next();
             *moved += 1;
-            to.push((user, *head));
+            to.push((user, head.cursor));
         }
         self.age = self.age.max(at.write());
         self.rows.push(row(chat, at, &what, &to));
@@ -156,7 +175,12 @@ impl Feeds {
     }
 
     /// Writes everything announced, and has the sink told of it after the commit.
-    pub(super) async fn write(mut self, act: &mut Act) -> Result<()> {
+    pub(super) async fn write(self, act: &mut Act) -> Result<()> {
+        self.write_to_know(act).await.map(drop)
+    }
+
+    /// The same; says where the feeds are after the commit.
+    pub(super) async fn write_to_know(mut self, act: &mut Act) -> Result<impl Iterator<Item = (UserId, Head)> + use<>> {
         // All of one age, so that feeds which move by as many steps are one statement.
         let by = act.node.expect("the writer says whose act it is").0;
         for row in &mut self.rows {
@@ -176,7 +200,11 @@ impl Feeds {
             return Err(missing("feed"));
         }
         act.fanouts.append(&mut self.fanouts);
-        Ok(())
+        let age = self.age;
+        Ok(self
+            .heads
+            .into_iter()
+            .map(move |(user, (head, moved))| (user, if moved > 0 { Head { age, ..head } } else { head })))
     }
 }
 

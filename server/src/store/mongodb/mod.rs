@@ -8,7 +8,7 @@
 //! | module | what it owns |
 //! | --- | --- |
 //! | `store` | [`MongodbStore`]: how each act is run |
-//! | `writer`, `batch` | turns; what is committed together |
+//! | `writer`, `batch`, `known` | turns; what is committed together; what is remembered between |
 //! | `transaction`, `failure` | `Act`: reading and writing inside or outside of a transaction; beginning again, and ending what was begun |
 //! | `connection`, `schema` | reaching a database that will do; its collections, validators and indexes |
 //! | `field` | how domain values are written in documents |
@@ -28,6 +28,9 @@ mod failure;
 mod fault_tests;
 mod field;
 mod files;
+mod known;
+#[cfg(test)]
+mod known_tests;
 mod members;
 mod messages;
 mod news;

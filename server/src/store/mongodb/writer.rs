@@ -9,6 +9,7 @@
 
 use super::{
     batch::{self, Done, Outcome, Wish},
+    known::Known,
     transaction::{Act, Failure, Result, by, deadline, see_through, transact},
 };
 use crate::store::{
@@ -50,7 +51,8 @@ pub(super) struct Writer {
 struct Side {
     db: Database,
     node: Node,
-    turn: Arc<Mutex<()>>,
+    /// The turn to write, and what is remembered from the last one.
+    turn: Arc<Mutex<Known>>,
     sink: FanoutSink,
     /// Whether to expect messages that were posted before: the last batch had some. Clients send again together, after an
     /// outage, and then every batch would have to be run twice.
@@ -91,7 +93,8 @@ impl Writer {
         let Side { db, node, turn, sink, .. } = self.side.clone();
         see_through(async move {
             let deadline = deadline();
-            let _turn = by(deadline, turn.lock().map(Ok)).await?;
+            let mut known = by(deadline, turn.lock().map(Ok)).await?;
+            known.forget();
             let act = transact(&db, deadline, move |under_way| {
                 under_way.node = Some(node);
                 act(under_way)
@@ -128,7 +131,7 @@ impl Side {
                 let Some(asked) = queue.recv().await else { return };
                 waiting.push_back(asked);
             }
-            let _turn = self.turn.lock().await;
+            let mut known = self.turn.lock().await;
             while waiting.len() < MAX_BATCH
                 && let Ok(asked) = queue.try_recv()
             {
@@ -138,39 +141,47 @@ impl Side {
             if waiting.is_empty() {
                 continue;
             }
-            match self.commit(&waiting).await {
+            match self.commit(&waiting, &mut known).await {
                 Ok(outcomes) => answer(&mut waiting, outcomes),
                 // One of them may be what the others suffer from.
-                Err(failure) if failure.is_of_the_act() && waiting.len() > 1 => self.commit_each(&mut waiting).await,
+                Err(failure) if failure.is_of_the_act() && waiting.len() > 1 => {
+                    self.commit_each(&mut waiting, &mut known).await
+                }
                 Err(failure) => fail(&mut waiting, failure),
             }
         }
     }
 
     /// Fulfils the first of these wishes, in one transaction, as long as one of those who asked waits.
-    async fn commit(&self, asked: impl IntoIterator<Item = &Asked> + Clone) -> Result<Vec<Outcome>> {
+    async fn commit(&self, asked: impl IntoIterator<Item = &Asked> + Clone, known: &mut Known) -> Result<Vec<Outcome>> {
         let deadline = asked.clone().into_iter().map(|asked| asked.deadline).max().unwrap_or_else(Instant::now);
         let wishes: Arc<[Wish]> = asked.into_iter().map(|asked| asked.wish.clone()).collect();
         let mut careful = self.careful.load(Ordering::Relaxed);
         let node = self.node;
-        let committed = transact(&self.db, deadline, move |act| {
+        let mut handed_out = known.hand_out(std::time::Instant::now());
+        let built_on_memory = !handed_out.is_empty();
+        let mut attempts = 0;
+        let committed = transact(&self.db, deadline, |act| {
             act.node = Some(node);
             let wishes = Arc::clone(&wishes);
-            // Another attempt may be one because of a duplicate.
+            // Another attempt may be one because of a duplicate: posted before, or built on what is out of date.
             let careful = std::mem::replace(&mut careful, true);
-            Box::pin(async move { batch::run(act, &wishes, careful).await })
+            let known = std::mem::take(&mut handed_out);
+            attempts += 1;
+            Box::pin(async move { batch::run(act, &wishes, careful, known).await })
         });
         // A bug met by one batch must not take the task, and with it everybody's posts.
         let committed = AssertUnwindSafe(committed).catch_unwind().await;
         let (done, fanouts): (Done, Vec<Fanout>) = committed.unwrap_or_else(|_| Err(panicked()))?;
         self.careful.store(done.repeated, Ordering::Relaxed);
+        known.take_back(done.known, built_on_memory && attempts > 1);
         fanouts.into_iter().for_each(&*self.sink);
         Ok(done.outcomes)
     }
 
-    async fn commit_each(&self, waiting: &mut VecDeque<Asked>) {
+    async fn commit_each(&self, waiting: &mut VecDeque<Asked>, known: &mut Known) {
         while let Some(asked) = waiting.pop_front().filter(Asked::waits) {
-            let outcome = self.commit([&asked]).await;
+            let outcome = self.commit([&asked], known).await;
             let outcome = outcome.map_err(StoreError::from).and_then(|all| all.first().copied().ok_or_else(stopped));
             drop(asked.answer.send(outcome));
         }
