@@ -142,6 +142,13 @@ pub fn address_bytes(address: SocketAddr) -> [u8; 18] {
     bytes
 }
 
+/// The address in such bytes.
+pub fn read_address(bytes: [u8; 18]) -> SocketAddr {
+    let [.., high, low] = bytes;
+    let ip: [u8; 16] = std::array::from_fn(|at| bytes[at]);
+    SocketAddr::new(Ipv6Addr::from(ip).to_canonical(), u16::from_be_bytes([high, low]))
+}
+
 /// What is left to read of a datagram.
 struct Fields<'a> {
     kind: u8,
@@ -173,8 +180,7 @@ impl<'a> Fields<'a> {
     }
 
     fn address(&mut self) -> Result<SocketAddr, NotControl> {
-        let ip = Ipv6Addr::from(self.take::<16>()?).to_canonical();
-        Ok(SocketAddr::new(ip, u16::from_be_bytes(self.take()?)))
+        self.take().map(read_address)
     }
 
     fn flag(&mut self) -> Result<bool, NotControl> {

@@ -34,7 +34,7 @@
 mod bytes;
 pub mod ticket;
 
-pub use bytes::{ControlBytes, address_bytes};
+pub use bytes::{ControlBytes, address_bytes, read_address};
 
 use crate::id::P2pId;
 use std::net::SocketAddr;

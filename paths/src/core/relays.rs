@@ -1,0 +1,115 @@
+//! This side's seats at relays: asked for, held by keepalives, asked for anew.
+//!
+//! Keeps true: at most [`MAX_RELAYS`] are held; an answer counts only with the nonce of the newest question, from an address of
+//! the relay that was asked.
+
+use super::{Moment, Out, Via, Wish, dice::Dice, observe, seat::Seat};
+use crate::config::RelayPlace;
+use hypersend_protocol::{
+    id::{P2pId, RelayId},
+    relay::FromRelay,
+};
+use std::net::SocketAddr;
+
+/// Relays that a session uses. One that works is enough; the others are there for when it does not.
+pub(crate) const MAX_RELAYS: usize = 4;
+
+/// Addresses that a relay is asked at: one of each family, and some more.
+pub(crate) const MAX_ADDRESSES: usize = 4;
+
+pub(crate) struct Relays {
+    session: P2pId,
+    seats: Vec<Seat>,
+    questions: Vec<observe::Question>,
+}
+
+impl Relays {
+    pub(crate) fn new(session: P2pId) -> Self {
+        Self { session, seats: Vec::new(), questions: Vec::new() }
+    }
+
+    /// Takes more relays, or new tickets for those that are known.
+    pub(crate) fn add(&mut self, now: Moment, places: Vec<RelayPlace>) {
+        for mut place in places {
+            place.addresses.truncate(MAX_ADDRESSES);
+            place.observe.truncate(MAX_ADDRESSES);
+            if let Some(seat) = self.seats.iter_mut().find(|seat| seat.place.id == place.id) {
+                seat.renew(now, place);
+            } else if self.seats.len() < MAX_RELAYS {
+                self.questions.extend(place.observe.iter().map(|&at| observe::Question::new(at)));
+                self.seats.push(Seat::new(now, place));
+            } else {
+                tracing::debug!(relay = %place.id, "more relays than are used");
+            }
+        }
+    }
+
+    /// This side has another socket: what was bound is bound no more.
+    pub(crate) fn again(&mut self, now: Moment) {
+        self.seats.iter_mut().for_each(|seat| seat.again(now));
+        self.questions.iter_mut().for_each(observe::Question::again);
+    }
+
+    /// Nothing has come over a relayed connection for a while: asks the relay whether it is still there.
+    pub(crate) fn doubt(&mut self, now: Moment, relay: RelayId) {
+        self.seats.iter_mut().filter(|seat| seat.place.id == relay).for_each(|seat| seat.doubt(now));
+    }
+
+    /// Takes what an address said that is to be a relay's.
+    pub(crate) fn heard(&mut self, now: Moment, from: SocketAddr, bytes: &[u8], dice: &mut Dice, out: &mut Out) {
+        if let Some((nonce, observed)) = observe::read_answer(bytes) {
+            self.questions.iter_mut().for_each(|question| question.answered(from, nonce, observed));
+            return;
+        }
+        let Ok(said) = FromRelay::read(bytes) else { return };
+        let session = self.session;
+        if let Some(seat) = self.seats.iter_mut().find(|seat| seat.place.addresses.contains(&from)) {
+            seat.heard(now, from, said, session, dice, out);
+        }
+    }
+
+    /// Sends what it is time for.
+    pub(crate) fn tick(&mut self, now: Moment, dice: &mut Dice, out: &mut Out) {
+        for seat in &mut self.seats {
+            seat.tick(now, self.session, dice, out);
+        }
+        for question in &mut self.questions {
+            if let Some(bytes) = question.due(now, dice) {
+                out.push_back(Wish::Send { via: Via::MAIN, to: question.at(), bytes });
+            }
+        }
+    }
+
+    pub(crate) fn wake_at(&self) -> Option<Moment> {
+        let questions = self.questions.iter().filter_map(observe::Question::wake_at);
+        self.seats.iter().filter_map(Seat::wake_at).chain(questions).min()
+    }
+
+    /// Says goodbye to each.
+    pub(crate) fn leave(&self, out: &mut Out) {
+        self.seats.iter().for_each(|seat| seat.leave(self.session, out));
+    }
+
+    pub(crate) fn seats(&self) -> &[Seat] {
+        &self.seats
+    }
+
+    /// The relay that this side is bound to at an address.
+    pub(crate) fn bound_at(&self, address: SocketAddr) -> Option<&Seat> {
+        self.seats.iter().find(|seat| seat.bound().is_some_and(|bound| bound.at == address))
+    }
+
+    /// The bound relays at which the other side is too, the nearest first.
+    pub(crate) fn shared(&self) -> Vec<&Seat> {
+        let mut shared: Vec<&Seat> =
+            self.seats.iter().filter(|seat| seat.bound().is_some_and(|bound| bound.has_peer)).collect();
+        shared.sort_by_key(|seat| seat.round_trip());
+        shared
+    }
+
+    /// Who has seen this side's main socket as what.
+    pub(crate) fn observations(&self) -> Vec<(SocketAddr, SocketAddr)> {
+        let seats = self.seats.iter().filter_map(|seat| seat.bound().map(|bound| (bound.at, bound.observed)));
+        seats.chain(self.questions.iter().filter_map(observe::Question::observation)).collect()
+    }
+}

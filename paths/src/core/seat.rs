@@ -1,0 +1,201 @@
+//! One seat at one relay.
+
+use super::{Moment, Out, Via, Wish, dice::Dice};
+use crate::config::RelayPlace;
+use hypersend_protocol::{
+    id::P2pId,
+    relay::{Cookie, FromRelay, Nonce, RelayRefusal, ToRelay},
+};
+use std::{net::SocketAddr, time::Duration};
+
+/// Time until a question is asked again for the first time; doubles with each.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// Longest time between two questions.
+const MAX_PATIENCE: Duration = Duration::from_secs(15);
+/// Binds with one cookie, before another is asked for: it counts for a short time only.
+const MAX_BINDS: u32 = 4;
+/// Longest time between two keepalives, whatever the relay says: a relay that is gone, or has forgotten this side, is
+/// noticed before the connection over it is given up (10 s).
+const MAX_KEEPALIVE: Duration = Duration::from_secs(5);
+/// Time for a relay to answer a keepalive.
+const ANSWER: Duration = Duration::from_secs(1);
+/// Keepalives without an answer after which the seat is asked for anew.
+const MAX_UNANSWERED: u32 = 3;
+/// Time after which a relay is asked again that had no room.
+const WHEN_FULL: Duration = Duration::from_secs(30);
+
+pub(crate) struct Seat {
+    pub(crate) place: RelayPlace,
+    state: State,
+    round_trip: Option<Duration>,
+    /// Hellos since the last success.
+    asked: u32,
+}
+
+enum State {
+    /// A Hello is to be sent, or its Challenge to come.
+    Asking { next: Moment, nonce: Option<(Nonce, Moment)> },
+    /// A Bind has been sent.
+    Binding { at: SocketAddr, cookie: Cookie, nonce: Nonce, next: Moment, binds: u32 },
+    /// Here the other side can be met.
+    Bound { bound: Bound, next: Moment, asked: Option<(Nonce, Moment)>, unanswered: u32 },
+    /// The relay has said no; when to ask again, if that may help.
+    Refused { reason: RelayRefusal, next: Option<Moment> },
+}
+
+/// A seat that is held.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound {
+    /// The relay's address.
+    pub(crate) at: SocketAddr,
+    /// How it sees this side.
+    pub(crate) observed: SocketAddr,
+    /// Whether the other side has a seat.
+    pub(crate) has_peer: bool,
+    keepalive: Duration,
+}
+
+impl Seat {
+    pub(crate) fn new(now: Moment, place: RelayPlace) -> Self {
+        Self { place, state: State::Asking { next: now, nonce: None }, round_trip: None, asked: 0 }
+    }
+
+    /// Another ticket, perhaps other addresses. What is bound stays so until the old ticket ends.
+    pub(crate) fn renew(&mut self, now: Moment, place: RelayPlace) {
+        let is_new = self.place.ticket != place.ticket;
+        self.place = place;
+        if is_new {
+            self.again(now);
+        }
+    }
+
+    pub(crate) fn again(&mut self, now: Moment) {
+        self.asked = 0;
+        self.state = State::Asking { next: now, nonce: None };
+    }
+
+    pub(crate) fn doubt(&mut self, now: Moment) {
+        if let State::Bound { next, asked: None, .. } = &mut self.state {
+            *next = now;
+        }
+    }
+
+    pub(crate) fn bound(&self) -> Option<&Bound> {
+        if let State::Bound { bound, .. } = &self.state { Some(bound) } else { None }
+    }
+
+    /// Why the relay has said no.
+    pub(crate) fn refused(&self) -> Option<RelayRefusal> {
+        if let State::Refused { reason, .. } = self.state { Some(reason) } else { None }
+    }
+
+    /// Whether it has been asked some times without an answer.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.asked > 3
+    }
+
+    /// Of the last question and its answer.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
+    pub(crate) fn wake_at(&self) -> Option<Moment> {
+        match &self.state {
+            State::Asking { next, .. } | State::Binding { next, .. } | State::Bound { next, .. } => Some(*next),
+            State::Refused { next, .. } => *next,
+        }
+    }
+
+    pub(crate) fn leave(&self, session: P2pId, out: &mut Out) {
+        if let Some(bound) = self.bound() {
+            send(out, bound.at, &ToRelay::Unbind { session });
+        }
+    }
+
+    pub(crate) fn tick(&mut self, now: Moment, session: P2pId, dice: &mut Dice, out: &mut Out) {
+        if self.wake_at().is_none_or(|at| at > now) {
+            return;
+        }
+        match &mut self.state {
+            State::Bound { bound, next, asked, unanswered } => {
+                if asked.is_some() {
+                    *unanswered += 1;
+                }
+                if *unanswered >= MAX_UNANSWERED {
+                    self.again(now);
+                    return self.tick(now, session, dice, out);
+                }
+                let nonce = dice.nonce();
+                send(out, bound.at, &ToRelay::Keepalive { session, nonce });
+                (*asked, *next) = (Some((nonce, now)), now + ANSWER);
+            }
+            State::Binding { at, cookie, nonce, next, binds } if *binds < MAX_BINDS => {
+                send(out, *at, &ToRelay::Bind { nonce: *nonce, cookie: *cookie, ticket: self.place.ticket });
+                *binds += 1;
+                *next = now + PATIENCE * 2;
+            }
+            State::Asking { .. } | State::Binding { .. } | State::Refused { .. } => {
+                let nonce = dice.nonce();
+                // All of its addresses at once: the first that answers is the one that is used.
+                for &address in &self.place.addresses {
+                    send(out, address, &ToRelay::Hello { session, nonce });
+                }
+                let wait = (PATIENCE * 2u32.saturating_pow(self.asked.min(8))).min(MAX_PATIENCE);
+                self.asked += 1;
+                self.state = State::Asking { next: now + wait, nonce: Some((nonce, now)) };
+            }
+        }
+    }
+
+    pub(crate) fn heard(
+        &mut self,
+        now: Moment,
+        from: SocketAddr,
+        said: FromRelay,
+        session: P2pId,
+        dice: &mut Dice,
+        out: &mut Out,
+    ) {
+        match (&mut self.state, said) {
+            (State::Asking { nonce: Some((asked, at)), .. }, FromRelay::Challenge { nonce, cookie })
+                if *asked == nonce =>
+            {
+                self.round_trip = Some(now.saturating_sub(*at));
+                self.state = State::Binding { at: from, cookie, nonce: dice.nonce(), next: now, binds: 0 };
+                self.tick(now, session, dice, out);
+            }
+            (State::Binding { at, nonce: asked, .. }, FromRelay::Bound { nonce, observed, keepalive_ms, peer, .. })
+                if *asked == nonce && *at == from =>
+            {
+                let keepalive = Duration::from_millis(keepalive_ms.into()).clamp(ANSWER, MAX_KEEPALIVE);
+                let bound = Bound { at: from, observed, has_peer: peer, keepalive };
+                self.asked = 0;
+                self.state = State::Bound { bound, next: now + keepalive, asked: None, unanswered: 0 };
+            }
+            (State::Binding { at, nonce: asked, .. }, FromRelay::Refused { nonce, reason })
+                if *asked == nonce && *at == from =>
+            {
+                let has_no_room =
+                    matches!(reason, RelayRefusal::Full | RelayRefusal::TooManyOfUser | RelayRefusal::Leaving);
+                self.state = State::Refused { reason, next: has_no_room.then_some(now + WHEN_FULL) };
+                tracing::info!(relay = %self.place.id, reason = reason.slug(), "a relay has refused");
+            }
+            (State::Bound { bound, next, asked, unanswered }, FromRelay::Alive { nonce, observed, peer })
+                if bound.at == from =>
+            {
+                let Some((_, at)) = asked.take_if(|(asked, _)| *asked == nonce) else { return };
+                self.round_trip = Some(now.saturating_sub(at));
+                (bound.observed, bound.has_peer) = (observed, peer);
+                (*unanswered, *next) = (0, now + bound.keepalive);
+            }
+            (State::Bound { bound, .. }, FromRelay::PeerPresent { session: of }) if bound.at == from => {
+                bound.has_peer |= of == session;
+            }
+            _ => {}
+        }
+    }
+}
+
+fn send(out: &mut Out, to: SocketAddr, question: &ToRelay) {
+    out.push_back(Wish::Send { via: Via::MAIN, to, bytes: question.encode().to_vec() });
+}

@@ -1,0 +1,347 @@
+//! The one task of a session: tells the core what happens, and does what the core wants.
+
+use super::{
+    MAX_EVENTS,
+    connections::{Attempt, Connections, Done, LOOK},
+    interfaces,
+    post::{self, Asked, MAX_INCOMING, Post},
+    tap::{Caught, MAX_CAUGHT, canonical},
+};
+use crate::{
+    config::{Config, OpenError, RelayPlace, Signals},
+    core::{Core, Moment, Notice, Route, Setup, Via, Wish},
+    event::{Event, Way, Why},
+    identity::{Fingerprint, Identity, NAME},
+    report::Report,
+};
+use hypersend_protocol::{
+    paths::{Incarnation, PROBE_MARK},
+    relay::ticket::Side,
+};
+use quinn::{ClientConfig, ServerConfig, VarInt};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Time for the goodbye to be taken, and for the connections to be closed in good order; each.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Least time between two looks at what it is time for.
+const LEAST_SLEEP: Duration = Duration::from_millis(1);
+
+/// The session is over.
+pub(crate) const CLOSED: VarInt = VarInt::from_u32(0);
+/// This path is given up, the session goes on.
+pub(crate) const GIVEN_UP: VarInt = VarInt::from_u32(1);
+
+/// What the owner asks for.
+#[derive(Debug)]
+pub(crate) enum Command {
+    AddRelays(Vec<RelayPlace>),
+}
+
+/// The settings of connections with one run of the other side.
+struct Peer {
+    run: Incarnation,
+    client: ClientConfig,
+    server: Arc<ServerConfig>,
+}
+
+pub(crate) struct Driver {
+    core: Core,
+    began: Instant,
+    identity: Identity,
+    side: Side,
+    peer: Option<Peer>,
+    signals: Signals,
+    is_signalled: bool,
+    /// What is to be set, once there is room.
+    state: Option<Vec<u8>>,
+    posts: BTreeMap<Via, Post>,
+    caught: (mpsc::Sender<Caught>, mpsc::Receiver<Caught>),
+    asked: mpsc::Receiver<Asked>,
+    connections: Connections,
+    events: mpsc::Sender<Event>,
+    queue: VecDeque<Event>,
+    commands: mpsc::Receiver<Command>,
+    hosts: BTreeSet<IpAddr>,
+    interfaces: watch::Receiver<BTreeSet<IpAddr>>,
+    _watching: JoinSet<()>,
+    report: watch::Sender<Report>,
+    fingerprint: watch::Sender<Option<Fingerprint>>,
+    stop: CancellationToken,
+}
+
+impl Driver {
+    #[expect(clippy::type_complexity, reason = "the two things that the owner watches")]
+    pub(crate) fn new(
+        config: Config,
+        signals: Signals,
+        events: mpsc::Sender<Event>,
+        commands: mpsc::Receiver<Command>,
+        stop: CancellationToken,
+    ) -> Result<(Self, watch::Receiver<Report>, watch::Receiver<Option<Fingerprint>>), OpenError> {
+        let Config { role: side, session, identity, relays, candidates, guess: _, direct } = config;
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(OpenError::Random)?;
+        let fingerprint = identity.fingerprint().0;
+        let mut core = Core::new(Setup { session, side, fingerprint, mapped: candidates, direct, seed });
+
+        let caught = mpsc::channel(MAX_CAUGHT);
+        let (ask, asked) = mpsc::channel(MAX_INCOMING);
+        let takes = (side == Side::Receiver).then(|| (identity.server_config(Fingerprint([0; 32])), ask));
+        let socket = post::bind().map_err(OpenError::Socket)?;
+        let main = Post::new(Via::MAIN, socket, caught.0.clone(), takes).map_err(OpenError::Socket)?;
+        let port = main.local_addr().map_err(OpenError::Socket)?.port();
+
+        let hosts = interfaces::addresses();
+        let (told, interfaces) = watch::channel(hosts.clone());
+        let mut watching = JoinSet::new();
+        watching.spawn(interfaces::watch(told));
+
+        let named: Vec<IpAddr> = hosts.iter().copied().collect();
+        core.placed(Moment::ZERO, &named, port, true);
+        core.add_relays(Moment::ZERO, relays);
+        let (report, reported) = watch::channel(core.report());
+        let (fingerprint, fingerprints) = watch::channel(None);
+        let driver = Self {
+            core,
+            began: Instant::now(),
+            identity,
+            side,
+            peer: None,
+            signals,
+            is_signalled: true,
+            state: None,
+            posts: BTreeMap::from([(Via::MAIN, main)]),
+            caught,
+            asked,
+            connections: Connections::default(),
+            events,
+            queue: VecDeque::new(),
+            commands,
+            hosts,
+            interfaces,
+            _watching: watching,
+            report,
+            fingerprint,
+            stop,
+        };
+        Ok((driver, reported, fingerprints))
+    }
+
+    pub(crate) async fn run(mut self) {
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (stop, set, events) = (self.stop.clone(), self.signals.set.clone(), self.events.clone());
+        loop {
+            self.carry_out();
+            let now = self.now();
+            let wake_at = self.began + self.core.wake_at(now).max(now + LEAST_SLEEP);
+            let takes = self.queue.len() < MAX_EVENTS && !self.connections.is_busy();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = sleep_until(wake_at) => self.core.settle(self.now()),
+                Some(caught) = self.caught.1.recv() => self.caught(&caught),
+                heard = self.signals.heard.recv(), if self.is_signalled => self.heard(heard),
+                permit = set.reserve(), if self.state.is_some() => match (permit, self.state.take()) {
+                    (Ok(permit), Some(state)) => permit.send(state),
+                    _ => self.heard(None),
+                },
+                Some(asked) = self.asked.recv(), if takes => self.asked(asked),
+                done = self.connections.next() => self.done(done),
+                Ok(permit) = events.reserve(), if !self.queue.is_empty() => {
+                    if let Some(event) = self.queue.pop_front() {
+                        permit.send(event);
+                    }
+                }
+                _ = looks.tick(), if !self.connections.is_empty() => {
+                    let now = self.now();
+                    for path in self.connections.heard() {
+                        self.core.alive(now, path);
+                    }
+                }
+                Ok(()) = self.interfaces.changed() => self.moved(),
+                Some(Command::AddRelays(relays)) = self.commands.recv() => self.core.add_relays(self.now(), relays),
+            }
+        }
+        self.end().await;
+    }
+
+    fn now(&self) -> Moment {
+        self.began.elapsed()
+    }
+
+    fn caught(&mut self, caught: &Caught) {
+        let now = self.now();
+        if caught.bytes.first() == Some(&PROBE_MARK) {
+            self.core.probe(now, caught.via, caught.from, &caught.bytes);
+        } else if caught.via == Via::MAIN {
+            self.core.control(now, caught.from, &caught.bytes);
+        }
+    }
+
+    fn heard(&mut self, state: Option<Vec<u8>>) {
+        match state {
+            Some(state) => self.core.heard(self.now(), &state),
+            None if self.is_signalled => {
+                self.is_signalled = false;
+                self.queue.push_back(Event::SignalsLost);
+            }
+            None => {}
+        }
+        let run = self.core.peer().map(|peer| peer.incarnation);
+        if run != self.peer.as_ref().map(|peer| peer.run) {
+            let fingerprint = self.core.peer().map(|peer| Fingerprint(peer.fingerprint));
+            self.peer = run.zip(fingerprint).map(|(run, fingerprint)| Peer {
+                run,
+                client: self.identity.client_config(fingerprint),
+                server: Arc::new(self.identity.server_config(fingerprint)),
+            });
+            self.fingerprint.send_replace(fingerprint);
+        }
+    }
+
+    /// Somebody wants to connect. Before any work for it, it is judged by where it comes from.
+    fn asked(&mut self, Asked { via, incoming }: Asked) {
+        let from = canonical(incoming.remote_address());
+        let (Some(route), Some(peer)) = (self.core.admits(via, from), &self.peer) else {
+            tracing::debug!(%from, "a stranger wants to connect");
+            return incoming.ignore();
+        };
+        let attempt = Attempt { route, run: peer.run, is_own: false };
+        match incoming.accept_with(peer.server.clone()) {
+            Ok(connecting) => self.connections.attempt(attempt, connecting),
+            Err(error) => tracing::debug!(%from, %error, "a connection was not taken"),
+        }
+    }
+
+    fn done(&mut self, done: Done) {
+        let now = self.now();
+        match done {
+            Done::Handshake(attempt, connection) => {
+                let is_of_now = self.peer.as_ref().is_some_and(|peer| peer.run == attempt.run);
+                if !self.connections.finish(attempt) || !is_of_now {
+                    if let Some(connection) = connection {
+                        connection.close(GIVEN_UP, b"too late");
+                    }
+                    return;
+                }
+                match connection {
+                    Some(connection) => {
+                        let path = self.connections.add(connection.clone());
+                        let way = self.way(attempt.route);
+                        tracing::info!(?path, %way, "a way is open");
+                        self.queue.push_back(Event::Up { path, way, connection });
+                        self.core.up(now, path, attempt.route);
+                    }
+                    None if attempt.is_own => self.core.undialed(now, attempt.route),
+                    None => {}
+                }
+            }
+            Done::Ended(path) => {
+                if self.connections.remove(path, CLOSED, b"") {
+                    self.queue.push_back(Event::Down { path, why: Why::Closed });
+                }
+                self.core.down(now, path);
+            }
+        }
+    }
+
+    fn way(&self, route: Route) -> Way {
+        match route.relay {
+            Some(relay) => Way::Relayed { name: self.core.relay_name(relay), address: route.to },
+            None => Way::Direct(route.to),
+        }
+    }
+
+    /// The addresses of this machine have changed. Where one is gone, what was bound may be bound to nothing: another socket.
+    fn moved(&mut self) {
+        let hosts = self.interfaces.borrow_and_update().clone();
+        let is_gone = self.hosts.iter().any(|ip| !hosts.contains(ip));
+        self.hosts = hosts;
+        let named: Vec<IpAddr> = self.hosts.iter().copied().collect();
+        let caught = self.caught.0.clone();
+        let Some(main) = self.posts.get_mut(&Via::MAIN) else { return };
+        if is_gone {
+            if let Err(error) = post::bind().and_then(|socket| main.rebind(socket, caught)) {
+                tracing::warn!(%error, "no other socket after a change of network");
+            }
+        }
+        let port = main.local_addr().map_or(0, |address| address.port());
+        self.core.placed(self.now(), &named, port, is_gone);
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(wish) = self.core.poll() {
+            match wish {
+                Wish::Send { via, to, bytes } => {
+                    if let Some(post) = self.posts.get(&via) {
+                        post.tap.send(to, &bytes);
+                    }
+                }
+                Wish::Set(state) => self.state = self.is_signalled.then_some(state),
+                Wish::Dial(route) => self.dial(route),
+                Wish::StopDialing => self.connections.stop(),
+                Wish::Cut(path, why) => {
+                    if self.connections.remove(path, GIVEN_UP, why.to_string().as_bytes()) {
+                        self.queue.push_back(Event::Down { path, why });
+                    }
+                }
+                Wish::Tell(Notice::PeerChanged) => self.queue.push_back(Event::PeerChanged),
+                Wish::Tell(Notice::PeerLeft) => self.queue.push_back(Event::PeerLeft),
+            }
+        }
+        let report = self.core.report();
+        self.report.send_if_modified(|known| {
+            let is_new = *known != report;
+            *known = report;
+            is_new
+        });
+    }
+
+    fn dial(&mut self, route: Route) {
+        debug_assert_eq!(self.side, Side::Sender, "the receiver takes connections and makes none");
+        let connecting = match (self.posts.get(&route.via), &self.peer) {
+            (Some(post), Some(peer)) => {
+                let connecting = post.endpoint.connect_with(peer.client.clone(), route.to, NAME);
+                connecting.ok().map(|connecting| (peer.run, connecting))
+            }
+            _ => None,
+        };
+        match connecting {
+            Some((run, connecting)) => {
+                self.connections.attempt(Attempt { route, run, is_own: true }, connecting);
+            }
+            None => self.core.undialed(self.now(), route),
+        }
+    }
+
+    async fn end(mut self) {
+        self.core.leave(self.now());
+        self.carry_out();
+        if let Some(state) = self.state.take() {
+            // Whoever does not take it is gone, or will hear of the end by other ways.
+            let _ = timeout(GOODBYE, self.signals.set.send(state)).await;
+        }
+        for post in self.posts.values() {
+            post.endpoint.close(CLOSED, b"the session is over");
+        }
+        let idle = async {
+            for post in self.posts.values() {
+                post.endpoint.wait_idle().await;
+            }
+        };
+        // Connections to a side that is gone take longer to forget, and nothing depends on it.
+        let _ = timeout(GOODBYE, idle).await;
+    }
+}

@@ -1,0 +1,94 @@
+//! The shell around the core: sockets, connections, tasks, the clock.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | `driver` | the one task of a session: tells the core what happens, does what the core wants |
+//! | `connections` | connections being made and being there, each watched until its end |
+//! | `post` | a socket with its quinn endpoint |
+//! | `tap` | takes out of what a socket receives what is not for quinn |
+//! | `interfaces` | watches the addresses of this machine |
+
+mod connections;
+mod driver;
+mod interfaces;
+mod post;
+mod tap;
+
+use crate::{
+    config::{Config, OpenError, RelayPlace, Signals},
+    event::Event,
+    identity::Fingerprint,
+    report::Report,
+    words::check_words,
+};
+use driver::{Command, Driver};
+use std::sync::OnceLock;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Events that wait for the owner. While as many wait, no new connection is made or taken.
+const MAX_EVENTS: usize = 64;
+
+/// A session: looks for ways to the other side until it is closed.
+///
+/// Dropping it ends it as [`close`](Self::close) does, but waits for nothing.
+#[derive(Debug)]
+pub struct Paths {
+    events: mpsc::Receiver<Event>,
+    report: watch::Receiver<Report>,
+    commands: mpsc::Sender<Command>,
+    own: Fingerprint,
+    peer: watch::Receiver<Option<Fingerprint>>,
+    words: OnceLock<(Fingerprint, [&'static str; 6])>,
+    driver: Option<JoinHandle<()>>,
+    stop: DropGuard,
+}
+
+impl Paths {
+    /// Opens the session's socket and begins to look for ways. Must be called in a runtime.
+    pub fn open(config: Config, signals: Signals) -> Result<Self, OpenError> {
+        let (event, events) = mpsc::channel(MAX_EVENTS);
+        let (commands, command) = mpsc::channel(1);
+        let stop = CancellationToken::new();
+        let own = config.identity.fingerprint();
+        let (driver, report, peer) = Driver::new(config, signals, event, command, stop.clone())?;
+        let driver = Some(tokio::spawn(driver.run()));
+        Ok(Self { events, report, commands, own, peer, words: OnceLock::new(), driver, stop: stop.drop_guard() })
+    }
+
+    /// What happens next; `None` after the end. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+
+    /// How things stand, and when that changes.
+    pub fn report(&self) -> watch::Receiver<Report> {
+        self.report.clone()
+    }
+
+    /// More relays, or new tickets for those that are known.
+    pub async fn add_relays(&self, relays: Vec<RelayPlace>) {
+        // After the end there is nobody to take them.
+        let _ = self.commands.send(Command::AddRelays(relays)).await;
+    }
+
+    /// Six words, the same on both sides if and only if nobody is between them; none before the other side has been heard of.
+    /// They change when the other side begins anew with another certificate. The first call takes some 20 ms.
+    pub fn check_words(&self) -> Option<[&'static str; 6]> {
+        let peer = (*self.peer.borrow())?;
+        let (of, words) = *self.words.get_or_init(|| (peer, check_words(self.own, peer)));
+        Some(if of == peer { words } else { check_words(self.own, peer) })
+    }
+
+    /// Says goodbye to the other side and the relays, closes all connections, and waits until that is done: 2 s at most.
+    pub async fn close(mut self) {
+        drop(self.stop);
+        if let Some(driver) = self.driver.take() {
+            // A driver that panicked has nothing left to close.
+            let _ = driver.await;
+        }
+    }
+}

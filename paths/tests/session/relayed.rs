@@ -1,0 +1,90 @@
+//! Ways over a relay.
+
+use crate::pair::{PATIENCE, Registers, Relay, both, talk};
+use hypersend_paths::{RelayState, Way};
+use hypersend_protocol::paths::CandidateKind;
+use tokio::time::timeout;
+
+fn is_relayed(way: &Way) -> bool {
+    !way.is_direct()
+}
+
+#[tokio::test]
+async fn a_relay_is_the_way_where_no_direct_one_is_wanted() {
+    let relay = Relay::start();
+    let [mut sender, mut receiver] = both(&Registers::new(), |config| {
+        config.relays = vec![relay.place(config.role)];
+        config.direct = false;
+    });
+    let (one, other) = (sender.up(|_| true).await, receiver.up(|_| true).await);
+    assert_eq!(one.way, Way::Relayed { name: "fra1".to_owned(), address: relay.address });
+    assert_eq!((one.way.to_string().as_str(), one.way), ("relay fra1", other.way));
+    talk(&one.connection, &other.connection).await;
+    let report = sender.paths.report().borrow().clone();
+    assert!(matches!(report.relays[0].state, RelayState::Bound { has_peer: true, .. }), "{report:?}");
+    let peer = report.peer.unwrap();
+    assert!(peer.candidates.is_empty(), "an address was told: {peer:?}");
+}
+
+#[tokio::test]
+async fn relay_and_direct_way_are_both_there() {
+    let relay = Relay::start();
+    let [mut sender, mut receiver] = both(&Registers::new(), |config| config.relays = vec![relay.place(config.role)]);
+    let (mut direct, mut relayed) = (None, None);
+    while direct.is_none() || relayed.is_none() {
+        let (one, other) = (sender.up(|_| true).await, receiver.up(|_| true).await);
+        assert_eq!(one.way.is_direct(), other.way.is_direct());
+        talk(&one.connection, &other.connection).await;
+        let is_direct = one.way.is_direct();
+        *(if is_direct { &mut direct } else { &mut relayed }) = Some(one);
+    }
+    let report = sender.paths.report().borrow().clone();
+    assert!(report.own.candidates.iter().any(|candidate| candidate.kind == CandidateKind::Observed), "{report:?}");
+}
+
+#[tokio::test]
+async fn relays_may_come_later() {
+    let relay = Relay::start();
+    let [mut sender, mut receiver] = both(&Registers::new(), |config| config.direct = false);
+    for (end, role) in [(&sender, hypersend_paths::Role::Sender), (&receiver, hypersend_paths::Role::Receiver)] {
+        end.paths.add_relays(vec![relay.place(role)]).await;
+    }
+    let (one, other) = (sender.up(is_relayed).await, receiver.up(is_relayed).await);
+    talk(&one.connection, &other.connection).await;
+}
+
+#[tokio::test]
+async fn a_relay_that_was_started_again_is_found_again() {
+    let relay = Relay::start();
+    let [mut sender, mut receiver] = both(&Registers::new(), |config| {
+        config.relays = vec![relay.place(config.role)];
+        config.direct = false;
+    });
+    let (one, other) = (sender.up(is_relayed).await, receiver.up(is_relayed).await);
+    let address = relay.kill().await;
+    let _relay = Relay::start_at(address);
+    // Either the connection outlives it, or there is another one.
+    let goes_on = async {
+        tokio::select! {
+            () = talk(&one.connection, &other.connection) => {}
+            () = async {
+                let (one, other) = tokio::join!(sender.up(is_relayed), receiver.up(is_relayed));
+                talk(&one.connection, &other.connection).await;
+            } => {}
+        }
+    };
+    timeout(PATIENCE, goes_on).await.expect("a way in time");
+}
+
+#[tokio::test]
+async fn a_refusal_is_reported() {
+    let relay = Relay::start();
+    let [sender, _receiver] = both(&Registers::new(), |config| {
+        let mut place = relay.place(config.role);
+        place.ticket.signature = [1; 64];
+        config.relays = vec![place];
+    });
+    let mut report = sender.paths.report();
+    let refused = report.wait_for(|report| matches!(report.relays[0].state, RelayState::Refused(_)));
+    timeout(PATIENCE, refused).await.expect("a refusal in time").unwrap();
+}
