@@ -9,6 +9,7 @@
 //! | [`stream`] | which frame may open a stream, and so what the stream is |
 //! | [`update`] | releases of client programs |
 //! | [`p2p`] | transfers from client to client: offers and what became of them |
+//! | [`peer`] | the transfer itself, between the two clients |
 //! | [`relay`] | the datagrams by which a client comes to use a relay, and what allows it to |
 //! | [`session`] | hello and welcome, tokens |
 //! | [`account`], [`chat`], [`event`], [`file`](mod@file) | the operations and their records |
@@ -28,6 +29,7 @@ pub mod id;
 pub mod limit;
 pub mod name;
 pub mod p2p;
+pub mod peer;
 pub mod refusal;
 pub mod relay;
 pub mod session;
