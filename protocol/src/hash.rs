@@ -40,6 +40,11 @@ hashes! {
     ChunkValue
     /// Names a source for its sender: an upload begun twice with the same key is the same upload.
     UploadKey
+    /// Names a file as it is, or a folder where it is, for its sender: what lies at the receiver from an earlier attempt
+    /// under the same key is a part of the same.
+    EntryKey
+    /// What all entries of a listing hash to.
+    ListingId
 }
 
 /// The text is not 64 hexadecimal digits.

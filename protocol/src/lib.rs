@@ -10,6 +10,7 @@
 //! | [`update`] | releases of client programs |
 //! | [`p2p`] | transfers from client to client: offers and what became of them |
 //! | [`paths`] | what the two sides of such a transfer tell each other to find ways |
+//! | [`peer`] | the transfer itself, between the two clients |
 //! | [`relay`] | the datagrams by which a client comes to use a relay, and what allows it to |
 //! | [`session`] | hello and welcome, tokens |
 //! | [`account`], [`chat`], [`event`], [`file`](mod@file) | the operations and their records |
@@ -30,6 +31,7 @@ pub mod limit;
 pub mod name;
 pub mod p2p;
 pub mod paths;
+pub mod peer;
 pub mod refusal;
 pub mod relay;
 pub mod session;

@@ -56,5 +56,19 @@ pub const MAX_OFFERED_FILES: usize = 64;
 /// Offers that one user may have made that are not over.
 pub const MAX_OPEN_OFFERS: usize = 100;
 
+/// Files and folders of one transfer from client to client. Either side has all of them in memory, 64 bytes and a name each.
+pub const MAX_LISTING_ENTRIES: u32 = 1_000_000;
+/// Entries in one page of a listing.
+pub const MAX_ENTRIES_PER_PAGE: u32 = 1_000;
+/// Bytes of all names of a listing together: what either side has in memory of them.
+pub const MAX_LISTING_NAME_BYTES: usize = 64 << 20;
+/// Folders within each other, and the path in the innermost, in bytes: with room for where the receiver puts it, what
+/// systems take as a path (`PATH_MAX` is 4,096 bytes).
+pub const MAX_LISTING_DEPTH: usize = 64;
+/// Longest path within a listing, in bytes; see [`MAX_LISTING_DEPTH`].
+pub const MAX_LISTING_PATH_BYTES: usize = 3_000;
+/// Small files in one request: their frames are then a small part of the answer's [`MAX_RANGE_LENGTH`].
+pub const MAX_SMALL_FILES: usize = 256;
+
 /// How long a stream may take to say what it is, and a connection to log in.
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);

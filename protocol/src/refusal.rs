@@ -106,6 +106,9 @@ codes! {
     Incomplete = 41, "incomplete";
     /// The file's content is not what was sent before under the same key.
     FileChanged = 42, "file-changed";
+
+    /// The user at the other end has called it off.
+    Cancelled = 50, "cancelled";
 }
 
 impl ErrorCode {

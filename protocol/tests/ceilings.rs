@@ -18,15 +18,19 @@ use hypersend_protocol::{
         GetValues, ListFiles, PutRange, RangeFollows, RangeStored, UploadState, Values,
     },
     frame::{Frame, Header, encode},
-    hash::{ChunkValue, RootHash, UploadKey},
+    hash::{ChunkValue, EntryKey, ListingId, RootHash, UploadKey},
     id::{ChatId, ChunkIndex, ClientId, Cursor, FileId, P2pId, Revision, Seq, SessionId, UserId},
     limit::{
-        MAX_CHAT_TITLE_BYTES, MAX_CHUNKS, MAX_DISPLAY_NAME_BYTES, MAX_EMAIL_BYTES, MAX_FILE_NAME_BYTES,
-        MAX_FILES_PER_MESSAGE, MAX_MEMBERS, MAX_MESSAGE_BYTES, MAX_OFFERED_FILES, MAX_PAGE, MAX_PASSWORD_BYTES,
-        MAX_REFUSAL_MESSAGE_BYTES, MAX_TOKEN_BYTES, MAX_VALUES_PER_PAGE,
+        MAX_CHAT_TITLE_BYTES, MAX_CHUNKS, MAX_DISPLAY_NAME_BYTES, MAX_EMAIL_BYTES, MAX_ENTRIES_PER_PAGE,
+        MAX_FILE_NAME_BYTES, MAX_FILES_PER_MESSAGE, MAX_MEMBERS, MAX_MESSAGE_BYTES, MAX_OFFERED_FILES, MAX_PAGE,
+        MAX_PASSWORD_BYTES, MAX_REFUSAL_MESSAGE_BYTES, MAX_SMALL_FILES, MAX_TOKEN_BYTES, MAX_VALUES_PER_PAGE,
     },
     name::{ChatTitle, DisplayName, Email, FileName, MessageText, Password, Token},
     p2p::{ChangeP2p, GetP2p, ListP2p, OfferP2p, OfferedFile, P2pPage, P2pPath, P2pSession, P2pStatus},
+    peer::{
+        Confirm, GetListing, GetPiece, GetSmall, ListingEntry, ListingPage, PieceFollows, ReceiverState, Report,
+        SmallFollows,
+    },
     refusal::{ErrorCode, Refusal},
     session::{AGENT_BYTES, Auth, GoingAway, Hello, Tokens, Welcome},
     time::UnixMillis,
@@ -41,7 +45,9 @@ const SMALL: u32 = 256;
 #[test]
 fn the_largest_value_fits_and_takes_at_least_a_quarter() {
     let mut tested = BTreeSet::new();
-    for (name, ceiling, body) in connection().into_iter().chain(records()).chain(calls()).chain(streams()) {
+    for (name, ceiling, body) in
+        connection().into_iter().chain(records()).chain(calls()).chain(streams()).chain(between_clients())
+    {
         let body = body.unwrap_or_else(|e| panic!("{name}: {e}"));
         assert!(ceiling <= SMALL || body * 4 >= ceiling as usize, "{name}: {body} of {ceiling} bytes");
         tested.insert(name);
@@ -187,6 +193,32 @@ fn streams() -> Vec<Largest> {
         largest(&RangeStored { chunk_complete: true }),
         largest(&GetRange { file: FILE, offset, length }),
         largest(&RangeFollows { length }),
+    ]
+}
+
+fn between_clients() -> Vec<Largest> {
+    let listing = ListingId([0xff; 32]);
+    let (entry, length) = (u32::MAX, u32::MAX);
+    let item = ListingEntry {
+        name: file().name,
+        parent: Some(u32::MAX),
+        folder: false,
+        size: u64::MAX,
+        modified: END,
+        executable: false,
+        key: EntryKey([0xff; 32]),
+    };
+    let entries = vec![item; MAX_ENTRIES_PER_PAGE as usize];
+    let message = "m".repeat(MAX_REFUSAL_MESSAGE_BYTES);
+    vec![
+        largest(&GetListing { first: u32::MAX, count: u32::MAX }),
+        largest(&ListingPage { listing, total_entries: u32::MAX, total_bytes: u64::MAX, entries }),
+        largest(&GetPiece { listing, entry, offset: u64::MAX, length }),
+        largest(&PieceFollows { length, value: ChunkValue([0xff; 32]) }),
+        largest(&GetSmall { listing, entries: vec![u32::MAX; MAX_SMALL_FILES] }),
+        largest(&SmallFollows { entry, length, root: RootHash([0xff; 32]) }),
+        largest(&Confirm { listing, entry }),
+        largest(&Report { stored: u64::MAX, total: u64::MAX, state: ReceiverState::Failed { message } }),
     ]
 }
 

@@ -17,10 +17,14 @@ use hypersend_protocol::{
         GetValues, ListFiles, PutRange, RangeFollows, RangeStored, UploadState, Values,
     },
     frame::{Frame, FrameError, FrameSet, Header, Kind, Operation, encode},
-    hash::{ChunkValue, RootHash, UploadKey},
+    hash::{ChunkValue, EntryKey, ListingId, RootHash, UploadKey},
     id::{ChatId, ChunkIndex, ClientId, Cursor, FileId, P2pId, Revision, Seq, SessionId, UserId},
     name::{ChatTitle, DisplayName, Email, FileName, MessageText, Password, Token},
     p2p::{ChangeP2p, GetP2p, ListP2p, OfferP2p, OfferedFile, P2pPage, P2pPath, P2pSession, P2pStatus},
+    peer::{
+        Confirm, GetListing, GetPiece, GetSmall, ListingEntry, ListingPage, PieceFollows, ReceiverState, Report,
+        SmallFollows,
+    },
     refusal::{ErrorCode, Refusal},
     session::{Auth, GoingAway, Hello, Tokens, Welcome},
     time::UnixMillis,
@@ -91,6 +95,7 @@ pub(crate) fn all() -> Vec<Example> {
     all.extend(answers());
     all.extend(calls());
     all.extend(streams());
+    all.extend(between_clients());
     all.sort_by_key(|example| example.kind.0);
     all
 }
@@ -231,6 +236,45 @@ fn streams() -> Vec<Example> {
         plain(RangeStored { chunk_complete: true }),
         plain(GetRange { file, offset: 5 << 30, length: 1 << 20 }),
         plain(RangeFollows { length: 1 << 20 }),
+    ]
+}
+
+fn between_clients() -> Vec<Example> {
+    let listing = ListingId([0x1d; 32]);
+    let folder = ListingEntry {
+        name: FileName::parse("Holidays").unwrap(),
+        parent: None,
+        folder: true,
+        size: 0,
+        modified: UnixMillis(1_800_000_000_009),
+        executable: false,
+        key: EntryKey([0xfd; 32]),
+    };
+    let file = ListingEntry {
+        name: file_name(),
+        parent: Some(0),
+        folder: false,
+        size: 40 << 30,
+        executable: true,
+        key: EntryKey([0xfe; 32]),
+        ..folder.clone()
+    };
+    let report = |state| Report { stored: 5 << 30, total: 40 << 30, state };
+    vec![
+        call(GetListing { first: 1_000, count: 1_000 }),
+        plain(ListingPage { listing, total_entries: 2, total_bytes: 40 << 30, entries: vec![folder, file] }),
+        plain(GetPiece { listing, entry: 1, offset: 5 << 30, length: 1 << 20 }),
+        plain(PieceFollows { length: 1 << 20, value: ChunkValue([0xcd; 32]) }),
+        plain(GetSmall { listing, entries: vec![2, 300] }),
+        plain(SmallFollows { entry: 300, length: 10_000, root: RootHash([0xef; 32]) }),
+        call(Confirm { listing, entry: 1 }),
+        Example { label: "Report.receiving".to_owned(), ..call(report(ReceiverState::Receiving)) },
+        Example { label: "Report.finished".to_owned(), ..call(report(ReceiverState::Finished)) },
+        Example {
+            label: "Report.failed".to_owned(),
+            ..call(report(ReceiverState::Failed { message: "the disk is full".to_owned() }))
+        },
+        Example { label: "Report.cancelled".to_owned(), ..call(report(ReceiverState::Cancelled)) },
     ]
 }
 

@@ -7,6 +7,7 @@ use hypersend_protocol::{
     chat::{ChatIntent, ChatUpdate},
     event::EventUpdate,
     frame::{FrameError, FrameSet, Header, Kind},
+    peer::PeerRequest,
     session::SessionNotice,
     stream::Opening,
 };
@@ -44,7 +45,8 @@ fn every_kind_that_a_stream_may_bring_is_an_example() {
     let known: BTreeMap<_, _> = examples::all().iter().map(|e| (e.kind.0, e.ceiling)).collect();
     for kind in 0..0x400 {
         let sets = [Opening::ceiling, ChatIntent::ceiling, ChatUpdate::ceiling, EventUpdate::ceiling];
-        for ceiling in sets.into_iter().chain([SessionNotice::ceiling as fn(Kind) -> Option<u32>]) {
+        let more = [SessionNotice::ceiling as fn(Kind) -> Option<u32>, PeerRequest::ceiling];
+        for ceiling in sets.into_iter().chain(more) {
             if let Some(ceiling) = ceiling(Kind(kind)) {
                 assert_eq!(known.get(&kind), Some(&ceiling), "kind {kind:#x}");
             }

@@ -9,10 +9,14 @@ use hypersend_protocol::{
     event::{Event, EventUpdate, Happening, OpenEvents},
     file::{BeginUpload, FileCard, FileInfo, FilePage, UploadState, Values},
     frame::{Body, Frame, FrameSet, Header, encode},
-    hash::{ChunkValue, RootHash, UploadKey},
+    hash::{ChunkValue, EntryKey, ListingId, RootHash, UploadKey},
     id::{ChatId, ClientId, Cursor, FileId, P2pId, Revision, Seq, SessionId, UserId},
     name::{ChatTitle, DisplayName, Email, FileName, MessageText, Password, Token},
     p2p::{ChangeP2p, ListP2p, OfferP2p, OfferedFile, P2pPage, P2pPath, P2pSession, P2pStatus},
+    peer::{
+        Confirm, GetListing, GetPiece, GetSmall, ListingEntry, ListingPage, PeerRequest, PieceFollows, ReceiverState,
+        Report, SmallFollows,
+    },
     refusal::{ErrorCode, Refusal},
     session::{Auth, Hello, Tokens, Welcome},
     stream::Opening,
@@ -105,6 +109,22 @@ proptest! {
     }
 
     #[test]
+    fn between_clients(
+        hash: [u8; 32], entries in vec(listing_entry(), 0..5), numbers in vec(any::<u32>(), 0..300), entry: u32, length: u32,
+        offset: u64, total_bytes: u64, state in receiver_state(),
+    ) {
+        let (listing, entries_asked) = (ListingId(hash), numbers);
+        there_and_back::<PeerRequest, _>(GetListing { first: entry, count: length })?;
+        there_and_back::<ListingPage, _>(ListingPage { listing, total_entries: entry, total_bytes, entries })?;
+        there_and_back::<PeerRequest, _>(GetPiece { listing, entry, offset, length })?;
+        there_and_back::<PieceFollows, _>(PieceFollows { length, value: ChunkValue(hash) })?;
+        there_and_back::<PeerRequest, _>(GetSmall { listing, entries: entries_asked })?;
+        there_and_back::<SmallFollows, _>(SmallFollows { entry, length, root: RootHash(hash) })?;
+        there_and_back::<PeerRequest, _>(Confirm { listing, entry })?;
+        there_and_back::<PeerRequest, _>(Report { stored: offset, total: total_bytes, state })?;
+    }
+
+    #[test]
     fn values_that_are_cut_are_none(values in vec(any::<u8>(), 0..99)) {
         let whole = values.len() % 32 == 0;
         prop_assert_eq!(Values { values }.unpack().is_some(), whole);
@@ -121,6 +141,25 @@ fn at() -> impl Strategy<Value = UnixMillis> {
 
 fn seq() -> impl Strategy<Value = Seq> {
     any::<u64>().prop_map(Seq)
+}
+
+fn listing_entry() -> impl Strategy<Value = ListingEntry> {
+    let flags = (any::<bool>(), any::<bool>());
+    (file_name(), option::of(any::<u32>()), flags, any::<u64>(), at(), any::<[u8; 32]>()).prop_map(
+        |(name, parent, (folder, executable), size, modified, key)| {
+            let key = EntryKey(key);
+            ListingEntry { name, parent, folder, size, modified, executable, key }
+        },
+    )
+}
+
+fn receiver_state() -> impl Strategy<Value = ReceiverState> {
+    prop_oneof![
+        Just(ReceiverState::Receiving),
+        Just(ReceiverState::Finished),
+        Just(ReceiverState::Cancelled),
+        "\\PC{0,600}".prop_map(|message| ReceiverState::Failed { message }),
+    ]
 }
 
 fn email() -> impl Strategy<Value = Email> {

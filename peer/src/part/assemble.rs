@@ -1,0 +1,71 @@
+//! Everything is there: put together under `item`.
+
+use super::{ASSEMBLING, FILES, Part, land::touch, replace};
+use crate::{listing::Listing, publish::rename_new, receiving::ReceiveError};
+use hypersend_protocol::hash::EntryKey;
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+impl Part {
+    /// Flushes all files, then moves them to their places in `item`, and flushes that. May be repeated after a crash. Fails
+    /// with [`io::ErrorKind::NotFound`] when a file is in neither place.
+    pub(crate) fn assemble(&self, listing: &Listing, item: usize, id: &[u8; 32]) -> Result<(), ReceiveError> {
+        let failed = |error| ReceiveError::io(&self.dir, error);
+        let again = self.is_assembling(id);
+        if !again {
+            self.flush().map_err(failed)?;
+            replace(&self.dir, ASSEMBLING, id).map_err(failed)?;
+        }
+        let files = self.by_key().map_err(failed)?;
+        let of_item = || listing.iter().filter(|(number, _)| listing.item_of(*number) == item);
+        for (number, entry) in of_item() {
+            let place = self.place(listing, number);
+            let made = if entry.folder {
+                match fs::create_dir(&place) {
+                    // Not a collision where an earlier attempt may have made it.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists && again && place.is_dir() => Ok(()),
+                    made => made,
+                }
+            } else {
+                match files.get(&entry.key) {
+                    Some(file) => rename_new(file, &place),
+                    None => fs::symlink_metadata(&place).map(|_| ()),
+                }
+            };
+            made.map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => ReceiveError::Collision(listing.shown(number).into()),
+                _ => ReceiveError::io(&place, error),
+            })?;
+        }
+        // The innermost first: what is moved into a folder changes its time.
+        for (number, entry) in of_item().rev().filter(|(_, entry)| entry.folder) {
+            let _ = touch(&self.place(listing, number), entry.modified);
+        }
+        self.flush().map_err(failed)
+    }
+
+    pub(super) fn place(&self, listing: &Listing, entry: u32) -> PathBuf {
+        let within = listing.path_within(entry);
+        // Joining nothing would add a slash, and a file is no folder.
+        if within == Path::new("") { self.item() } else { self.item().join(within) }
+    }
+
+    fn by_key(&self) -> io::Result<HashMap<EntryKey, PathBuf>> {
+        let mut files = HashMap::new();
+        for file in fs::read_dir(self.dir.join(FILES))? {
+            let file = file?;
+            let key = file.file_name().to_str().and_then(|name| name.split_once('-')?.0.parse().ok());
+            files.extend(key.map(|key| (key, file.path())));
+        }
+        Ok(files)
+    }
+
+    /// One call for all files of a file system: one for each would take minutes for many small ones.
+    fn flush(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(File::open(&self.dir)?)?)
+    }
+}

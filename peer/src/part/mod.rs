@@ -1,0 +1,161 @@
+//! What has arrived of one offered thing, in a hidden folder beside its destination. Everything blocks.
+//!
+//! ```text
+//! .NAME.direct-<16 digits>.part/
+//!     lock           locked by whoever owns the folder; the kernel drops the lock with the process
+//!     files/         complete files, each named by its key and its hash, so that no journal is needed to find them again
+//!     large/<key>/   files of more than one range under way, see hypersend_transfer::folder
+//!     assembling     names the thing once everything is there; from then on files move to their place in `item`
+//!     item           what was offered: the file, or the folder with everything in it
+//!     publishing     under which name `item` is about to be moved to the destination; written before that is tried
+//! ```
+//!
+//! What is kept true:
+//! - The folder's name comes from the sender and the thing's key, so the same thing sent again finds it.
+//! - What is in `files` is a whole file, or fails its hash when it is found again. A file of one range is hashed then; a
+//!   longer one was flushed before it came there.
+//! - A crash at any moment leaves a state that [`Part::open`] and [`Part::scan`] go on from.
+
+mod assemble;
+mod land;
+mod scan;
+
+use crate::receiving::ReceiveError;
+use data_encoding::HEXLOWER;
+use hypersend_protocol::{
+    hash::{EntryKey, RootHash},
+    limit::MAX_FILE_NAME_BYTES,
+};
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+pub(crate) use land::Looks;
+pub(crate) use scan::Scanned;
+
+const LOCK: &str = "lock";
+const FILES: &str = "files";
+const LARGE: &str = "large";
+const ASSEMBLING: &str = "assembling";
+const ITEM: &str = "item";
+const PUBLISHING: &str = "publishing";
+
+/// How a file that is not whole yet ends its name.
+const NEW: &str = ".new";
+
+/// A folder for one thing, owned.
+#[derive(Debug)]
+pub(crate) struct Part {
+    dir: PathBuf,
+    _lock: File,
+}
+
+impl Part {
+    /// Makes the folder, or takes it up again.
+    pub(crate) fn open(destination: &Path, name: &str, sender: &[u8; 32], key: EntryKey) -> Result<Self, ReceiveError> {
+        let dir = destination.join(folder_name(name, sender, key));
+        let failed = |error| ReceiveError::io(&dir, error);
+        let lock = loop {
+            match fs::create_dir(&dir) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => made.map_err(failed)?,
+            }
+            if !fs::symlink_metadata(&dir).is_ok_and(|metadata| metadata.is_dir()) {
+                return Err(ReceiveError::NotAFolder(dir));
+            }
+            let path = dir.join(LOCK);
+            let lock = match File::options().write(true).create(true).truncate(false).open(&path) {
+                // Cleared away by its last owner a moment ago.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                lock => lock.map_err(failed)?,
+            };
+            match lock.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(ReceiveError::InUse(dir)),
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            }
+            // It may have been cleared away after it was opened; then nobody else will ever see this lock.
+            let held = lock.metadata().map_err(failed)?;
+            if fs::metadata(&path).is_ok_and(|named| named.ino() == held.ino() && named.dev() == held.dev()) {
+                break lock;
+            }
+        };
+        for inner in [FILES, LARGE] {
+            fs::create_dir_all(dir.join(inner)).map_err(failed)?;
+        }
+        Ok(Self { dir, _lock: lock })
+    }
+
+    /// Where it is.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The assembled thing.
+    pub(crate) fn item(&self) -> PathBuf {
+        self.dir.join(ITEM)
+    }
+
+    /// The name under which the thing was about to be moved to its destination, if it was.
+    pub(crate) fn publishing(&self) -> Option<String> {
+        fs::read_to_string(self.dir.join(PUBLISHING)).ok().filter(|name| !name.is_empty())
+    }
+
+    /// Says under which name the thing is about to be moved, so that a crash does not leave that open.
+    pub(crate) fn about_to_publish(&self, name: &str) -> io::Result<()> {
+        replace(&self.dir, PUBLISHING, name.as_bytes())
+    }
+
+    /// Forgets that the thing was moved.
+    pub(crate) fn begin_anew(&self) -> io::Result<()> {
+        fs::remove_file(self.dir.join(PUBLISHING))
+    }
+
+    /// Removes the folder.
+    pub(crate) fn clear(self) -> io::Result<()> {
+        fs::remove_dir_all(&self.dir)
+    }
+
+    fn file(&self, key: EntryKey, root: RootHash) -> PathBuf {
+        self.dir.join(FILES).join(format!("{key}-{root}"))
+    }
+
+    fn large(&self, key: EntryKey) -> PathBuf {
+        self.dir.join(LARGE).join(key.to_string())
+    }
+}
+
+/// Of a long name only the beginning: the folder's own must not be longer than a name may be.
+fn folder_name(name: &str, sender: &[u8; 32], key: EntryKey) -> String {
+    let mut hasher = blake3::Hasher::new_derive_key("hypersend 2026 peer: folder of a thing under way");
+    hasher.update(sender).update(&key.0);
+    let digits = HEXLOWER.encode(&hasher.finalize().as_bytes()[..8]);
+    let end = format!(".direct-{digits}.part");
+    let fits = name.floor_char_boundary(MAX_FILE_NAME_BYTES - 1 - end.len());
+    format!(".{}{end}", &name[..fits])
+}
+
+/// Puts a whole small file in place of whatever has that name, so that it outlives a power cut.
+pub(crate) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let temporary = dir.join(format!("{name}{NEW}"));
+    fs::write(&temporary, bytes)?;
+    File::open(&temporary)?.sync_all()?;
+    fs::rename(temporary, dir.join(name))?;
+    File::open(dir)?.sync_all()
+}
+
+/// Removes a file or a whole folder that may not be there.
+fn remove(path: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}

@@ -1,0 +1,144 @@
+//! Names at the destination. Everything blocks.
+//!
+//! A thing is moved to its destination by one rename, and never over something: the next name that is free is taken, as
+//! "film (2).mkv". Once everything of a transfer has been moved, a note says so until the parts beside it are cleared away.
+
+use crate::{
+    part::{Part, replace},
+    receiving::ReceiveError,
+};
+use data_encoding::HEXLOWER;
+use hypersend_protocol::{hash::EntryKey, limit::MAX_FILE_NAME_BYTES};
+use rustix::{
+    fs::{CWD, RenameFlags, renameat_with},
+    io::Errno,
+};
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Names that are tried for one thing.
+const MAX_NAMES: u32 = 10_000;
+
+/// Renames, but never over something.
+pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Some file systems do not know the flag; there the check and the rename are two steps.
+        Err(Errno::INVAL | Errno::NOSYS) if to.symlink_metadata().is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(Errno::INVAL | Errno::NOSYS) => fs::rename(from, to),
+        renamed => Ok(renamed?),
+    }
+}
+
+/// Where a thing was moved before a crash, if it was.
+pub(crate) fn published_before(part: &Part, destination: &Path) -> Option<PathBuf> {
+    let name = part.publishing()?;
+    let place = destination.join(name);
+    let moved = part.item().symlink_metadata().is_err() && place.symlink_metadata().is_ok();
+    if !moved {
+        // It was not moved yet, or has been taken away from there since.
+        let _ = part.begin_anew();
+    }
+    moved.then_some(place)
+}
+
+/// Moves an assembled thing to its destination, under its name or the next that is free.
+pub(crate) fn publish(part: &Part, destination: &Path, name: &str, folder: bool) -> Result<PathBuf, ReceiveError> {
+    for number in 1..=MAX_NAMES {
+        let name = numbered(name, number, folder);
+        let place = destination.join(&name);
+        if place.symlink_metadata().is_ok() {
+            continue;
+        }
+        part.about_to_publish(&name).map_err(|error| ReceiveError::io(part.dir(), error))?;
+        match rename_new(&part.item(), &place) {
+            // Somebody was quicker, or the disk takes two names for the same.
+            Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty) => {}
+            Err(error) => return Err(ReceiveError::io(&place, error)),
+            Ok(()) => {
+                // From here on it is where it belongs, whatever the disk says to this.
+                let _ = File::open(destination).and_then(|folder| folder.sync_all());
+                return Ok(place);
+            }
+        }
+    }
+    Err(ReceiveError::Collision(destination.join(name)))
+}
+
+/// "film.mkv", "film (2).mkv", "film (3).mkv"; for a folder the number comes last.
+fn numbered(name: &str, number: u32, folder: bool) -> String {
+    if number == 1 {
+        return name.to_owned();
+    }
+    let dot = name.rfind('.').filter(|&dot| dot > 0 && !folder).unwrap_or(name.len());
+    let (stem, extension) = name.split_at(dot);
+    let number = format!(" ({number})");
+    // A name that is all extension is cut there, after all.
+    let room = MAX_FILE_NAME_BYTES - number.len();
+    let extension = &extension[..extension.floor_char_boundary(room.min(extension.len()))];
+    let stem = &stem[..stem.floor_char_boundary((room - extension.len()).min(stem.len()))];
+    format!("{stem}{number}{extension}")
+}
+
+/// The note that everything was moved.
+#[derive(Debug)]
+pub(crate) struct Note {
+    destination: PathBuf,
+    name: String,
+}
+
+impl Note {
+    /// The note of one transfer: of these things from this sender.
+    pub(crate) fn of(destination: &Path, sender: &[u8; 32], things: impl Iterator<Item = EntryKey>) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("hypersend 2026 peer: note of a finished transfer");
+        hasher.update(sender);
+        for key in things {
+            hasher.update(&key.0);
+        }
+        let digits = HEXLOWER.encode(&hasher.finalize().as_bytes()[..8]);
+        Self { destination: destination.to_owned(), name: format!(".direct-{digits}.done") }
+    }
+
+    /// Where everything was moved, if that is noted and all of it is still there.
+    pub(crate) fn read(&self) -> Option<Vec<PathBuf>> {
+        let names: Vec<String> = serde_json::from_slice(&fs::read(self.path()).ok()?).ok()?;
+        let places: Vec<_> = names.iter().map(|name| self.destination.join(name)).collect();
+        let all = places.iter().all(|place| place.symlink_metadata().is_ok());
+        if !all {
+            let _ = self.remove();
+        }
+        all.then_some(places)
+    }
+
+    pub(crate) fn write(&self, places: &[PathBuf]) -> io::Result<()> {
+        let names: Vec<_> = places.iter().filter_map(|place| place.file_name()?.to_str()).collect();
+        replace(&self.destination, &self.name, &serde_json::to_vec(&names)?)
+    }
+
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        fs::remove_file(self.path())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.destination.join(&self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_numbered_before_the_extension_and_stay_short_enough() {
+        assert_eq!(numbered("film.mkv", 1, false), "film.mkv");
+        assert_eq!(numbered("film.mkv", 2, false), "film (2).mkv");
+        assert_eq!(numbered("trip.2024", 2, true), "trip.2024 (2)");
+        assert_eq!(numbered(".profile", 3, false), ".profile (3)");
+        assert_eq!(numbered("README", 2, false), "README (2)");
+        let long = numbered(&format!("{}.mkv", "ü".repeat(125)), 10_000, false);
+        assert!(long.len() <= MAX_FILE_NAME_BYTES && long.ends_with("ü (10000).mkv"), "{long}");
+        assert!(numbered(&format!("a.{}", "x".repeat(253)), 2, false).len() <= MAX_FILE_NAME_BYTES);
+    }
+}

@@ -1,0 +1,257 @@
+//! The whole of it: the list, what is missing, its place, the last report.
+
+use super::{
+    ReceiveError, Received,
+    carry::{CarryError, Carrying},
+    list,
+    prepare::{Parts, Prepared, note, prepare},
+    queue::{Next, Queue},
+};
+use crate::{ask::ask, blocking, listing::Listing, paths::Paths, publish::publish};
+use hypersend_protocol::{
+    limit::MAX_REFUSAL_MESSAGE_BYTES,
+    peer::{ReceiverState, Report},
+    refusal::ErrorCode,
+};
+use hypersend_transfer::progress::{Meter, Progress};
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{interval, sleep, timeout},
+};
+use tokio_util::task::AbortOnDropHandle;
+
+/// How often progress is refreshed.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How often the sender hears how far it is.
+const REPORT_EVERY: Duration = Duration::from_millis(200);
+
+/// How long the sender may take to hear that everything is there: it shows a success as a failure otherwise. And how long
+/// to hear that it is not, which it finds out by itself.
+const LAST_REPORT: Duration = Duration::from_secs(10);
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Everything has arrived and is to be moved, or has been.
+enum Arrived {
+    Parts(Arc<Listing>, Parts),
+    Published(Arc<Listing>, Vec<PathBuf>),
+}
+
+pub(super) async fn run(
+    destination: PathBuf,
+    sender: [u8; 32],
+    paths: Arc<Paths>,
+    told: watch::Sender<Option<Progress>>,
+    mut cancelled: watch::Receiver<bool>,
+) -> Result<Received, ReceiveError> {
+    let reporting = AbortOnDropHandle::new(tokio::spawn(report_on(paths.clone(), told.subscribe())));
+    let arrived = tokio::select! {
+        arrived = arrive(&destination, &sender, &paths, &told) => arrived,
+        _ = paths.ended() => Err(ReceiveError::SenderCancelled),
+        _ = cancelled.wait_for(|cancelled| *cancelled) => Err(ReceiveError::Cancelled),
+    };
+    // From here on nothing calls it off: the first thing that is moved could not be taken back.
+    let settled = match arrived {
+        Ok(arrived) => {
+            let destination = destination.clone();
+            blocking(move || settle(&destination, &sender, arrived)).await
+        }
+        Err(error) => Err(error),
+    };
+    drop(reporting);
+    match settled {
+        Ok(settled) => {
+            let Settled { mut received, parts, note } = settled;
+            received.reported = last_report(&paths, received.bytes, ReceiverState::Finished, LAST_REPORT).await;
+            blocking(move || {
+                // Whatever is left of them is cleared away by the next transfer of the same.
+                let cleared = parts.into_iter().map(crate::part::Part::clear).fold(true, |all, one| all & one.is_ok());
+                if cleared {
+                    let _ = note.remove();
+                }
+            })
+            .await;
+            Ok(received)
+        }
+        Err(error) => {
+            tracing::debug!(%error, "not received");
+            let stored = told.borrow().map_or(0, |progress| progress.stored_bytes);
+            last_report(&paths, stored, state_of(&error), LAST_WORDS).await;
+            if matches!(error, ReceiveError::Cancelled) {
+                paths.close(ErrorCode::Cancelled);
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Gets everything that is missing.
+async fn arrive(
+    destination: &Path,
+    sender: &[u8; 32],
+    paths: &Arc<Paths>,
+    told: &watch::Sender<Option<Progress>>,
+) -> Result<Arrived, ReceiveError> {
+    loop {
+        let listing = Arc::new(list::fetch(paths).await?);
+        let prepared = {
+            let (destination, sender, listing) = (destination.to_owned(), *sender, listing.clone());
+            blocking(move || prepare(&destination, &sender, &listing)).await?
+        };
+        let mut parts = match prepared {
+            Prepared::Published(places) => return Ok(Arrived::Published(listing, places)),
+            Prepared::Parts(parts) => parts,
+        };
+        let carrying = Arc::new(Carrying::new(listing.clone(), paths.clone(), &mut parts));
+        let done = std::mem::take(&mut parts.done);
+        match carry_all(&carrying, done, told).await {
+            Ok(()) => {
+                parts.parts = Arc::into_inner(carrying).expect("all jobs are over").parts;
+                return Ok(Arrived::Parts(listing, parts));
+            }
+            // What has arrived is found again by its keys.
+            Err(CarryError::Stale) => {}
+            Err(CarryError::Fatal(error)) => return Err(error),
+        }
+    }
+}
+
+async fn carry_all(
+    carrying: &Arc<Carrying>,
+    done: Vec<bool>,
+    told: &watch::Sender<Option<Progress>>,
+) -> Result<(), CarryError> {
+    let paths = &carrying.paths;
+    let stored = || carrying.stored.load(Ordering::Relaxed);
+    let mut meter = Meter::new(Instant::now(), carrying.listing.bytes(), stored());
+    let mut tell = || {
+        let now = Instant::now();
+        meter.update(now, stored());
+        told.send_replace(Some(meter.progress(now)));
+    };
+    let mut queue = Queue::new(carrying.listing.clone(), done);
+    let mut jobs = JoinSet::new();
+    let mut under_way = 0;
+    let mut tick = interval(TICK);
+    loop {
+        let mut given_out = false;
+        while under_way < paths.window() {
+            match queue.next() {
+                Next::Job(job) => {
+                    under_way += job.cost();
+                    jobs.spawn(carrying.clone().carry(job));
+                }
+                Next::Begin(entry) => {
+                    let folder = carrying.begin(entry).await?;
+                    queue.begun(entry, folder.plan(), folder.map());
+                }
+                Next::Nothing => {
+                    given_out = true;
+                    break;
+                }
+            }
+        }
+        paths.hurry.store(given_out, Ordering::Relaxed);
+        if given_out && jobs.is_empty() {
+            tell();
+            return Ok(());
+        }
+        tokio::select! {
+            Some(carried) = jobs.join_next() => {
+                let job = carried.expect("a job neither panics nor is aborted while awaited")?;
+                under_way -= job.cost();
+                queue.done(&job);
+            }
+            _ = tick.tick() => tell(),
+        }
+    }
+}
+
+struct Settled {
+    received: Received,
+    parts: Vec<crate::part::Part>,
+    note: crate::publish::Note,
+}
+
+/// Puts everything together and moves it to its place. Blocks.
+fn settle(destination: &Path, sender: &[u8; 32], arrived: Arrived) -> Result<Settled, ReceiveError> {
+    let (listing, parts, places) = match arrived {
+        Arrived::Published(listing, places) => {
+            let parts = reopen(destination, sender, &listing);
+            (listing, parts, places)
+        }
+        Arrived::Parts(listing, parts) => {
+            let places = place(destination, &listing, &parts)?;
+            (listing, parts.parts, places)
+        }
+    };
+    let note = note(destination, sender, &listing);
+    // Everything is where it belongs; without the note a crash before the end costs a second copy, and no more.
+    let _ = note.write(&places);
+    let received = Received { files: listing.files(), bytes: listing.bytes(), places, reported: false };
+    Ok(Settled { received, parts, note })
+}
+
+fn place(destination: &Path, listing: &Listing, parts: &Parts) -> Result<Vec<PathBuf>, ReceiveError> {
+    for (item, part) in parts.parts.iter().enumerate().filter(|(item, _)| parts.published[*item].is_none()) {
+        part.assemble(listing, item, &parts.item_ids[item])?;
+    }
+    let mut places = Vec::with_capacity(parts.parts.len());
+    for (item, part) in parts.parts.iter().enumerate() {
+        let top = listing.get(listing.tops()[item]).expect("an entry");
+        places.push(match &parts.published[item] {
+            Some(place) => place.clone(),
+            None => publish(part, destination, top.name, top.folder)?,
+        });
+    }
+    Ok(places)
+}
+
+/// The parts that are still there, to be cleared away.
+fn reopen(destination: &Path, sender: &[u8; 32], listing: &Listing) -> Vec<crate::part::Part> {
+    let tops = listing.tops().iter().filter_map(|&top| listing.get(top));
+    tops.filter_map(|top| crate::part::Part::open(destination, top.name, sender, top.key).ok()).collect()
+}
+
+/// Tells the sender how far it is, for as long as it goes on.
+async fn report_on(paths: Arc<Paths>, mut progress: watch::Receiver<Option<Progress>>) {
+    let mut last = None;
+    while let Ok(now) = progress.wait_for(|now| *now != last).await.map(|now| *now) {
+        last = now;
+        if let Some(Progress { stored_bytes, total_bytes, .. }) = now {
+            let report = Report { stored: stored_bytes, total: total_bytes, state: ReceiverState::Receiving };
+            // It is for showing only.
+            let _ = ask(&paths, &report).await;
+        }
+        sleep(REPORT_EVERY).await;
+    }
+}
+
+/// Tells the sender how it ended; whether it knows.
+async fn last_report(paths: &Paths, stored: u64, state: ReceiverState, patience: Duration) -> bool {
+    let report = Report { stored, total: stored, state };
+    matches!(timeout(patience, ask(paths, &report)).await, Ok(Ok(_)))
+}
+
+fn state_of(error: &ReceiveError) -> ReceiverState {
+    match error {
+        ReceiveError::Cancelled => ReceiverState::Cancelled,
+        error => {
+            let mut message = error.to_string();
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                message = format!("{message}: {error}");
+                cause = error.source();
+            }
+            message.truncate(message.floor_char_boundary(MAX_REFUSAL_MESSAGE_BYTES));
+            ReceiverState::Failed { message }
+        }
+    }
+}
