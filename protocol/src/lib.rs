@@ -9,6 +9,7 @@
 //! | [`stream`] | which frame may open a stream, and so what the stream is |
 //! | [`update`] | releases of client programs |
 //! | [`p2p`] | transfers from client to client: offers and what became of them |
+//! | [`signal`] | what the two sides of such a transfer say to each other before there is a path between them |
 //! | [`relay`] | the datagrams by which a client comes to use a relay, and what allows it to |
 //! | [`session`] | hello and welcome, tokens |
 //! | [`account`], [`chat`], [`event`], [`file`](mod@file) | the operations and their records |
@@ -31,6 +32,7 @@ pub mod p2p;
 pub mod refusal;
 pub mod relay;
 pub mod session;
+pub mod signal;
 pub mod stream;
 pub mod time;
 pub mod update;
