@@ -11,6 +11,7 @@
 //! | [`p2p`] | transfers from client to client: offers and what became of them |
 //! | [`paths`] | what the two sides of such a transfer tell each other to find ways |
 //! | [`peer`] | the transfer itself, between the two clients |
+//! | [`signal`] | what the two sides of such a transfer say to each other before there is a path between them |
 //! | [`relay`] | the datagrams by which a client comes to use a relay, and what allows it to |
 //! | [`session`] | hello and welcome, tokens |
 //! | [`account`], [`chat`], [`event`], [`file`](mod@file) | the operations and their records |
@@ -35,6 +36,7 @@ pub mod peer;
 pub mod refusal;
 pub mod relay;
 pub mod session;
+pub mod signal;
 pub mod stream;
 pub mod time;
 pub mod update;

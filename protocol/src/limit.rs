@@ -69,6 +69,20 @@ pub const MAX_LISTING_DEPTH: usize = 64;
 pub const MAX_LISTING_PATH_BYTES: usize = 3_000;
 /// Small files in one request: their frames are then a small part of the answer's [`MAX_RANGE_LENGTH`].
 pub const MAX_SMALL_FILES: usize = 256;
+/// Longest value that one side of a transfer sets for the other, in bytes: a fingerprint and some dozens of addresses.
+pub const MAX_SIGNAL_BYTES: usize = 8 << 10;
+/// Values that a side may set at once; more wait until the server reads on.
+pub const MAX_SIGNALS_AT_ONCE: u32 = 20;
+/// Values that a side may set in a second after that.
+pub const SIGNALS_PER_SECOND: u32 = 10;
+/// Relays that a side is told of: one that works, and some for when it does not.
+pub const MAX_RELAYS: usize = 4;
+/// Longest name of a relay, in bytes.
+pub const MAX_RELAY_NAME_BYTES: usize = 64;
+/// Longest host of a relay, in bytes: what DNS allows (RFC 1035, 2.3.4).
+pub const MAX_RELAY_HOST_BYTES: usize = 253;
+/// Ports of one relay: one to bind at, and a second that shows how a NAT treats another.
+pub const MAX_RELAY_PORTS: usize = 2;
 
 /// How long a stream may take to say what it is, and a connection to log in.
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);

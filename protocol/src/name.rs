@@ -3,7 +3,7 @@
 
 use crate::limit::{
     MAX_CHAT_TITLE_BYTES, MAX_DISPLAY_NAME_BYTES, MAX_EMAIL_BYTES, MAX_FILE_NAME_BYTES, MAX_MESSAGE_BYTES,
-    MAX_PASSWORD_BYTES, MAX_TOKEN_BYTES,
+    MAX_PASSWORD_BYTES, MAX_RELAY_HOST_BYTES, MAX_RELAY_NAME_BYTES, MAX_TOKEN_BYTES,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -150,6 +150,15 @@ texts! {
             None => Ok(raw.to_owned()),
         }
     };
+    /// What people call a relay.
+    RelayName, "relay name", MAX_RELAY_NAME_BYTES, |raw| one_line("relay name", raw);
+    /// Where a relay is: a host name, or an IP address without brackets.
+    RelayHost, "relay host", MAX_RELAY_HOST_BYTES, |raw| {
+        match raw.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '-' | '_' | ':')) {
+            Some(character) => Err(NameError::Forbidden { what: "relay host", character }),
+            None => Ok(raw.to_owned()),
+        }
+    };
     /// A password as typed. Prints as `***`.
     Password, "password", MAX_PASSWORD_BYTES, |raw| {
         // bcrypt works on C strings: what stands behind a NUL would not count.
@@ -165,7 +174,7 @@ texts! {
     };
 }
 
-shown! { Email DisplayName ChatTitle MessageText FileName }
+shown! { Email DisplayName ChatTitle MessageText FileName RelayName RelayHost }
 hidden! { Password Token }
 
 fn one_line(what: &'static str, raw: &str) -> Result<String, NameError> {

@@ -90,6 +90,8 @@ codes! {
     RateLimited = 25, "rate-limited";
     /// The server's disk has no room.
     StorageFull = 26, "storage-full";
+    /// The same user has opened the same again elsewhere, and the newest counts.
+    Superseded = 27, "superseded";
 
     /// No account has this email address and password.
     WrongCredentials = 30, "wrong-credentials";

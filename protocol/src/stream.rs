@@ -13,11 +13,12 @@ use crate::{
     file::{BeginUpload, CancelUpload, DeleteFile, FinishUpload, GetFile, GetRange, GetValues, ListFiles, PutRange},
     frame::frame_set,
     p2p::{ChangeP2p, GetP2p, ListP2p, OfferP2p},
+    signal::OpenSignals,
     update::GetUpdate,
 };
 
 frame_set! {
-    /// The first frame of a stream. All but the last four open a request stream: the client finishes after it, the
+    /// The first frame of a stream. All but the last five open a request stream: the client finishes after it, the
     /// server answers with one frame and finishes.
     pub enum Opening {
         /// Request.
@@ -82,6 +83,8 @@ frame_set! {
         OpenChat,
         /// Opens the event stream.
         OpenEvents,
+        /// Opens a signal stream.
+        OpenSignals,
         /// Opens a chunk stream towards the server.
         PutRange,
         /// Opens a chunk stream towards the client.
@@ -91,7 +94,7 @@ frame_set! {
 
 /// How urgent the streams of a connection are, for QUIC's scheduler: larger goes first.
 pub mod priority {
-    /// Session, chat and event streams.
+    /// Session, chat, event and signal streams.
     pub const CHAT: i32 = 2;
     /// Requests and their answers.
     pub const REQUEST: i32 = 1;

@@ -19,20 +19,23 @@ use hypersend_protocol::{
     },
     frame::{Frame, Header, encode},
     hash::{ChunkValue, EntryKey, ListingId, RootHash, UploadKey},
-    id::{ChatId, ChunkIndex, ClientId, Cursor, FileId, P2pId, Revision, Seq, SessionId, UserId},
+    id::{ChatId, ChunkIndex, ClientId, Cursor, FileId, P2pId, RelayId, Revision, Seq, SessionId, UserId},
     limit::{
         MAX_CHAT_TITLE_BYTES, MAX_CHUNKS, MAX_DISPLAY_NAME_BYTES, MAX_EMAIL_BYTES, MAX_ENTRIES_PER_PAGE,
         MAX_FILE_NAME_BYTES, MAX_FILES_PER_MESSAGE, MAX_MEMBERS, MAX_MESSAGE_BYTES, MAX_OFFERED_FILES, MAX_PAGE,
-        MAX_PASSWORD_BYTES, MAX_REFUSAL_MESSAGE_BYTES, MAX_SMALL_FILES, MAX_TOKEN_BYTES, MAX_VALUES_PER_PAGE,
+        MAX_PASSWORD_BYTES, MAX_REFUSAL_MESSAGE_BYTES, MAX_RELAY_HOST_BYTES, MAX_RELAY_NAME_BYTES, MAX_RELAY_PORTS,
+        MAX_RELAYS, MAX_SIGNAL_BYTES, MAX_SMALL_FILES, MAX_TOKEN_BYTES, MAX_VALUES_PER_PAGE,
     },
-    name::{ChatTitle, DisplayName, Email, FileName, MessageText, Password, Token},
+    name::{ChatTitle, DisplayName, Email, FileName, MessageText, Password, RelayHost, RelayName, Token},
     p2p::{ChangeP2p, GetP2p, ListP2p, OfferP2p, OfferedFile, P2pPage, P2pPath, P2pSession, P2pStatus},
     peer::{
         Confirm, GetListing, GetPiece, GetSmall, ListingEntry, ListingPage, PieceFollows, ReceiverState, Report,
         SmallFollows,
     },
     refusal::{ErrorCode, Refusal},
+    relay::ticket::{Side, Ticket},
     session::{AGENT_BYTES, Auth, GoingAway, Hello, Tokens, Welcome},
+    signal::{OpenSignals, RelaySeat, Signal, SignalValue, SignalsOpen},
     time::UnixMillis,
     update::{GetUpdate, Release, Update},
 };
@@ -189,6 +192,9 @@ fn streams() -> Vec<Largest> {
         largest(&OpenEvents { after: Some(Cursor(u64::MAX)) }),
         largest(&EventsReset { cursor: Cursor(u64::MAX) }),
         largest(&Event { cursor: Cursor(u64::MAX), at: END, what }),
+        largest(&OpenSignals { session: P2P }),
+        largest(&SignalsOpen { relays: vec![seat(); MAX_RELAYS] }),
+        largest(&Signal { value: SignalValue::new(vec![0xff; MAX_SIGNAL_BYTES]).unwrap() }),
         largest(&PutRange { file: FILE, offset, length, value: ChunkValue([0xff; 32]) }),
         largest(&RangeStored { chunk_complete: true }),
         largest(&GetRange { file: FILE, offset, length }),
@@ -254,6 +260,18 @@ fn p2p() -> P2pSession {
         path: Some(P2pPath::Relayed),
         created: END,
         updated: END,
+    }
+}
+
+fn seat() -> RelaySeat {
+    let relay = RelayId(Uuid::max());
+    let ticket = Ticket { relay, session: P2P, user: USER, expires: END, side: Side::Receiver };
+    RelaySeat {
+        relay,
+        name: RelayName::parse(&"x".repeat(MAX_RELAY_NAME_BYTES)).unwrap(),
+        host: Some(RelayHost::parse(&"x".repeat(MAX_RELAY_HOST_BYTES)).unwrap()),
+        ports: vec![u16::MAX; MAX_RELAY_PORTS],
+        ticket: ticket.signed([0xff; 64]),
     }
 }
 

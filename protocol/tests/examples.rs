@@ -18,7 +18,7 @@ use hypersend_protocol::{
     },
     frame::{Frame, FrameError, FrameSet, Header, Kind, Operation, encode},
     hash::{ChunkValue, EntryKey, ListingId, RootHash, UploadKey},
-    id::{ChatId, ChunkIndex, ClientId, Cursor, FileId, P2pId, Revision, Seq, SessionId, UserId},
+    id::{ChatId, ChunkIndex, ClientId, Cursor, FileId, P2pId, RelayId, Revision, Seq, SessionId, UserId},
     name::{ChatTitle, DisplayName, Email, FileName, MessageText, Password, Token},
     p2p::{ChangeP2p, GetP2p, ListP2p, OfferP2p, OfferedFile, P2pPage, P2pPath, P2pSession, P2pStatus},
     peer::{
@@ -26,7 +26,9 @@ use hypersend_protocol::{
         SmallFollows,
     },
     refusal::{ErrorCode, Refusal},
+    relay::ticket::{Side, Ticket},
     session::{Auth, GoingAway, Hello, Tokens, Welcome},
+    signal::{OpenSignals, RelaySeat, Signal, SignalValue, SignalsOpen},
     time::UnixMillis,
     update::{GetUpdate, Release, Update},
 };
@@ -232,6 +234,9 @@ fn streams() -> Vec<Example> {
         example(".left", event(Happening::Left { chat: id, user })),
         example(".read", event(Happening::Read { chat: id, seq })),
         example(".p2p", event(Happening::P2p { chat: id, session: P2pId(uuid(5)) })),
+        plain(OpenSignals { session: P2pId(uuid(5)) }),
+        plain(SignalsOpen { relays: seats() }),
+        plain(Signal { value: SignalValue::new(b"a1".to_vec()).unwrap() }),
         plain(PutRange { file, offset: 5 << 30, length: 1 << 20, value: ChunkValue([0xcd; 32]) }),
         plain(RangeStored { chunk_complete: true }),
         plain(GetRange { file, offset: 5 << 30, length: 1 << 20 }),
@@ -310,6 +315,21 @@ fn p2p(status: P2pStatus, path: Option<P2pPath>) -> P2pSession {
         created: UnixMillis(1_800_000_000_000),
         updated: UnixMillis(1_800_000_000_007),
     }
+}
+
+fn seats() -> Vec<RelaySeat> {
+    let seat = |n, name: &str, host: Option<&str>, ports| {
+        let (relay, session, user) = (RelayId(uuid(n)), P2pId(uuid(5)), UserId(uuid(1)));
+        let ticket = Ticket { relay, session, user, expires: UnixMillis(1_800_000_000_010), side: Side::Receiver };
+        RelaySeat {
+            relay,
+            name: name.parse().unwrap(),
+            host: host.map(|host| host.parse().unwrap()),
+            ports,
+            ticket: ticket.signed([0xcd; 64]),
+        }
+    };
+    vec![seat(7, "own", None, vec![8_444, 8_445]), seat(8, "fra1", Some("fra1.example.org"), vec![8_444])]
 }
 
 fn email() -> Email {

@@ -10,15 +10,17 @@ use hypersend_protocol::{
     file::{BeginUpload, FileCard, FileInfo, FilePage, UploadState, Values},
     frame::{Body, Frame, FrameSet, Header, encode},
     hash::{ChunkValue, EntryKey, ListingId, RootHash, UploadKey},
-    id::{ChatId, ClientId, Cursor, FileId, P2pId, Revision, Seq, SessionId, UserId},
-    name::{ChatTitle, DisplayName, Email, FileName, MessageText, Password, Token},
+    id::{ChatId, ClientId, Cursor, FileId, P2pId, RelayId, Revision, Seq, SessionId, UserId},
+    name::{ChatTitle, DisplayName, Email, FileName, MessageText, Password, RelayHost, RelayName, Token},
     p2p::{ChangeP2p, ListP2p, OfferP2p, OfferedFile, P2pPage, P2pPath, P2pSession, P2pStatus},
     peer::{
         Confirm, GetListing, GetPiece, GetSmall, ListingEntry, ListingPage, PeerRequest, PieceFollows, ReceiverState,
         Report, SmallFollows,
     },
     refusal::{ErrorCode, Refusal},
+    relay::ticket::{Side, Ticket},
     session::{Auth, Hello, Tokens, Welcome},
+    signal::{OpenSignals, RelaySeat, Signal, SignalValue, SignalsOpen},
     stream::Opening,
     time::UnixMillis,
     update::GetUpdate,
@@ -106,6 +108,16 @@ proptest! {
         there_and_back::<Opening, _>(OfferP2p { client_id, chat, receiver, files })?;
         there_and_back::<Opening, _>(ListP2p { before, limit })?;
         there_and_back::<Opening, _>(ChangeP2p { session: id, status, path })?;
+        there_and_back::<Opening, _>(OpenSignals { session: id })?;
+    }
+
+    #[test]
+    fn signals(seats in vec(seat(), 0..5), value in vec(any::<u8>(), 0..99)) {
+        there_and_back::<SignalsOpen, _>(SignalsOpen { relays: seats })?;
+        prop_assert_eq!(SignalValue::new(value.clone()).is_ok(), !value.is_empty());
+        if let Ok(value) = SignalValue::new(value) {
+            there_and_back::<Signal, _>(Signal { value })?;
+        }
     }
 
     #[test]
@@ -318,6 +330,19 @@ fn p2p_session() -> impl Strategy<Value = P2pSession> {
             updated,
         },
     )
+}
+
+fn seat() -> impl Strategy<Value = RelaySeat> {
+    let ticket = (id(RelayId), id(P2pId), id(UserId), at(), any::<bool>(), any::<[u8; 64]>()).prop_map(
+        |(relay, session, user, expires, is_sender, signature)| {
+            let side = if is_sender { Side::Sender } else { Side::Receiver };
+            Ticket { relay, session, user, expires, side }.signed(signature)
+        },
+    );
+    let name = "[a-zü ]{0,9}x".prop_map(|name| RelayName::parse(&name).unwrap());
+    let host = "[a-z.:0-9-]{1,20}".prop_map(|host| RelayHost::parse(&host).unwrap());
+    (id(RelayId), name, option::of(host), vec(any::<u16>(), 0..3), ticket)
+        .prop_map(|(relay, name, host, ports, ticket)| RelaySeat { relay, name, host, ports, ticket })
 }
 
 fn file() -> impl Strategy<Value = FileInfo> {

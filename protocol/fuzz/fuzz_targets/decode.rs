@@ -12,6 +12,7 @@ use hypersend_protocol::{
     refusal::Refusal,
     relay::{FromRelay, ToRelay},
     session::{Hello, SessionNotice, Tokens, Welcome},
+    signal::{Signal, SignalsOpen},
     stream::Opening,
 };
 use libfuzzer_sys::fuzz_target;
@@ -64,6 +65,8 @@ fuzz_target!(|bytes: &[u8]| {
     read_and_write::<MessagePage>(header, rest);
     read_and_write::<Posted>(header, rest);
     read_and_write::<ChatOpened>(header, rest);
+    read_and_write::<SignalsOpen>(header, rest);
+    read_and_write::<Signal>(header, rest);
     read_and_write::<FileInfo>(header, rest);
     read_and_write::<FilePage>(header, rest);
     read_and_write::<UploadState>(header, rest);

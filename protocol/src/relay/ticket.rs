@@ -16,6 +16,8 @@ use crate::{
     id::{P2pId, RelayId, UserId},
     time::UnixMillis,
 };
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde_bytes::ByteArray;
 use uuid::Uuid;
 
 /// Bytes of a ticket without its signature.
@@ -140,6 +142,19 @@ impl SignedTicket {
         let (ticket, signature) = bytes.split_first_chunk().ok_or(NotATicket)?;
         let ticket = Ticket::read(ticket).ok_or(NotATicket)?;
         Ok(Self { ticket, signature: signature.try_into().map_err(|_| NotATicket)? })
+    }
+}
+
+/// In frames, its bytes.
+impl Serialize for SignedTicket {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        ByteArray::new(self.to_bytes()).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for SignedTicket {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::read(&ByteArray::deserialize(deserializer)?.into_array()).map_err(D::Error::custom)
     }
 }
 
