@@ -231,7 +231,18 @@ impl Client {
         receiver: UserId,
         files: Vec<OfferedFile>,
     ) -> Result<P2pSession, ClientError> {
-        self.ask(OfferP2p { client_id: fresh_id(), chat, receiver, files }).await
+        self.offer_p2p_as(fresh_id(), chat, receiver, files).await
+    }
+
+    /// The same under an id of the caller's: it is one offer however often it is made.
+    pub async fn offer_p2p_as(
+        &self,
+        client_id: ClientId,
+        chat: ChatId,
+        receiver: UserId,
+        files: Vec<OfferedFile>,
+    ) -> Result<P2pSession, ClientError> {
+        self.ask(OfferP2p { client_id, chat, receiver, files }).await
     }
 
     /// One transfer between clients.

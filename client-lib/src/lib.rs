@@ -26,6 +26,7 @@ mod address;
 mod chat;
 mod client;
 mod config;
+pub mod direct;
 mod download;
 mod error;
 mod events;

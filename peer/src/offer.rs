@@ -92,6 +92,21 @@ impl Offer {
         names.zip(sizes).map(|(name, size)| OfferedFile { name: parse(name), size }).collect()
     }
 
+    /// The same for as long as what is offered stays where it is, and files that are offered by name as they are.
+    pub fn key(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key("hypersend 2026 peer: identity of an offer");
+        for &top in self.listing.tops() {
+            hasher.update(&self.listing.get(top).expect("an entry").key.0);
+        }
+        hasher.finalize().into()
+    }
+
+    /// Where the files are, in the order of [`top`](Self::top); `None` when there is a folder among them.
+    pub fn plain_files(&self) -> Option<&[PathBuf]> {
+        let is_file = |&top: &u32| self.listing.get(top).is_some_and(|entry| !entry.folder);
+        self.listing.tops().iter().all(is_file).then_some(&self.roots)
+    }
+
     /// Bytes of all files.
     pub fn bytes(&self) -> u64 {
         self.listing.bytes()

@@ -41,6 +41,8 @@ pub enum P2pPath {
     Direct,
     /// By way of a relay.
     Relayed,
+    /// Through the server, as there is no way between the two: the sender has put the files into the chat.
+    Stored,
 }
 
 /// A file that is offered.

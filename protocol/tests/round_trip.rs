@@ -311,7 +311,7 @@ fn p2p_status() -> impl Strategy<Value = P2pStatus> {
 }
 
 fn p2p_path() -> impl Strategy<Value = P2pPath> {
-    proptest::sample::select(vec![P2pPath::Direct, P2pPath::Relayed])
+    proptest::sample::select(vec![P2pPath::Direct, P2pPath::Relayed, P2pPath::Stored])
 }
 
 fn p2p_session() -> impl Strategy<Value = P2pSession> {

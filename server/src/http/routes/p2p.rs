@@ -74,6 +74,7 @@ impl From<StatusView> for P2pStatus {
 enum PathView {
     Direct,
     Relayed,
+    Stored,
 }
 
 impl From<P2pPath> for PathView {
@@ -81,6 +82,7 @@ impl From<P2pPath> for PathView {
         match path {
             P2pPath::Direct => Self::Direct,
             P2pPath::Relayed => Self::Relayed,
+            P2pPath::Stored => Self::Stored,
         }
     }
 }
@@ -90,6 +92,7 @@ impl From<PathView> for P2pPath {
         match path {
             PathView::Direct => Self::Direct,
             PathView::Relayed => Self::Relayed,
+            PathView::Stored => Self::Stored,
         }
     }
 }

@@ -155,7 +155,7 @@ pub(in crate::store) async fn the_path_is_told_while_it_is_accepted(mut world: W
     let id = offer(&world, chat, ann, bob).await.id;
     assert_eq!(take(&world, id, ann, P2pPath::Relayed).await, P2pChanged::Conflict(P2pStatus::Offered));
     status(say(&world, id, bob, P2pStatus::Accepted).await);
-    for (by, path) in [(ann, P2pPath::Relayed), (bob, P2pPath::Direct)] {
+    for (by, path) in [(ann, P2pPath::Stored), (ann, P2pPath::Relayed), (bob, P2pPath::Direct)] {
         take(&world, id, by, path).await;
         assert_eq!(world.store.p2p_session(id, ann).await.unwrap().unwrap().path, Some(path));
     }

@@ -68,6 +68,7 @@ enum StatusRow {
 enum PathRow {
     Direct,
     Relayed,
+    Stored,
 }
 
 impl From<P2pStatus> for StatusRow {
@@ -101,6 +102,7 @@ impl From<P2pPath> for PathRow {
         match path {
             P2pPath::Direct => Self::Direct,
             P2pPath::Relayed => Self::Relayed,
+            P2pPath::Stored => Self::Stored,
         }
     }
 }
@@ -110,6 +112,7 @@ impl From<PathRow> for P2pPath {
         match path {
             PathRow::Direct => Self::Direct,
             PathRow::Relayed => Self::Relayed,
+            PathRow::Stored => Self::Stored,
         }
     }
 }

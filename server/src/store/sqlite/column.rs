@@ -114,9 +114,11 @@ columns! {
     P2pPath: |path| match path {
         P2pPath::Direct => 0_i64.into(),
         P2pPath::Relayed => 1_i64.into(),
+        P2pPath::Stored => 2_i64.into(),
     }, |value| match value.as_i64()? {
         0 => Ok(P2pPath::Direct),
         1 => Ok(P2pPath::Relayed),
+        2 => Ok(P2pPath::Stored),
         other => Err(FromSqlError::OutOfRange(other)),
     };
 }

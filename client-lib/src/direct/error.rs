@@ -1,0 +1,62 @@
+//! Why files did not get from one client to the other.
+
+use crate::{ClientError, DownloadError, UploadError};
+use hypersend_paths::{IdentityError, OpenError};
+use hypersend_peer::{ReceiveError, SendError};
+use hypersend_protocol::p2p::P2pStatus;
+
+/// Not everything is across. What is stays at the receiver, and the same begun again goes on from there.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectError {
+    /// The server or the client said no.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The receiver does not want it.
+    #[error("declined by the receiver")]
+    Declined,
+    /// [`DirectTransfer::cancel`](crate::DirectTransfer::cancel) was called.
+    #[error("cancelled")]
+    Cancelled,
+    /// The other side has called it off.
+    #[error("the other side has cancelled the transfer")]
+    OtherCancelled,
+    /// The other side has given up.
+    #[error("the other side has given up")]
+    OtherFailed,
+    /// This user does the same at another device, or in another process.
+    #[error("this transfer goes on at another of your devices or programs")]
+    Elsewhere,
+    /// It was over before it began.
+    #[error("the transfer is over already")]
+    Over(P2pStatus),
+    /// Neither side reaches the other, directly or over a relay.
+    #[error("the other side is not reached: no direct way and no relay gets through")]
+    NoWay,
+    /// No way, and what is offered does not go through the server either.
+    #[error("the other side is not reached, and folders cannot go through the server; pack them into one file")]
+    NoWayForFolders,
+    /// There is no way, and the sender goes on through the server, from where this is missing.
+    #[error("the sender has put the files on the server, but the message with them is gone")]
+    NoMessage,
+    /// The receiver did not answer in time, and the files go through the server instead; see the options.
+    #[error("the receiver has not answered")]
+    NoAnswer,
+    /// The session cannot be opened here.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The session cannot be opened here.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Sending failed.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// Receiving failed.
+    #[error(transparent)]
+    Receive(#[from] ReceiveError),
+    /// Putting a file on the server failed.
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+    /// Fetching a file from the server failed.
+    #[error(transparent)]
+    Download(#[from] DownloadError),
+}

@@ -1,0 +1,108 @@
+//! The receiver's side: accept, carry, and fetch from the server what the sender had to put there.
+
+use super::{
+    carry::{Carried, carry, tell_path},
+    error::DirectError,
+    meeting::Meeting,
+    send::ended,
+    stored,
+    transfer::{DirectTransfer, Told, Whereabouts},
+};
+use crate::Client;
+use hypersend_paths::Role;
+use hypersend_peer::{ReceiveError, Received, Receiving};
+use hypersend_protocol::p2p::{P2pPath, P2pSession, P2pStatus};
+use std::path::{Path, PathBuf};
+use tokio_util::sync::CancellationToken;
+
+impl Client {
+    /// Accepts what is offered, or goes on with what was accepted, and puts it into a folder. Begins at once. What is there
+    /// under the same name stays, and what arrives gets a number.
+    pub fn receive_direct(&self, session: P2pSession, folder: impl AsRef<Path>) -> DirectTransfer<Received> {
+        let (client, folder) = (self.clone(), folder.as_ref().to_owned());
+        DirectTransfer::start(Whereabouts::Waiting, move |told, cancel| async move {
+            told.session.send_replace(Some(session.clone()));
+            Run { client, session, folder, told, cancel }.run().await
+        })
+    }
+}
+
+struct Run {
+    client: Client,
+    session: P2pSession,
+    folder: PathBuf,
+    told: Told,
+    cancel: CancellationToken,
+}
+
+impl Run {
+    async fn run(self) -> Result<Received, DirectError> {
+        let id = self.session.id;
+        let session = match self.session.status {
+            P2pStatus::Offered => self.client.change_p2p(id, Some(P2pStatus::Accepted), None).await?,
+            _ => self.client.p2p_session(id).await?,
+        };
+        if session.status != P2pStatus::Accepted {
+            return Err(ended(session.status));
+        }
+        let done = self.receive(&session).await;
+        let status = match &done {
+            Ok(_) => P2pStatus::Finished,
+            Err(DirectError::Cancelled | DirectError::Receive(ReceiveError::Cancelled)) => P2pStatus::Cancelled,
+            // What the sender cannot repair by trying again. A full disk or a name in the way can be mended here.
+            Err(DirectError::Receive(ReceiveError::Listing(_) | ReceiveError::Nonsense(_))) => P2pStatus::Failed,
+            Err(_) => return done,
+        };
+        // Everything is in its place, whatever the server says to that.
+        if let Err(error) = self.client.change_p2p(id, Some(status), None).await {
+            tracing::warn!(session = %id, %error, "the server does not take how the transfer ended");
+        }
+        done
+    }
+
+    async fn receive(&self, session: &P2pSession) -> Result<Received, DirectError> {
+        if session.path == Some(P2pPath::Stored) {
+            return self.fetch(session).await;
+        }
+        let channel = self.client.open_signals(session.id).await?;
+        let mut meeting = Meeting::open(Role::Receiver, session.id, channel, self.client.server().host(), None).await?;
+        let mut receiving = Receiving::start(self.folder.clone(), tag(session));
+        let path = tell_path(self.client.clone(), session.id, self.told.whereabouts.subscribe());
+        let carried = tokio::select! {
+            carried = carry(&mut meeting, &mut receiving, &self.told, &self.cancel, true) => carried,
+            stored = stored::announced(&self.client, session.id) => match stored {
+                Ok(()) => Ok(Carried::NoWay),
+                Err(error) => Err(error.into()),
+            },
+        };
+        drop(path);
+        let done = match carried {
+            Ok(Carried::Done(received)) => Ok(received),
+            Ok(Carried::NoWay) => {
+                // Lets go of what has arrived; the server's copy is fetched from its beginning.
+                drop(receiving);
+                self.fetch(session).await
+            }
+            Ok(Carried::Over) => Err(ended(self.client.p2p_session(session.id).await?.status)),
+            Err(error) => Err(error),
+        };
+        meeting.close().await;
+        done
+    }
+
+    async fn fetch(&self, session: &P2pSession) -> Result<Received, DirectError> {
+        self.told.whereabouts(Whereabouts::Stored);
+        tokio::select! {
+            fetched = stored::fetch(&self.client, session, &self.folder, &self.told) => fetched,
+            () = self.cancel.cancelled() => Err(DirectError::Cancelled),
+        }
+    }
+}
+
+/// Tells senders apart, so that nobody's file goes on with what came from another.
+fn tag(session: &P2pSession) -> [u8; 32] {
+    let mut hasher = sha2::Sha256::default();
+    sha2::Digest::update(&mut hasher, b"hypersend sender 1");
+    sha2::Digest::update(&mut hasher, session.sender.0.as_bytes());
+    sha2::Digest::finalize(hasher).into()
+}

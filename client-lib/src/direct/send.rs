@@ -1,0 +1,224 @@
+//! The sender's side: offer, wait for the answer, carry; through the server where there is no way.
+
+use super::{
+    carry::{Carried, carry, tell_path},
+    error::DirectError,
+    meeting::Meeting,
+    stored,
+    transfer::{DirectTransfer, Told, Whereabouts},
+};
+use crate::{Client, ClientError};
+use hypersend_paths::Role;
+use hypersend_peer::{Offer, Sending, Sent};
+use hypersend_protocol::{
+    event::{EventUpdate, Happening},
+    id::{ChatId, ClientId, UserId},
+    p2p::{P2pPath, P2pSession, P2pStatus},
+    refusal::ErrorCode,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// How often the session is looked at without an event: one may have been missed.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// How long the receiver's report may take after the server has said that it is finished.
+const LAST_REPORT: Duration = Duration::from_secs(3);
+
+/// How to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendOptions {
+    /// Whether files go through the server when no way to the receiver is found. True. Folders do not.
+    pub stored: bool,
+    /// How long to wait for a receiver who does not answer, or is gone in the midst of it, before the files go through the
+    /// server. None: for ever.
+    pub store_after: Option<Duration>,
+}
+
+impl Default for SendOptions {
+    fn default() -> Self {
+        Self { stored: true, store_after: None }
+    }
+}
+
+impl Client {
+    /// Offers files to another member of a chat, and sends them from here to there. Begins at once. The same offer made again
+    /// goes on with what was not finished of it, also after this program died.
+    pub fn send_direct(
+        &self,
+        chat: ChatId,
+        receiver: UserId,
+        offer: Arc<Offer>,
+        options: SendOptions,
+    ) -> DirectTransfer<Sent> {
+        let client = self.clone();
+        DirectTransfer::start(Whereabouts::Offered, move |told, cancel| async move {
+            Run { client, chat, receiver, offer, options, told, cancel }.run().await
+        })
+    }
+}
+
+struct Run {
+    client: Client,
+    chat: ChatId,
+    receiver: UserId,
+    offer: Arc<Offer>,
+    options: SendOptions,
+    told: Told,
+    cancel: CancellationToken,
+}
+
+impl Run {
+    async fn run(self) -> Result<Sent, DirectError> {
+        let session = self.offer_it().await?;
+        self.told.session.send_replace(Some(session.clone()));
+        let done = self.send(&session).await;
+        if let Err(error) = &done {
+            self.end_session(&session, error).await;
+        }
+        done
+    }
+
+    /// Makes the offer, or finds it among those that are not over.
+    async fn offer_it(&self) -> Result<P2pSession, DirectError> {
+        for attempt in 0_u32.. {
+            let id = client_id(self.chat, self.receiver, self.offer.key(), attempt);
+            let session = self.client.offer_p2p_as(id, self.chat, self.receiver, self.offer.top()).await?;
+            if !session.status.is_over() {
+                return Ok(session);
+            }
+        }
+        unreachable!("there are fewer sessions than that")
+    }
+
+    async fn send(&self, session: &P2pSession) -> Result<Sent, DirectError> {
+        let answered = tokio::select! {
+            answered = self.answer(session) => answered?,
+            () = self.cancel.cancelled() => return Err(DirectError::Cancelled),
+        };
+        if !answered {
+            let sent = self.store(session).await?;
+            // There is nothing left to answer.
+            self.client.change_p2p(session.id, Some(P2pStatus::Cancelled), None).await?;
+            return Ok(sent);
+        }
+        let channel = self.client.open_signals(session.id).await?;
+        self.told.whereabouts(Whereabouts::Waiting);
+        let mut meeting = Meeting::open(Role::Sender, session.id, channel, self.client.server().host(), self.options.store_after).await?;
+        let mut sending = Sending::start(Arc::clone(&self.offer));
+        let patient = !self.options.stored;
+        let path = tell_path(self.client.clone(), session.id, self.told.whereabouts.subscribe());
+        let carried = carry(&mut meeting, &mut sending, &self.told, &self.cancel, patient).await;
+        drop(path);
+        let done = match carried {
+            Ok(Carried::Done(sent)) => Ok(sent),
+            Ok(Carried::NoWay) => self.store_for(session).await,
+            Ok(Carried::Over) => self.over(session, &mut sending).await,
+            Err(error) => Err(error),
+        };
+        meeting.close().await;
+        done
+    }
+
+    /// Waits for the receiver's yes; `false` when they have not answered in time.
+    async fn answer(&self, session: &P2pSession) -> Result<bool, DirectError> {
+        let mut events = self.client.events(None);
+        let waiting = async {
+            loop {
+                let now = self.client.p2p_session(session.id).await?;
+                self.told.session.send_replace(Some(now.clone()));
+                match now.status {
+                    P2pStatus::Offered => {}
+                    P2pStatus::Accepted => return Ok(()),
+                    status => return Err(ended(status)),
+                }
+                let about_it = async {
+                    loop {
+                        match events.next().await? {
+                            EventUpdate::Event(event) if !matches!(event.what, Happening::P2p { session: of, .. } if of == session.id) => {}
+                            _ => return Ok::<(), ClientError>(()),
+                        }
+                    }
+                };
+                if let Ok(told) = timeout(LOOK, about_it).await {
+                    told?;
+                }
+            }
+        };
+        match self.options.store_after {
+            None => waiting.await.map(|()| true),
+            Some(patience) => tokio::select! {
+                answered = waiting => answered.map(|()| true),
+                () = sleep(patience) => Ok(false),
+            },
+        }
+    }
+
+    /// Puts the files on the server, for the receiver to fetch.
+    async fn store(&self, session: &P2pSession) -> Result<Sent, DirectError> {
+        let Some(files) = self.offer.plain_files() else { return Err(DirectError::NoWayForFolders) };
+        self.told.whereabouts(Whereabouts::Stored);
+        tokio::select! {
+            stored = stored::put(&self.client, session, files, &self.told) => stored?,
+            () = self.cancel.cancelled() => return Err(DirectError::Cancelled),
+        }
+        Ok(Sent { files: self.offer.files(), bytes: self.offer.bytes() })
+    }
+
+    /// The same, and tells the receiver to.
+    async fn store_for(&self, session: &P2pSession) -> Result<Sent, DirectError> {
+        let sent = self.store(session).await?;
+        self.client.change_p2p(session.id, None, Some(P2pPath::Stored)).await?;
+        Ok(sent)
+    }
+
+    /// The server says that the session is over: by whom, it knows.
+    async fn over(&self, session: &P2pSession, sending: &mut Sending) -> Result<Sent, DirectError> {
+        match self.client.p2p_session(session.id).await?.status {
+            P2pStatus::Finished => match timeout(LAST_REPORT, sending.finish()).await {
+                Ok(done) => Ok(done?),
+                Err(_) => Ok(Sent { files: self.offer.files(), bytes: self.offer.bytes() }),
+            },
+            status => Err(ended(status)),
+        }
+    }
+
+    async fn end_session(&self, session: &P2pSession, error: &DirectError) {
+        let status = match error {
+            DirectError::Cancelled | DirectError::Send(hypersend_peer::SendError::Here) => P2pStatus::Cancelled,
+            DirectError::Send(_) | DirectError::NoWayForFolders | DirectError::Upload(_) => P2pStatus::Failed,
+            // It is over already, or goes on elsewhere, or may go on from here later.
+            _ => return,
+        };
+        match self.client.change_p2p(session.id, Some(status), None).await {
+            // Never answered, it cannot fail, but be taken back.
+            Err(error) if error.code() == Some(ErrorCode::Conflict) && status == P2pStatus::Failed => {
+                let _ = self.client.change_p2p(session.id, Some(P2pStatus::Cancelled), None).await;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What a session's end means to the side that did not bring it about.
+pub(super) fn ended(status: P2pStatus) -> DirectError {
+    match status {
+        P2pStatus::Declined => DirectError::Declined,
+        P2pStatus::Cancelled => DirectError::OtherCancelled,
+        P2pStatus::Failed => DirectError::OtherFailed,
+        status => DirectError::Over(status),
+    }
+}
+
+/// The same for the same offer to the same person, so that typing it again finds it; another for each that is over.
+fn client_id(chat: ChatId, receiver: UserId, key: [u8; 32], attempt: u32) -> ClientId {
+    let mut hasher = sha2::Sha256::default();
+    sha2::Digest::update(&mut hasher, b"hypersend offer 1");
+    for part in [chat.0.as_bytes().as_slice(), receiver.0.as_bytes(), &key, &attempt.to_be_bytes()] {
+        sha2::Digest::update(&mut hasher, part);
+    }
+    let hash = sha2::Digest::finalize(hasher);
+    let bytes: [u8; 16] = hash[..16].try_into().expect("a SHA-256 has 32 bytes");
+    ClientId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+}

@@ -1,0 +1,160 @@
+//! Through the server, where there is no way from one side to the other.
+//!
+//! The sender uploads the files, posts them into the chat, and says so in the session ([`P2pPath::Stored`]); the receiver finds
+//! the message by ids that both can make from the session's, and downloads. So the files are where files in a chat are, and
+//! who looks at the chat sees them.
+
+use super::{error::DirectError, transfer::Told};
+use crate::{Client, ClientError};
+use hypersend_peer::{Progress, Received};
+use hypersend_protocol::{
+    chat::{Message, Post},
+    event::{EventUpdate, Happening},
+    file::FileCard,
+    id::{ClientId, FileId, P2pId},
+    limit::MAX_FILES_PER_MESSAGE,
+    p2p::{P2pPath, P2pSession},
+};
+use std::path::{Path, PathBuf};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// Messages that are asked for at once, in search of ours.
+const PAGE: u32 = 200;
+
+/// Puts the files on the server and into the chat.
+pub(super) async fn put(
+    client: &Client,
+    session: &P2pSession,
+    paths: &[PathBuf],
+    told: &Told,
+) -> Result<(), DirectError> {
+    let mut ids: Vec<FileId> = Vec::with_capacity(paths.len());
+    let mut sums = Sums::new(session);
+    for path in paths {
+        let upload = client.upload(path);
+        let file = sums.follow(upload.progress(), upload.finish(), told).await?;
+        sums.before += file.size;
+        ids.push(file.id);
+    }
+    for (n, files) in ids.chunks(MAX_FILES_PER_MESSAGE).enumerate() {
+        let post = Post { client_id: message_id(session.id, n), text: None, files: files.to_vec(), reply_to: None };
+        client.post_as(session.chat, post).await?;
+    }
+    Ok(())
+}
+
+/// Waits until the sender says that the files are on the server.
+pub(super) async fn announced(client: &Client, session: P2pId) -> Result<(), ClientError> {
+    let mut events = client.events(None);
+    loop {
+        // The feed begins with a reset, upon which the session is looked at.
+        match events.next().await? {
+            EventUpdate::Event(event) if !matches!(event.what, Happening::P2p { session: of, .. } if of == session) => {}
+            _ if client.p2p_session(session).await?.path == Some(P2pPath::Stored) => return Ok(()),
+            _ => {}
+        }
+    }
+}
+
+/// Fetches what the sender has put on the server.
+pub(super) async fn fetch(
+    client: &Client,
+    session: &P2pSession,
+    folder: &Path,
+    told: &Told,
+) -> Result<Received, DirectError> {
+    let files = find(client, session).await?.ok_or(DirectError::NoMessage)?;
+    let mut received = Received { files: 0, bytes: 0, places: Vec::with_capacity(files.len()), reported: true };
+    let mut sums = Sums::new(session);
+    for card in files {
+        let place = free_place(folder, card.name.as_str());
+        let download = client.download(card.id, &place);
+        sums.follow(download.progress(), download.finish(), told).await?;
+        sums.before += card.size;
+        received.files += 1;
+        received.bytes += card.size;
+        received.places.push(place);
+    }
+    Ok(received)
+}
+
+/// The files in the sender's messages; `None` when one of these is not there.
+async fn find(client: &Client, session: &P2pSession) -> Result<Option<Vec<FileCard>>, DirectError> {
+    let count = session.files.len().div_ceil(MAX_FILES_PER_MESSAGE);
+    let wanted: Vec<ClientId> = (0..count).map(|n| message_id(session.id, n)).collect();
+    let mut found: Vec<Option<Message>> = wanted.iter().map(|_| None).collect();
+    let mut before = None;
+    while found.iter().any(Option::is_none) {
+        let page = client.history(session.chat, before, PAGE).await?.messages;
+        let Some(first) = page.first() else { return Ok(None) };
+        // A minute for clocks that were set between.
+        let too_old = first.at.0 + 60_000 < session.created.0;
+        before = Some(first.seq);
+        for message in page {
+            let ours = |id: &ClientId| *id == message.client_id && message.sender == session.sender;
+            if let Some(n) = wanted.iter().position(ours) {
+                found[n] = Some(message);
+            }
+        }
+        if too_old {
+            break;
+        }
+    }
+    let messages: Option<Vec<Message>> = found.into_iter().collect();
+    Ok(messages.map(|messages| messages.into_iter().flat_map(|message| message.files).collect()))
+}
+
+/// The name itself, or with a number, whichever is free.
+fn free_place(folder: &Path, name: &str) -> PathBuf {
+    let (stem, end) = match name.rfind('.').filter(|&at| at > 0) {
+        Some(dot) => name.split_at(dot),
+        None => (name, ""),
+    };
+    let numbered = (2_u64..).map(|n| folder.join(format!("{stem} ({n}){end}")));
+    let mut names = std::iter::once(folder.join(name)).chain(numbered);
+    names.find(|place| !place.exists()).expect("there are fewer files than numbers")
+}
+
+/// The same on both sides.
+fn message_id(session: P2pId, n: usize) -> ClientId {
+    let n = u128::try_from(n).expect("a usize fits");
+    ClientId(Uuid::from_u128(session.0.as_u128().wrapping_add(n)))
+}
+
+/// Progress of several files as that of one transfer.
+struct Sums {
+    total: u64,
+    before: u64,
+}
+
+impl Sums {
+    fn new(session: &P2pSession) -> Self {
+        Self { total: session.files.iter().map(|file| file.size).sum(), before: 0 }
+    }
+
+    async fn follow<T>(
+        &self,
+        mut progress: watch::Receiver<Option<Progress>>,
+        finish: impl Future<Output = T>,
+        told: &Told,
+    ) -> T {
+        tokio::pin!(finish);
+        loop {
+            tokio::select! {
+                done = &mut finish => return done,
+                Ok(()) = progress.changed() => {
+                    let of_all = progress.borrow_and_update().map(|one| self.of_all(one));
+                    told.progress.send_replace(of_all);
+                }
+            }
+        }
+    }
+
+    fn of_all(&self, one: Progress) -> Progress {
+        let stored_bytes = self.before + one.stored_bytes;
+        let left = self.total.saturating_sub(stored_bytes);
+        let remaining = left.checked_div(one.bytes_per_second).map(std::time::Duration::from_secs);
+        Progress { total_bytes: self.total, stored_bytes, resumed_bytes: self.before + one.resumed_bytes, remaining, ..one }
+    }
+}
