@@ -25,6 +25,12 @@ const PREFIX: &str = "hslab-";
 /// Where iproute2 keeps the names.
 const NAMES: &str = "/run/netns";
 
+/// How long a datagram may wait at a limited device before it is dropped: the queue of a usual router.
+const QUEUE_MS: u32 = 20;
+
+/// What a limited device may send at once, in KiB: more than a sender hands over as one.
+const BURST_KIB: u32 = 128;
+
 /// A network could not be made or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
@@ -101,9 +107,11 @@ impl Namespace {
         run(Command::new("ip").args(["-n", &self.0, "-batch", "-"]), &self.0, lines)
     }
 
-    /// The same of tc(8).
-    pub fn tc(&self, lines: &str) -> Result<(), NetworkError> {
-        run(Command::new("tc").args(["-n", &self.0, "-batch", "-"]), &self.0, lines)
+    /// Lets a device send no more than so many Mbit/s (tc-tbf(8)).
+    pub fn limit(&self, device: &str, mbit: u32) -> Result<(), NetworkError> {
+        let limit = format!("root tbf rate {mbit}mbit burst {BURST_KIB}kb latency {QUEUE_MS}ms");
+        let line = format!("qdisc add dev {device} {limit}");
+        run(Command::new("tc").args(["-n", &self.0, "-batch", "-"]), &self.0, &line)
     }
 
     /// Changes its packet filter by a text of nft(8): all of it or nothing.

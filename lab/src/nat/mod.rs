@@ -27,12 +27,6 @@ pub use side::Side;
 use crate::netns::{Namespace, NetworkError};
 use std::{env, net::Ipv4Addr, process::Command};
 
-/// How long a datagram may wait at a shaped link before it is dropped: the queue of a usual router.
-const QUEUE_MS: u32 = 20;
-
-/// What a shaped link may send at once, in KiB: more than a sender hands over as one.
-const BURST_KIB: u32 = 128;
-
 /// The sides and what is between them. Removed when dropped.
 #[derive(Debug)]
 pub struct NatLab {
@@ -89,11 +83,8 @@ impl NatLab {
 
     /// Gives each side's link so many Mbit/s each way (tc-tbf(8)).
     pub fn limit(&self, mbit: u32) {
-        let shape = |device: &str| {
-            format!("qdisc add dev {device} root tbf rate {mbit}mbit burst {BURST_KIB}kb latency {QUEUE_MS}ms\n")
-        };
         for side in [&self.a, &self.b] {
-            let limited = self.public.tc(&shape(side.link())).and_then(|()| side.edge().tc(&shape(side::OUTSIDE)));
+            let limited = self.public.limit(side.link(), mbit).and_then(|()| side.edge().limit(side::OUTSIDE, mbit));
             limited.unwrap_or_else(|error| panic!("limit a link: {error}"));
         }
     }
