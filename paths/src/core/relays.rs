@@ -68,16 +68,20 @@ impl Relays {
         }
     }
 
-    /// Sends what it is time for.
-    pub(crate) fn tick(&mut self, now: Moment, dice: &mut Dice, out: &mut Out) {
+    /// Sends what it is time for. The relays at which this side has lost its seat.
+    pub(crate) fn tick(&mut self, now: Moment, dice: &mut Dice, out: &mut Out) -> Vec<RelayId> {
+        let mut lost = Vec::new();
         for seat in &mut self.seats {
-            seat.tick(now, self.session, dice, out);
+            if seat.tick(now, self.session, dice, out) {
+                lost.push(seat.place.id);
+            }
         }
         for question in &mut self.questions {
             if let Some(bytes) = question.due(now, dice) {
                 out.push_back(Wish::Send { via: Via::MAIN, to: question.at(), bytes });
             }
         }
+        lost
     }
 
     pub(crate) fn wake_at(&self) -> Option<Moment> {

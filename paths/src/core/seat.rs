@@ -112,9 +112,10 @@ impl Seat {
         }
     }
 
-    pub(crate) fn tick(&mut self, now: Moment, session: P2pId, dice: &mut Dice, out: &mut Out) {
+    /// Sends what it is time for. Whether the seat has been lost.
+    pub(crate) fn tick(&mut self, now: Moment, session: P2pId, dice: &mut Dice, out: &mut Out) -> bool {
         if self.wake_at().is_none_or(|at| at > now) {
-            return;
+            return false;
         }
         match &mut self.state {
             State::Bound { bound, next, asked, unanswered } => {
@@ -123,7 +124,8 @@ impl Seat {
                 }
                 if *unanswered >= MAX_UNANSWERED {
                     self.again(now);
-                    return self.tick(now, session, dice, out);
+                    self.tick(now, session, dice, out);
+                    return true;
                 }
                 let nonce = dice.nonce();
                 send(out, bound.at, &ToRelay::Keepalive { session, nonce });
@@ -145,6 +147,7 @@ impl Seat {
                 self.state = State::Asking { next: now + wait, nonce: Some((nonce, now)) };
             }
         }
+        false
     }
 
     pub(crate) fn heard(
