@@ -12,12 +12,14 @@
 //! | `observe` | how the NAT in front of this side chooses ports |
 //! | `key` | which probes are the other side's |
 //! | `probes` | which addresses are probed, when, and which may be connected to |
+//! | `guess` | when ports are guessed, and which |
 //! | `ways` | which connections there are, and which of them are dead |
 //! | `budget`, `dice` | how much, and random numbers |
 
 mod budget;
 mod candidates;
 mod dice;
+mod guess;
 mod key;
 mod observe;
 mod probes;
@@ -59,6 +61,14 @@ pub(crate) enum Wish {
     StopDialing,
     /// A connection closed; nothing is to follow.
     Cut(PathId, Why),
+    /// Sockets opened, for guessing; [`Core::opened`] is to follow.
+    Open(Vec<Via>),
+    /// One of them made an endpoint's, which outlives the others.
+    Keep(Via),
+    /// Those that were not kept closed.
+    CloseOpened,
+    /// One that was kept closed.
+    Release(Via),
     /// The owner told.
     Tell(Notice),
 }

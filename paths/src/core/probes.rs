@@ -108,6 +108,19 @@ impl Probes {
         true
     }
 
+    /// A guess has hit: this address is as good as one that has answered a ping.
+    pub(crate) fn hit(&mut self, now: Moment, via: Via, from: SocketAddr) {
+        self.add(now, via, from, Origin::Reflexive);
+        if let Some(at) = self.place(via, from) {
+            self.targets[at].answered = Some((now, Duration::ZERO));
+        }
+    }
+
+    /// These sockets are closed.
+    pub(crate) fn released(&mut self, vias: &[Via]) {
+        self.targets.retain(|target| !vias.contains(&target.via));
+    }
+
     /// Pings all addresses if it is time.
     pub(crate) fn tick(&mut self, now: Moment, ask: &mut Asking<'_>) {
         if now < self.next || self.targets.is_empty() {

@@ -7,6 +7,7 @@ use super::{
     Moment, Notice, Out, Via, Wish,
     candidates::is_host,
     dice::Dice,
+    guess::Guess,
     key::ProbeKey,
     probes::{Asking, Probes},
     register::{Heard, Register},
@@ -27,6 +28,9 @@ use std::{
     time::Duration,
 };
 
+/// How often it is looked at whether ports are to be guessed.
+const LOOK: Duration = Duration::from_millis(500);
+
 /// What a session is begun with.
 pub(crate) struct Setup {
     pub(crate) session: P2pId,
@@ -36,6 +40,8 @@ pub(crate) struct Setup {
     pub(crate) mapped: Vec<SocketAddr>,
     /// Whether direct ways are looked for.
     pub(crate) direct: bool,
+    /// Whether ports may be guessed.
+    pub(crate) guess: bool,
     pub(crate) seed: [u8; 32],
 }
 
@@ -52,6 +58,9 @@ pub(crate) struct Core {
     relays: Relays,
     probes: Probes,
     ways: Ways,
+    guess: Guess,
+    /// Since when there has been no direct way.
+    sought_since: Moment,
     relay_rests_until: Moment,
     relay_failures: u32,
     first_after: Option<Duration>,
@@ -87,6 +96,8 @@ impl Core {
             relays: Relays::new(setup.session),
             probes: Probes::new(),
             ways: Ways::default(),
+            guess: Guess::new(setup.guess && setup.direct),
+            sought_since: Moment::ZERO,
             relay_rests_until: Moment::ZERO,
             relay_failures: 0,
             first_after: None,
@@ -106,7 +117,9 @@ impl Core {
         let probes = if seeks { self.probes.wake_at() } else { None };
         let rests = if self.side == Side::Sender { self.probes.rest_ends(now) } else { None };
         let relay = Some(self.relay_rests_until).filter(|&until| until > now);
-        let wakes = [self.register.wake_at(), self.relays.wake_at(), probes, rests, relay, self.ways.wake_at()];
+        let guess = if seeks { self.guess.may_begin_at(self.sought_since).map(|at| at.max(now + LOOK)) } else { None };
+        let guess = guess.into_iter().chain(self.guess.wake_at()).min();
+        let wakes = [guess, self.register.wake_at(), self.relays.wake_at(), probes, rests, relay, self.ways.wake_at()];
         wakes.into_iter().flatten().min().unwrap_or(now + Duration::from_mins(1))
     }
 
@@ -142,13 +155,12 @@ impl Core {
                     self.ways.cut_all(Why::PeerChanged, &mut self.out);
                 }
                 self.out.push_back(Wish::Tell(Notice::PeerChanged));
-                self.probes.clear();
-                self.probes.begin_round(now);
+                self.search_anew(now);
                 self.relay_rests_until = now;
             }
             Heard::Left => {
                 self.ways.cut_all(Why::PeerLeft, &mut self.out);
-                self.probes.clear();
+                self.search_anew(now);
                 self.out.push_back(Wish::Tell(Notice::PeerLeft));
             }
         }
@@ -163,6 +175,9 @@ impl Core {
         }
         let Some(key) = &self.key else { return };
         let Some(probe) = key.open(bytes) else { return };
+        if !self.guess.is_used(via, &mut self.out) {
+            return;
+        }
         match probe.kind {
             ProbeKind::Ping => {
                 let bytes = key.pong(probe.nonce).to_vec();
@@ -174,7 +189,10 @@ impl Core {
             }
             ProbeKind::Pong => {
                 self.ways.probed(now, via, from, Some(probe.nonce));
-                self.probes.ponged(now, via, from, probe.nonce);
+                let is_answer = self.probes.ponged(now, via, from, probe.nonce);
+                if !is_answer && self.guess.is_hit(via, from, probe.nonce) {
+                    self.probes.hit(now, via, from);
+                }
             }
         }
         self.settle(now);
@@ -203,7 +221,11 @@ impl Core {
         self.first_after.get_or_insert(now);
         match route.relay {
             Some(_) => self.relay_failures = 0,
-            None => _ = self.direct_after.get_or_insert(now),
+            None => {
+                self.direct_after.get_or_insert(now);
+                let released = self.guess.release(Some(route.via), &mut self.out);
+                self.probes.released(&released);
+            }
         }
         self.settle(now);
     }
@@ -243,6 +265,12 @@ impl Core {
         if let Some(state) = self.register.due(later) {
             self.out.push_back(Wish::Set(state));
         }
+    }
+
+    /// So many of the sockets for guessing are open.
+    pub(crate) fn opened(&mut self, now: Moment, vias: Vec<Via>) {
+        self.guess.opened(vias);
+        self.settle(now);
     }
 
     pub(crate) fn peer(&self) -> Option<&State> {

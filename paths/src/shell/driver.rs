@@ -5,6 +5,7 @@ mod wishes;
 use super::{
     MAX_EVENTS,
     connections::{Attempt, Connections, Done, LOOK},
+    guesses::Guesses,
     interfaces,
     post::{self, Asked, MAX_INCOMING, Post},
     tap::{Caught, MAX_CAUGHT, canonical},
@@ -69,7 +70,9 @@ pub(crate) struct Driver {
     /// What is to be set, once there is room.
     state: Option<Vec<u8>>,
     posts: BTreeMap<Via, Post>,
+    guesses: Guesses,
     caught: (mpsc::Sender<Caught>, mpsc::Receiver<Caught>),
+    ask: mpsc::Sender<Asked>,
     asked: mpsc::Receiver<Asked>,
     connections: Connections,
     events: mpsc::Sender<Event>,
@@ -92,15 +95,15 @@ impl Driver {
         commands: mpsc::Receiver<Command>,
         stop: CancellationToken,
     ) -> Result<(Self, watch::Receiver<Report>, watch::Receiver<Option<Fingerprint>>), OpenError> {
-        let Config { role: side, session, identity, relays, candidates, guess: _, direct } = config;
+        let Config { role: side, session, identity, relays, candidates, guess, direct } = config;
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(OpenError::Random)?;
         let fingerprint = identity.fingerprint().0;
-        let mut core = Core::new(Setup { session, side, fingerprint, mapped: candidates, direct, seed });
+        let mut core = Core::new(Setup { session, side, fingerprint, mapped: candidates, direct, guess, seed });
 
         let caught = mpsc::channel(MAX_CAUGHT);
         let (ask, asked) = mpsc::channel(MAX_INCOMING);
-        let takes = (side == Side::Receiver).then(|| (identity.server_config(Fingerprint([0; 32])), ask));
+        let takes = takes(side, &identity, &ask);
         let socket = post::bind().map_err(OpenError::Socket)?;
         let main = Post::new(Via::MAIN, socket, caught.0.clone(), takes).map_err(OpenError::Socket)?;
         let port = main.local_addr().map_err(OpenError::Socket)?.port();
@@ -125,7 +128,9 @@ impl Driver {
             is_signalled: true,
             state: None,
             posts: BTreeMap::from([(Via::MAIN, main)]),
+            guesses: Guesses::default(),
             caught,
+            ask,
             asked,
             connections: Connections::default(),
             events,
@@ -177,6 +182,16 @@ impl Driver {
             }
         }
         self.end().await;
+    }
+
+    /// A socket over which the other side was heard becomes an endpoint's.
+    fn keep(&mut self, via: Via) {
+        let takes = takes(self.side, &self.identity, &self.ask);
+        let post = self.guesses.take(via).and_then(|socket| Post::new(via, socket, self.caught.0.clone(), takes));
+        match post {
+            Ok(post) => _ = self.posts.insert(via, post),
+            Err(error) => tracing::warn!(%error, "a socket that was found by guessing is lost"),
+        }
     }
 
     fn now(&self) -> Moment {
@@ -281,4 +296,9 @@ impl Driver {
         let port = main.local_addr().map_or(0, |address| address.port());
         self.core.placed(self.now(), &named, port, is_gone);
     }
+}
+
+/// What a receiver's endpoint takes connections with: settings by which it believes nobody, until it knows whom to believe.
+fn takes(side: Side, identity: &Identity, ask: &mpsc::Sender<Asked>) -> Option<(ServerConfig, mpsc::Sender<Asked>)> {
+    (side == Side::Receiver).then(|| (identity.server_config(Fingerprint([0; 32])), ask.clone()))
 }

@@ -4,6 +4,7 @@ use super::Core;
 use crate::core::{
     Moment, Via, Wish,
     candidates::{self, is_believed},
+    guess::Facts,
     observe,
     probes::Asking,
     seat::Seat,
@@ -28,12 +29,30 @@ impl Core {
             let ask = &mut Asking { key, dice: &mut self.dice, out: &mut self.out, is_wanted: true };
             self.probes.tick(now, ask);
         }
+        self.guess(now);
         if self.side == Side::Sender {
             self.dial(now);
         }
         if let Some(state) = self.register.due(now) {
             self.out.push_back(Wish::Set(state));
         }
+    }
+
+    /// Forgets what was known of the other side's addresses.
+    pub(super) fn search_anew(&mut self, now: Moment) {
+        self.probes.clear();
+        self.probes.begin_round(now);
+        self.guess.reset(&mut self.out);
+        self.register.change(|own| own.guessing = 0);
+        self.sought_since = now;
+    }
+
+    fn guess(&mut self, now: Moment) {
+        let (Some(key), Some(peer)) = (&self.key, self.register.peer()) else { return };
+        let sought_since = (self.is_direct_wanted && !self.ways.has_direct()).then_some(self.sought_since);
+        let facts = Facts { side: self.side, own: self.register.own(), peer, sought_since };
+        let number = self.guess.tick(now, &facts, key, &mut self.dice, &mut self.out);
+        self.register.change(|own| own.guessing = number);
     }
 
     /// Brings what this side says of itself up to date, and what is probed of the other.
@@ -97,6 +116,8 @@ impl Core {
             None => {
                 self.probes.failed(now, route.via, route.to);
                 self.probes.begin_round(now);
+                self.sought_since = now;
+                self.guess.again();
             }
         }
     }

@@ -17,6 +17,8 @@ impl Driver {
                 Wish::Send { via, to, bytes } => {
                     if let Some(post) = self.posts.get(&via) {
                         post.tap.send(to, &bytes);
+                    } else {
+                        self.guesses.send(via, to, &bytes);
                     }
                 }
                 Wish::Set(state) => self.state = self.is_signalled.then_some(state),
@@ -27,6 +29,13 @@ impl Driver {
                         self.queue.push_back(Event::Down { path, why });
                     }
                 }
+                Wish::Open(vias) => {
+                    let opened = self.guesses.open(vias, &self.caught.0);
+                    self.core.opened(self.now(), opened);
+                }
+                Wish::Keep(via) => self.keep(via),
+                Wish::CloseOpened => self.guesses.close(),
+                Wish::Release(via) => _ = self.posts.remove(&via),
                 Wish::Tell(Notice::PeerChanged) => self.queue.push_back(Event::PeerChanged),
                 Wish::Tell(Notice::PeerLeft) => self.queue.push_back(Event::PeerLeft),
             }
