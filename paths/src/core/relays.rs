@@ -55,6 +55,11 @@ impl Relays {
         self.seats.iter_mut().filter(|seat| seat.place.id == relay).for_each(|seat| seat.doubt(now));
     }
 
+    /// Something of the other side's has come over it.
+    pub(crate) fn is_alive(&mut self, now: Moment, relay: RelayId) {
+        self.seats.iter_mut().filter(|seat| seat.place.id == relay).for_each(|seat| seat.is_alive(now));
+    }
+
     /// Takes what an address said that is to be a relay's.
     pub(crate) fn heard(&mut self, now: Moment, from: SocketAddr, bytes: &[u8], dice: &mut Dice, out: &mut Out) {
         if let Some((nonce, observed)) = observe::read_answer(bytes) {

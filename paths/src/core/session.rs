@@ -233,7 +233,7 @@ impl Core {
     /// A connection could not be made.
     pub(crate) fn undialed(&mut self, now: Moment, route: Route) {
         self.ways.dialed(route);
-        self.lost(now, route);
+        self.rest(now, route);
         self.settle(now);
     }
 
@@ -248,7 +248,9 @@ impl Core {
     /// Something has come over a connection, or this side has sent over it and nothing came.
     pub(crate) fn looked_at(&mut self, now: Moment, path: PathId, is_heard: bool) {
         if is_heard {
-            self.ways.heard(now, path);
+            if let Some(relay) = self.ways.heard(now, path) {
+                self.relays.is_alive(now, relay);
+            }
         } else if let Some(relay) = self.ways.unanswered(now, path) {
             self.relays.doubt(now, relay);
             self.settle(now);
@@ -271,6 +273,11 @@ impl Core {
     pub(crate) fn opened(&mut self, now: Moment, vias: Vec<Via>) {
         self.guess.opened(vias);
         self.settle(now);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn own_state(&self) -> Vec<u8> {
+        self.register.own().encode().unwrap()
     }
 
     pub(crate) fn peer(&self) -> Option<&State> {

@@ -90,9 +90,11 @@ impl Ways {
         out.push_back(Wish::StopDialing);
     }
 
-    /// Something has come over this path.
-    pub(crate) fn heard(&mut self, now: Moment, path: PathId) {
-        self.used.iter_mut().filter(|used| used.path == path).for_each(|used| used.is_alive(now));
+    /// Something has come over this path. Its relay.
+    pub(crate) fn heard(&mut self, now: Moment, path: PathId) -> Option<RelayId> {
+        let used = self.used.iter_mut().find(|used| used.path == path)?;
+        used.is_alive(now);
+        used.route.relay
     }
 
     /// This side has sent over this path, and nothing came. The relay that is in doubt for it.

@@ -106,19 +106,25 @@ impl Core {
         }
     }
 
+    /// A way that there was is no more.
     pub(super) fn lost(&mut self, now: Moment, route: Route) {
+        self.rest(now, route);
+        if route.relay.is_none() {
+            self.sought_since = now;
+            self.guess.again();
+            self.probes.begin_round(now);
+        }
+    }
+
+    /// A way is not tried again at once.
+    pub(super) fn rest(&mut self, now: Moment, route: Route) {
         match route.relay {
             Some(relay) => {
                 self.relays.doubt(now, relay);
                 self.relay_rests_until = now + Duration::from_millis(250) * 2u32.pow(self.relay_failures.min(6));
-                self.relay_failures += 1;
+                self.relay_failures = self.relay_failures.saturating_add(1);
             }
-            None => {
-                self.probes.failed(now, route.via, route.to);
-                self.probes.begin_round(now);
-                self.sought_since = now;
-                self.guess.again();
-            }
+            None => self.probes.failed(now, route.via, route.to),
         }
     }
 }
