@@ -13,16 +13,18 @@ pub(crate) fn own(hosts: &[IpAddr], port: u16, observed: &[SocketAddr], mapped: 
             candidates.push(Candidate { address, kind });
         }
     };
-    let host = |ip: &IpAddr| SocketAddr::new(*ip, port);
-    mapped.iter().for_each(|&address| name(address, CandidateKind::Mapped));
+    for &address in mapped {
+        name(address, CandidateKind::Mapped);
+    }
+    // Room is kept for every kind: what relays saw reaches furthest, and interfaces may be many.
+    for &address in observed.iter().take(4) {
+        name(address, CandidateKind::Observed);
+    }
     let (near, far): (Vec<&IpAddr>, Vec<&IpAddr>) = hosts.iter().partition(|ip| ip.is_loopback());
-    // Room is kept for what relays saw: it is the one that reaches furthest.
-    let most = MAX_CANDIDATES / 2;
     let (six, four): (Vec<&IpAddr>, Vec<&IpAddr>) = far.into_iter().partition(|ip| ip.is_ipv6());
-    observed.iter().take(4).for_each(|&address| name(address, CandidateKind::Observed));
-    six.into_iter().take(most).for_each(|ip| name(host(ip), CandidateKind::Host));
-    four.into_iter().take(most).for_each(|ip| name(host(ip), CandidateKind::Host));
-    near.into_iter().for_each(|ip| name(host(ip), CandidateKind::Host));
+    for &ip in six.into_iter().take(4).chain(four.into_iter().take(4)).chain(near) {
+        name(SocketAddr::new(ip, port), CandidateKind::Host);
+    }
     candidates
 }
 

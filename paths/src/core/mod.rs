@@ -5,51 +5,36 @@
 //!
 //! | module | what it decides |
 //! | --- | --- |
+//! | `session` | the whole: what happens is told to its parts, and they have their turn |
 //! | `register` | what is said to the other side, and what of its words counts |
 //! | `candidates` | which addresses are named, and which of the other side's are believed |
 //! | `relays`, `seat` | how this side comes to its seats at relays and holds them |
 //! | `observe` | how the NAT in front of this side chooses ports |
 //! | `key` | which probes are the other side's |
 //! | `probes` | which addresses are probed, when, and which may be connected to |
+//! | `guess` | when ports are guessed, and which |
 //! | `ways` | which connections there are, and which of them are dead |
 //! | `budget`, `dice` | how much, and random numbers |
 
 mod budget;
 mod candidates;
 mod dice;
+mod guess;
 mod key;
 mod observe;
 mod probes;
 mod register;
 mod relays;
-mod report;
 mod seat;
+mod session;
 #[cfg(test)]
 mod tests;
 mod ways;
 
-use crate::{
-    config::RelayPlace,
-    event::{PathId, Why},
-};
-use candidates::{is_believed, is_host};
-use dice::Dice;
-use hypersend_protocol::{
-    id::{P2pId, RelayId},
-    paths::{CandidateKind, Incarnation, MAX_STATE_RELAYS, Mapping, ProbeKind, ProbeSecret, State},
-    relay::ticket::Side,
-};
-use key::ProbeKey;
-use probes::{Asking, Probes};
-use register::{Heard, Register};
-use relays::Relays;
-use std::{
-    collections::VecDeque,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use crate::event::{PathId, Why};
+pub(crate) use session::{Core, Setup};
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 pub(crate) use ways::Route;
-use ways::Ways;
 
 /// Time since the session was opened.
 pub(crate) type Moment = Duration;
@@ -76,6 +61,14 @@ pub(crate) enum Wish {
     StopDialing,
     /// A connection closed; nothing is to follow.
     Cut(PathId, Why),
+    /// Sockets opened, for guessing; [`Core::opened`] is to follow.
+    Open(Vec<Via>),
+    /// One of them made an endpoint's, which outlives the others.
+    Keep(Via),
+    /// Those that were not kept closed.
+    CloseOpened,
+    /// One that was kept closed.
+    Release(Via),
     /// The owner told.
     Tell(Notice),
 }
@@ -90,318 +83,3 @@ pub(crate) enum Notice {
 }
 
 pub(crate) type Out = VecDeque<Wish>;
-
-/// What a session is begun with.
-pub(crate) struct Setup {
-    pub(crate) session: P2pId,
-    pub(crate) side: Side,
-    pub(crate) fingerprint: [u8; 32],
-    /// Addresses that the owner names.
-    pub(crate) mapped: Vec<SocketAddr>,
-    /// Whether direct ways are looked for.
-    pub(crate) direct: bool,
-    pub(crate) seed: [u8; 32],
-}
-
-pub(crate) struct Core {
-    session: P2pId,
-    side: Side,
-    is_direct_wanted: bool,
-    mapped: Vec<SocketAddr>,
-    hosts: Vec<IpAddr>,
-    port: u16,
-    dice: Dice,
-    register: Register,
-    key: Option<ProbeKey>,
-    relays: Relays,
-    probes: Probes,
-    ways: Ways,
-    relay_rests_until: Moment,
-    relay_failures: u32,
-    first_after: Option<Duration>,
-    direct_after: Option<Duration>,
-    out: Out,
-}
-
-impl Core {
-    pub(crate) fn new(setup: Setup) -> Self {
-        let mut dice = Dice::new(setup.seed);
-        let own = State {
-            incarnation: Incarnation(dice.number()),
-            version: 1,
-            seen: None,
-            fingerprint: setup.fingerprint,
-            secret: ProbeSecret(dice.bytes()),
-            candidates: Vec::new(),
-            mapping: Mapping::Unknown,
-            relays: Vec::new(),
-            guessing: 0,
-            leaving: false,
-        };
-        Self {
-            session: setup.session,
-            side: setup.side,
-            is_direct_wanted: setup.direct,
-            mapped: setup.mapped,
-            hosts: Vec::new(),
-            port: 0,
-            dice,
-            register: Register::new(own),
-            key: None,
-            relays: Relays::new(setup.session),
-            probes: Probes::new(),
-            ways: Ways::default(),
-            relay_rests_until: Moment::ZERO,
-            relay_failures: 0,
-            first_after: None,
-            direct_after: None,
-            out: Out::new(),
-        }
-    }
-
-    /// What is to be done next.
-    pub(crate) fn poll(&mut self) -> Option<Wish> {
-        self.out.pop_front()
-    }
-
-    /// When [`settle`](Self::settle) is to be called again, at the latest.
-    pub(crate) fn wake_at(&self, now: Moment) -> Moment {
-        let seeks = self.key.is_some() && self.is_direct_wanted && !self.ways.has_direct();
-        let probes = if seeks { self.probes.wake_at() } else { None };
-        let rests = if self.side == Side::Sender { self.probes.rest_ends(now) } else { None };
-        let relay = Some(self.relay_rests_until).filter(|&until| until > now);
-        let wakes = [self.register.wake_at(), self.relays.wake_at(), probes, rests, relay, self.ways.wake_at()];
-        wakes.into_iter().flatten().min().unwrap_or(now + Duration::from_secs(60))
-    }
-
-    /// The machine's addresses, and the port of the main socket. `is_new` if it is another socket than before.
-    pub(crate) fn placed(&mut self, now: Moment, hosts: &[IpAddr], port: u16, is_new: bool) {
-        let hosts: Vec<IpAddr> = hosts.iter().map(IpAddr::to_canonical).filter(|&ip| is_host(ip)).collect();
-        if is_new {
-            self.relays.again(now);
-        }
-        (self.hosts, self.port) = (hosts, port);
-        self.probes.begin_round(now);
-        self.settle(now);
-    }
-
-    /// More relays, or new tickets.
-    pub(crate) fn add_relays(&mut self, now: Moment, places: Vec<RelayPlace>) {
-        self.relays.add(now, places);
-        self.settle(now);
-    }
-
-    /// The other side's register holds this.
-    pub(crate) fn heard(&mut self, now: Moment, bytes: &[u8]) {
-        let state = match State::decode(bytes) {
-            Ok(state) => state,
-            Err(error) => return tracing::warn!(%error, "the other side's state cannot be read"),
-        };
-        let had_peer = self.register.peer().is_some();
-        match self.register.heard(state) {
-            Heard::Nothing => return,
-            Heard::Newer => {}
-            Heard::Anew => {
-                if had_peer {
-                    self.ways.cut_all(Why::PeerChanged, &mut self.out);
-                }
-                self.out.push_back(Wish::Tell(Notice::PeerChanged));
-                self.probes.clear();
-                self.probes.begin_round(now);
-                self.relay_rests_until = now;
-            }
-            Heard::Left => {
-                self.ways.cut_all(Why::PeerLeft, &mut self.out);
-                self.probes.clear();
-                self.out.push_back(Wish::Tell(Notice::PeerLeft));
-            }
-        }
-        self.key = ProbeKey::of(self.session, self.side, &self.register);
-        self.settle(now);
-    }
-
-    /// A datagram with the mark of probes has come.
-    pub(crate) fn probe(&mut self, now: Moment, via: Via, from: SocketAddr, bytes: &[u8]) {
-        if !self.is_direct_wanted {
-            return;
-        }
-        let Some(key) = &self.key else { return };
-        let Some(probe) = key.open(bytes) else { return };
-        match probe.kind {
-            ProbeKind::Ping => {
-                let bytes = key.pong(probe.nonce).to_vec();
-                self.out.push_back(Wish::Send { via, to: from, bytes });
-                self.ways.probed(now, via, from, None);
-                let is_wanted = !self.ways.has_direct();
-                let ask = Asking { key, dice: &mut self.dice, out: &mut self.out, is_wanted };
-                self.probes.pinged(now, via, from, ask);
-            }
-            ProbeKind::Pong => {
-                self.ways.probed(now, via, from, Some(probe.nonce));
-                self.probes.ponged(now, via, from, probe.nonce);
-            }
-        }
-        self.settle(now);
-    }
-
-    /// A datagram with the mark of relays has come from an address that is to be one's.
-    pub(crate) fn control(&mut self, now: Moment, from: SocketAddr, bytes: &[u8]) {
-        self.relays.heard(now, from, bytes, &mut self.dice, &mut self.out);
-        self.settle(now);
-    }
-
-    /// By which route a connection from this address comes; none if it is nobody's who may connect.
-    pub(crate) fn admits(&self, via: Via, from: SocketAddr) -> Option<Route> {
-        if self.register.peer().is_none() || self.ways.is_full() {
-            return None;
-        }
-        let relay = self.relays.bound_at(from).map(|seat| seat.place.id);
-        let is_direct = || self.is_direct_wanted && self.probes.has_heard(via, from);
-        (relay.is_some() || is_direct()).then_some(Route { via, to: from, relay })
-    }
-
-    /// A connection has been made, by this side or the other.
-    pub(crate) fn up(&mut self, now: Moment, path: PathId, route: Route) {
-        self.ways.dialed(route);
-        self.ways.up(now, path, route);
-        self.first_after.get_or_insert(now);
-        match route.relay {
-            Some(_) => self.relay_failures = 0,
-            None => _ = self.direct_after.get_or_insert(now),
-        }
-        self.settle(now);
-    }
-
-    /// A connection could not be made.
-    pub(crate) fn undialed(&mut self, now: Moment, route: Route) {
-        self.ways.dialed(route);
-        self.lost(now, route);
-        self.settle(now);
-    }
-
-    /// A connection has ended.
-    pub(crate) fn down(&mut self, now: Moment, path: PathId) {
-        if let Some(route) = self.ways.down(path) {
-            self.lost(now, route);
-        }
-        self.settle(now);
-    }
-
-    /// Something has come over a connection.
-    pub(crate) fn alive(&mut self, now: Moment, path: PathId) {
-        self.ways.heard(now, path);
-    }
-
-    /// Ends the session: says goodbye to the other side and to the relays. Nothing else is to be called after it but
-    /// [`poll`](Self::poll).
-    pub(crate) fn leave(&mut self, now: Moment) {
-        self.register.change(|own| own.leaving = true);
-        self.relays.leave(&mut self.out);
-        // However short ago the last one was.
-        let later = now + Duration::from_secs(1);
-        if let Some(state) = self.register.due(later) {
-            self.out.push_back(Wish::Set(state));
-        }
-    }
-
-    pub(crate) fn peer(&self) -> Option<&State> {
-        self.register.peer()
-    }
-
-    /// A relay's name for people.
-    pub(crate) fn relay_name(&self, relay: RelayId) -> String {
-        let seat = self.relays.seats().iter().find(|seat| seat.place.id == relay);
-        seat.map_or_else(String::new, |seat| seat.place.name.clone())
-    }
-
-    /// Does what it is time for.
-    pub(crate) fn settle(&mut self, now: Moment) {
-        self.relays.tick(now, &mut self.dice, &mut self.out);
-        let dead = self.ways.tick(now, self.key.as_ref(), &mut self.dice, &mut self.out);
-        dead.routes.into_iter().for_each(|route| self.lost(now, route));
-        for relay in dead.doubted {
-            self.relays.doubt(now, relay);
-        }
-        self.name(now);
-        if self.is_direct_wanted && !self.ways.has_direct() {
-            if let Some(key) = &self.key {
-                let ask = Asking { key, dice: &mut self.dice, out: &mut self.out, is_wanted: true };
-                self.probes.tick(now, ask);
-            }
-        }
-        if self.side == Side::Sender {
-            self.dial(now);
-        }
-        if let Some(state) = self.register.due(now) {
-            self.out.push_back(Wish::Set(state));
-        }
-    }
-
-    /// Brings what this side says of itself up to date, and what is probed of the other.
-    fn name(&mut self, now: Moment) {
-        let observations = self.relays.observations();
-        let mut seen: Vec<SocketAddr> = Vec::new();
-        for (_, observed) in &observations {
-            if !seen.contains(observed) {
-                seen.push(*observed);
-            }
-        }
-        let candidates = if self.is_direct_wanted && self.port != 0 {
-            candidates::own(&self.hosts, self.port, &seen, &self.mapped)
-        } else {
-            Vec::new()
-        };
-        let seats = self.relays.seats();
-        let all_silent = !seats.is_empty() && seats.iter().all(seat::Seat::is_silent);
-        let hosts = candidates.iter().filter(|candidate| candidate.kind == CandidateKind::Host);
-        let named: Vec<SocketAddr> = self.hosts.iter().map(|&ip| SocketAddr::new(ip, self.port)).collect();
-        debug_assert!(hosts.count() <= named.len());
-        let mapping = observe::mapping(&observations, &named, all_silent);
-        let bound = seats.iter().filter(|seat| seat.bound().is_some()).map(|seat| seat.place.id);
-        let relays = bound.take(MAX_STATE_RELAYS).collect();
-        self.register.change(|own| (own.candidates, own.mapping, own.relays) = (candidates, mapping, relays));
-
-        let own = &self.register.own().candidates;
-        if let Some(peer) = self.register.peer().filter(|_| self.is_direct_wanted) {
-            let mut believed = peer.candidates.clone();
-            believed.retain(|candidate| is_believed(candidate.address, own, &peer.candidates));
-            if self.probes.name(now, &believed) {
-                self.probes.begin_round(now);
-            }
-        }
-    }
-
-    fn dial(&mut self, now: Moment) {
-        if self.register.peer().is_none() || self.ways.is_full() {
-            return;
-        }
-        if self.is_direct_wanted && !self.ways.has_direct() && !self.ways.is_dialing_direct() {
-            if let Some((via, to)) = self.probes.best(now) {
-                self.ways.dial(Route { via, to, relay: None }, &mut self.out);
-            }
-        }
-        // The other side is at the relay, and has this side's certificate.
-        if !self.ways.has_relayed() && self.register.is_known() && now >= self.relay_rests_until {
-            let shared = self.relays.shared();
-            let nth = usize::try_from(self.relay_failures).unwrap_or(0) % shared.len().max(1);
-            if let Some((seat, bound)) = shared.get(nth).and_then(|seat| seat.bound().map(|bound| (seat, bound))) {
-                let route = Route { via: Via::MAIN, to: bound.at, relay: Some(seat.place.id) };
-                self.ways.dial(route, &mut self.out);
-            }
-        }
-    }
-
-    fn lost(&mut self, now: Moment, route: Route) {
-        match route.relay {
-            Some(relay) => {
-                self.relays.doubt(now, relay);
-                self.relay_rests_until = now + Duration::from_millis(250) * 2u32.pow(self.relay_failures.min(6));
-                self.relay_failures += 1;
-            }
-            None => {
-                self.probes.failed(now, route.via, route.to);
-                self.probes.begin_round(now);
-            }
-        }
-    }
-}

@@ -80,9 +80,9 @@ pub(crate) fn mapping(observations: &[(SocketAddr, SocketAddr)], named: &[Socket
     let by: BTreeSet<SocketAddr> = looked_at.iter().map(|(at, _)| *at).collect();
     match (seen.len(), by.len()) {
         (0, _) if all_silent => Mapping::Blocked,
-        (0, _) => Mapping::Unknown,
-        (1, _) if seen.iter().all(|seen| named.contains(seen)) => Mapping::Independent,
-        (1, 1) => Mapping::Unknown,
+        // One view says nothing, unless there is no NAT.
+        (1, 1) if seen.iter().all(|seen| named.contains(seen)) => Mapping::Independent,
+        (0, _) | (1, 1) => Mapping::Unknown,
         (1, _) => Mapping::Independent,
         _ => Mapping::Dependent,
     }

@@ -87,7 +87,7 @@ impl Probes {
     }
 
     /// A ping of the other side has come from here.
-    pub(crate) fn pinged(&mut self, now: Moment, via: Via, from: SocketAddr, ask: Asking<'_>) {
+    pub(crate) fn pinged(&mut self, now: Moment, via: Via, from: SocketAddr, ask: &mut Asking<'_>) {
         self.add(now, via, from, Origin::Reflexive);
         if let Some(at) = self.place(via, from) {
             self.targets[at].heard = Some(now);
@@ -108,14 +108,26 @@ impl Probes {
         true
     }
 
+    /// A guess has hit: this address is as good as one that has answered a ping.
+    pub(crate) fn hit(&mut self, now: Moment, via: Via, from: SocketAddr) {
+        self.add(now, via, from, Origin::Reflexive);
+        if let Some(at) = self.place(via, from) {
+            self.targets[at].answered = Some((now, Duration::ZERO));
+        }
+    }
+
+    /// These sockets are closed.
+    pub(crate) fn released(&mut self, vias: &[Via]) {
+        self.targets.retain(|target| !vias.contains(&target.via));
+    }
+
     /// Pings all addresses if it is time.
-    pub(crate) fn tick(&mut self, now: Moment, ask: Asking<'_>) {
+    pub(crate) fn tick(&mut self, now: Moment, ask: &mut Asking<'_>) {
         if now < self.next || self.targets.is_empty() {
             return;
         }
-        let Asking { key, dice, out, is_wanted } = ask;
         for at in 0..self.targets.len() {
-            self.ping(now, at, Asking { key, dice: &mut *dice, out: &mut *out, is_wanted });
+            self.ping(now, at, ask);
         }
         let age = now.saturating_sub(self.round);
         let gap = match age {
@@ -191,7 +203,7 @@ impl Probes {
         true
     }
 
-    fn ping(&mut self, now: Moment, at: usize, ask: Asking<'_>) {
+    fn ping(&mut self, now: Moment, at: usize, ask: &mut Asking<'_>) {
         let target = &mut self.targets[at];
         if target.answered.is_none() && !self.pings.take(now) {
             return;

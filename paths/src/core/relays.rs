@@ -55,6 +55,11 @@ impl Relays {
         self.seats.iter_mut().filter(|seat| seat.place.id == relay).for_each(|seat| seat.doubt(now));
     }
 
+    /// Something of the other side's has come over it.
+    pub(crate) fn is_alive(&mut self, now: Moment, relay: RelayId) {
+        self.seats.iter_mut().filter(|seat| seat.place.id == relay).for_each(|seat| seat.is_alive(now));
+    }
+
     /// Takes what an address said that is to be a relay's.
     pub(crate) fn heard(&mut self, now: Moment, from: SocketAddr, bytes: &[u8], dice: &mut Dice, out: &mut Out) {
         if let Some((nonce, observed)) = observe::read_answer(bytes) {
@@ -68,16 +73,20 @@ impl Relays {
         }
     }
 
-    /// Sends what it is time for.
-    pub(crate) fn tick(&mut self, now: Moment, dice: &mut Dice, out: &mut Out) {
+    /// Sends what it is time for. The relays at which this side has lost its seat.
+    pub(crate) fn tick(&mut self, now: Moment, dice: &mut Dice, out: &mut Out) -> Vec<RelayId> {
+        let mut lost = Vec::new();
         for seat in &mut self.seats {
-            seat.tick(now, self.session, dice, out);
+            if seat.tick(now, self.session, dice, out) {
+                lost.push(seat.place.id);
+            }
         }
         for question in &mut self.questions {
             if let Some(bytes) = question.due(now, dice) {
                 out.push_back(Wish::Send { via: Via::MAIN, to: question.at(), bytes });
             }
         }
+        lost
     }
 
     pub(crate) fn wake_at(&self) -> Option<Moment> {

@@ -17,10 +17,12 @@ const MAX_BINDS: u32 = 4;
 /// Longest time between two keepalives, whatever the relay says: a relay that is gone, or has forgotten this side, is
 /// noticed before the connection over it is given up (10 s).
 const MAX_KEEPALIVE: Duration = Duration::from_secs(5);
-/// Time for a relay to answer a keepalive.
-const ANSWER: Duration = Duration::from_secs(1);
-/// Keepalives without an answer after which the seat is asked for anew.
-const MAX_UNANSWERED: u32 = 3;
+/// Least time between two keepalives.
+const MIN_KEEPALIVE: Duration = Duration::from_secs(1);
+/// Time between keepalives that are not answered. A late answer counts too.
+const ANSWER: Duration = Duration::from_millis(600);
+/// Keepalives without an answer after which the seat is asked for anew: 3 s, and one of 150 times where a third of them is lost.
+const MAX_UNANSWERED: usize = 5;
 /// Time after which a relay is asked again that had no room.
 const WHEN_FULL: Duration = Duration::from_secs(30);
 
@@ -38,7 +40,7 @@ enum State {
     /// A Bind has been sent.
     Binding { at: SocketAddr, cookie: Cookie, nonce: Nonce, next: Moment, binds: u32 },
     /// Here the other side can be met.
-    Bound { bound: Bound, next: Moment, asked: Option<(Nonce, Moment)>, unanswered: u32 },
+    Bound { bound: Bound, next: Moment, asked: Vec<(Nonce, Moment)> },
     /// The relay has said no; when to ask again, if that may help.
     Refused { reason: RelayRefusal, next: Option<Moment> },
 }
@@ -75,8 +77,20 @@ impl Seat {
     }
 
     pub(crate) fn doubt(&mut self, now: Moment) {
-        if let State::Bound { next, asked: None, .. } = &mut self.state {
+        if let State::Bound { next, asked, .. } = &mut self.state
+            && asked.is_empty()
+        {
             *next = now;
+        }
+    }
+
+    /// What the other side sends comes over this relay: it is there, and knows this side.
+    pub(crate) fn is_alive(&mut self, now: Moment) {
+        if let State::Bound { bound, next, asked } = &mut self.state
+            && !asked.is_empty()
+        {
+            asked.clear();
+            *next = now + bound.keepalive;
         }
     }
 
@@ -112,22 +126,22 @@ impl Seat {
         }
     }
 
-    pub(crate) fn tick(&mut self, now: Moment, session: P2pId, dice: &mut Dice, out: &mut Out) {
+    /// Sends what it is time for. Whether the seat has been lost.
+    pub(crate) fn tick(&mut self, now: Moment, session: P2pId, dice: &mut Dice, out: &mut Out) -> bool {
         if self.wake_at().is_none_or(|at| at > now) {
-            return;
+            return false;
         }
         match &mut self.state {
-            State::Bound { bound, next, asked, unanswered } => {
-                if asked.is_some() {
-                    *unanswered += 1;
-                }
-                if *unanswered >= MAX_UNANSWERED {
+            State::Bound { bound, next, asked } => {
+                if asked.len() >= MAX_UNANSWERED {
                     self.again(now);
-                    return self.tick(now, session, dice, out);
+                    self.tick(now, session, dice, out);
+                    return true;
                 }
                 let nonce = dice.nonce();
                 send(out, bound.at, &ToRelay::Keepalive { session, nonce });
-                (*asked, *next) = (Some((nonce, now)), now + ANSWER);
+                asked.push((nonce, now));
+                *next = now + ANSWER;
             }
             State::Binding { at, cookie, nonce, next, binds } if *binds < MAX_BINDS => {
                 send(out, *at, &ToRelay::Bind { nonce: *nonce, cookie: *cookie, ticket: self.place.ticket });
@@ -145,6 +159,7 @@ impl Seat {
                 self.state = State::Asking { next: now + wait, nonce: Some((nonce, now)) };
             }
         }
+        false
     }
 
     pub(crate) fn heard(
@@ -167,10 +182,10 @@ impl Seat {
             (State::Binding { at, nonce: asked, .. }, FromRelay::Bound { nonce, observed, keepalive_ms, peer, .. })
                 if *asked == nonce && *at == from =>
             {
-                let keepalive = Duration::from_millis(keepalive_ms.into()).clamp(ANSWER, MAX_KEEPALIVE);
+                let keepalive = Duration::from_millis(keepalive_ms.into()).clamp(MIN_KEEPALIVE, MAX_KEEPALIVE);
                 let bound = Bound { at: from, observed, has_peer: peer, keepalive };
                 self.asked = 0;
-                self.state = State::Bound { bound, next: now + keepalive, asked: None, unanswered: 0 };
+                self.state = State::Bound { bound, next: now + keepalive, asked: Vec::new() };
             }
             (State::Binding { at, nonce: asked, .. }, FromRelay::Refused { nonce, reason })
                 if *asked == nonce && *at == from =>
@@ -180,13 +195,12 @@ impl Seat {
                 self.state = State::Refused { reason, next: has_no_room.then_some(now + WHEN_FULL) };
                 tracing::info!(relay = %self.place.id, reason = reason.slug(), "a relay has refused");
             }
-            (State::Bound { bound, next, asked, unanswered }, FromRelay::Alive { nonce, observed, peer })
-                if bound.at == from =>
-            {
-                let Some((_, at)) = asked.take_if(|(asked, _)| *asked == nonce) else { return };
+            (State::Bound { bound, next, asked }, FromRelay::Alive { nonce, observed, peer }) if bound.at == from => {
+                let Some(&(_, at)) = asked.iter().find(|(asked, _)| *asked == nonce) else { return };
                 self.round_trip = Some(now.saturating_sub(at));
                 (bound.observed, bound.has_peer) = (observed, peer);
-                (*unanswered, *next) = (0, now + bound.keepalive);
+                asked.clear();
+                *next = now + bound.keepalive;
             }
             (State::Bound { bound, .. }, FromRelay::PeerPresent { session: of }) if bound.at == from => {
                 bound.has_peer |= of == session;

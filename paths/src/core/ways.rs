@@ -9,11 +9,13 @@ use std::{net::SocketAddr, time::Duration};
 /// second.
 const SILENCE: Duration = Duration::from_millis(2_500);
 /// Silence after which a direct path is pinged.
-const QUIET: Duration = Duration::from_millis(1_000);
+const QUIET: Duration = Duration::from_secs(1);
 /// Time between pings to a path that is quiet: five are lost before it is given up.
 const PING_EVERY: Duration = Duration::from_millis(300);
 /// Silence on a relayed path after which its relay is asked whether it is there; above the keepalive of the connection.
 const RELAY_QUIET: Duration = Duration::from_secs(6);
+/// Silence on a relayed path, while this side sends, after which its relay is asked: two round trips of a long way.
+const RELAY_UNANSWERED: Duration = Duration::from_millis(1_500);
 /// Paths at once: a direct one, a relayed one, and those that the other side has not yet noticed to be gone.
 pub(crate) const MAX_PATHS: usize = 8;
 /// Pings whose answers are waited for.
@@ -88,9 +90,28 @@ impl Ways {
         out.push_back(Wish::StopDialing);
     }
 
-    /// Something has come over this path.
-    pub(crate) fn heard(&mut self, now: Moment, path: PathId) {
-        self.used.iter_mut().filter(|used| used.path == path).for_each(|used| used.is_alive(now));
+    /// Something has come over this path. Its relay.
+    pub(crate) fn heard(&mut self, now: Moment, path: PathId) -> Option<RelayId> {
+        let used = self.used.iter_mut().find(|used| used.path == path)?;
+        used.is_alive(now);
+        used.route.relay
+    }
+
+    /// This side has sent over this path, and nothing came. The relay that is in doubt for it.
+    pub(crate) fn unanswered(&mut self, now: Moment, path: PathId) -> Option<RelayId> {
+        let used = self.used.iter().find(|used| used.path == path)?;
+        used.route.relay.filter(|_| used.heard + RELAY_UNANSWERED <= now)
+    }
+
+    /// The seat at this relay is lost, and with it the way.
+    pub(crate) fn cut_relayed(&mut self, relay: RelayId, out: &mut Out) {
+        self.used.retain(|used| {
+            let is_lost = used.route.relay == Some(relay);
+            if is_lost {
+                out.push_back(Wish::Cut(used.path, Why::Silent));
+            }
+            !is_lost
+        });
     }
 
     /// The other side has sent a valid probe from here.

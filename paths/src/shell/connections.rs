@@ -38,7 +38,8 @@ pub(crate) enum Done {
 
 struct Open {
     connection: Connection,
-    datagrams: u64,
+    /// Received and sent.
+    datagrams: [u64; 2],
     watch: AbortHandle,
 }
 
@@ -107,7 +108,7 @@ impl Connections {
             tracing::debug!(?path, %reason, "a connection has ended");
             Done::Ended(path)
         });
-        self.open.insert(path, Open { connection, datagrams: 0, watch });
+        self.open.insert(path, Open { connection, datagrams: [0; 2], watch });
         path
     }
 
@@ -119,17 +120,18 @@ impl Connections {
         true
     }
 
-    /// The paths over which something has come since the last call.
-    pub(crate) fn heard(&mut self) -> Vec<PathId> {
-        let mut heard = Vec::new();
+    /// The paths over which something has come since the last call (true), or has only been sent (false).
+    pub(crate) fn look(&mut self) -> Vec<(PathId, bool)> {
+        let mut looked_at = Vec::new();
         for (path, open) in &mut self.open {
-            let datagrams = open.connection.stats().udp_rx.datagrams;
+            let stats = open.connection.stats();
+            let datagrams = [stats.udp_rx.datagrams, stats.udp_tx.datagrams];
             if open.datagrams != datagrams {
+                looked_at.push((*path, open.datagrams[0] != datagrams[0]));
                 open.datagrams = datagrams;
-                heard.push(*path);
             }
         }
-        heard
+        looked_at
     }
 }
 

@@ -1,17 +1,20 @@
 //! The one task of a session: tells the core what happens, and does what the core wants.
 
+mod wishes;
+
 use super::{
     MAX_EVENTS,
     connections::{Attempt, Connections, Done, LOOK},
+    guesses::Guesses,
     interfaces,
     post::{self, Asked, MAX_INCOMING, Post},
     tap::{Caught, MAX_CAUGHT, canonical},
 };
 use crate::{
     config::{Config, OpenError, RelayPlace, Signals},
-    core::{Core, Moment, Notice, Route, Setup, Via, Wish},
+    core::{Core, Moment, Route, Setup, Via},
     event::{Event, Way, Why},
-    identity::{Fingerprint, Identity, NAME},
+    identity::{Fingerprint, Identity},
     report::Report,
 };
 use hypersend_protocol::{
@@ -28,7 +31,7 @@ use std::{
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -67,7 +70,9 @@ pub(crate) struct Driver {
     /// What is to be set, once there is room.
     state: Option<Vec<u8>>,
     posts: BTreeMap<Via, Post>,
+    guesses: Guesses,
     caught: (mpsc::Sender<Caught>, mpsc::Receiver<Caught>),
+    ask: mpsc::Sender<Asked>,
     asked: mpsc::Receiver<Asked>,
     connections: Connections,
     events: mpsc::Sender<Event>,
@@ -90,15 +95,15 @@ impl Driver {
         commands: mpsc::Receiver<Command>,
         stop: CancellationToken,
     ) -> Result<(Self, watch::Receiver<Report>, watch::Receiver<Option<Fingerprint>>), OpenError> {
-        let Config { role: side, session, identity, relays, candidates, guess: _, direct } = config;
+        let Config { role: side, session, identity, relays, candidates, guess, direct } = config;
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(OpenError::Random)?;
         let fingerprint = identity.fingerprint().0;
-        let mut core = Core::new(Setup { session, side, fingerprint, mapped: candidates, direct, seed });
+        let mut core = Core::new(Setup { session, side, fingerprint, mapped: candidates, direct, guess, seed });
 
         let caught = mpsc::channel(MAX_CAUGHT);
         let (ask, asked) = mpsc::channel(MAX_INCOMING);
-        let takes = (side == Side::Receiver).then(|| (identity.server_config(Fingerprint([0; 32])), ask));
+        let takes = takes(side, &identity, &ask);
         let socket = post::bind().map_err(OpenError::Socket)?;
         let main = Post::new(Via::MAIN, socket, caught.0.clone(), takes).map_err(OpenError::Socket)?;
         let port = main.local_addr().map_err(OpenError::Socket)?.port();
@@ -123,7 +128,9 @@ impl Driver {
             is_signalled: true,
             state: None,
             posts: BTreeMap::from([(Via::MAIN, main)]),
+            guesses: Guesses::default(),
             caught,
+            ask,
             asked,
             connections: Connections::default(),
             events,
@@ -166,8 +173,8 @@ impl Driver {
                 }
                 _ = looks.tick(), if !self.connections.is_empty() => {
                     let now = self.now();
-                    for path in self.connections.heard() {
-                        self.core.alive(now, path);
+                    for (path, is_heard) in self.connections.look() {
+                        self.core.looked_at(now, path, is_heard);
                     }
                 }
                 Ok(()) = self.interfaces.changed() => self.moved(),
@@ -175,6 +182,16 @@ impl Driver {
             }
         }
         self.end().await;
+    }
+
+    /// A socket over which the other side was heard becomes an endpoint's.
+    fn keep(&mut self, via: Via) {
+        let takes = takes(self.side, &self.identity, &self.ask);
+        let post = self.guesses.take(via).and_then(|socket| Post::new(via, socket, self.caught.0.clone(), takes));
+        match post {
+            Ok(post) => _ = self.posts.insert(via, post),
+            Err(error) => tracing::warn!(%error, "a socket that was found by guessing is lost"),
+        }
     }
 
     fn now(&self) -> Moment {
@@ -272,76 +289,16 @@ impl Driver {
         let named: Vec<IpAddr> = self.hosts.iter().copied().collect();
         let caught = self.caught.0.clone();
         let Some(main) = self.posts.get_mut(&Via::MAIN) else { return };
-        if is_gone {
-            if let Err(error) = post::bind().and_then(|socket| main.rebind(socket, caught)) {
-                tracing::warn!(%error, "no other socket after a change of network");
-            }
+        let rebound = if is_gone { post::bind().and_then(|socket| main.rebind(socket, caught)) } else { Ok(()) };
+        if let Err(error) = rebound {
+            tracing::warn!(%error, "no other socket after a change of network");
         }
         let port = main.local_addr().map_or(0, |address| address.port());
         self.core.placed(self.now(), &named, port, is_gone);
     }
+}
 
-    fn carry_out(&mut self) {
-        while let Some(wish) = self.core.poll() {
-            match wish {
-                Wish::Send { via, to, bytes } => {
-                    if let Some(post) = self.posts.get(&via) {
-                        post.tap.send(to, &bytes);
-                    }
-                }
-                Wish::Set(state) => self.state = self.is_signalled.then_some(state),
-                Wish::Dial(route) => self.dial(route),
-                Wish::StopDialing => self.connections.stop(),
-                Wish::Cut(path, why) => {
-                    if self.connections.remove(path, GIVEN_UP, why.to_string().as_bytes()) {
-                        self.queue.push_back(Event::Down { path, why });
-                    }
-                }
-                Wish::Tell(Notice::PeerChanged) => self.queue.push_back(Event::PeerChanged),
-                Wish::Tell(Notice::PeerLeft) => self.queue.push_back(Event::PeerLeft),
-            }
-        }
-        let report = self.core.report();
-        self.report.send_if_modified(|known| {
-            let is_new = *known != report;
-            *known = report;
-            is_new
-        });
-    }
-
-    fn dial(&mut self, route: Route) {
-        debug_assert_eq!(self.side, Side::Sender, "the receiver takes connections and makes none");
-        let connecting = match (self.posts.get(&route.via), &self.peer) {
-            (Some(post), Some(peer)) => {
-                let connecting = post.endpoint.connect_with(peer.client.clone(), route.to, NAME);
-                connecting.ok().map(|connecting| (peer.run, connecting))
-            }
-            _ => None,
-        };
-        match connecting {
-            Some((run, connecting)) => {
-                self.connections.attempt(Attempt { route, run, is_own: true }, connecting);
-            }
-            None => self.core.undialed(self.now(), route),
-        }
-    }
-
-    async fn end(mut self) {
-        self.core.leave(self.now());
-        self.carry_out();
-        if let Some(state) = self.state.take() {
-            // Whoever does not take it is gone, or will hear of the end by other ways.
-            let _ = timeout(GOODBYE, self.signals.set.send(state)).await;
-        }
-        for post in self.posts.values() {
-            post.endpoint.close(CLOSED, b"the session is over");
-        }
-        let idle = async {
-            for post in self.posts.values() {
-                post.endpoint.wait_idle().await;
-            }
-        };
-        // Connections to a side that is gone take longer to forget, and nothing depends on it.
-        let _ = timeout(GOODBYE, idle).await;
-    }
+/// What a receiver's endpoint takes connections with: settings by which it believes nobody, until it knows whom to believe.
+fn takes(side: Side, identity: &Identity, ask: &mpsc::Sender<Asked>) -> Option<(ServerConfig, mpsc::Sender<Asked>)> {
+    (side == Side::Receiver).then(|| (identity.server_config(Fingerprint([0; 32])), ask.clone()))
 }

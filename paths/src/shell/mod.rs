@@ -6,10 +6,12 @@
 //! | `connections` | connections being made and being there, each watched until its end |
 //! | `post` | a socket with its quinn endpoint |
 //! | `tap` | takes out of what a socket receives what is not for quinn |
+//! | `guesses` | the sockets of a round of guessing |
 //! | `interfaces` | watches the addresses of this machine |
 
 mod connections;
 mod driver;
+mod guesses;
 mod interfaces;
 mod post;
 mod tap;

@@ -75,7 +75,6 @@ impl Registers {
 /// One side.
 pub(crate) struct End {
     pub(crate) paths: Paths,
-    pub(crate) identity: Identity,
 }
 
 /// A way that has opened.
@@ -87,10 +86,9 @@ pub(crate) struct Open {
 
 impl End {
     pub(crate) fn open(role: Role, registers: &Registers, change: impl FnOnce(&mut Config)) -> Self {
-        let identity = Identity::new().unwrap();
-        let mut config = Config::new(role, SESSION, identity.clone());
+        let mut config = Config::new(role, SESSION, Identity::new().unwrap());
         change(&mut config);
-        Self { paths: Paths::open(config, registers.signals(role)).unwrap(), identity }
+        Self { paths: Paths::open(config, registers.signals(role)).unwrap() }
     }
 
     pub(crate) async fn event(&mut self) -> Event {

@@ -1,7 +1,7 @@
 //! Ways over a relay.
 
 use crate::pair::{PATIENCE, Registers, Relay, both, talk};
-use hypersend_paths::{RelayState, Way};
+use hypersend_paths::{RelayState, Way, Why};
 use hypersend_protocol::paths::CandidateKind;
 use tokio::time::timeout;
 
@@ -60,20 +60,15 @@ async fn a_relay_that_was_started_again_is_found_again() {
         config.relays = vec![relay.place(config.role)];
         config.direct = false;
     });
-    let (one, other) = (sender.up(is_relayed).await, receiver.up(is_relayed).await);
+    let one = sender.up(is_relayed).await;
+    receiver.up(is_relayed).await;
     let address = relay.kill().await;
     let _relay = Relay::start_at(address);
-    // Either the connection outlives it, or there is another one.
-    let goes_on = async {
-        tokio::select! {
-            () = talk(&one.connection, &other.connection) => {}
-            () = async {
-                let (one, other) = tokio::join!(sender.up(is_relayed), receiver.up(is_relayed));
-                talk(&one.connection, &other.connection).await;
-            } => {}
-        }
-    };
-    timeout(PATIENCE, goes_on).await.expect("a way in time");
+    // It knows nobody. Neither side is told so: what is sent has no answer.
+    one.connection.open_bi().await.unwrap().0.write_all(b"is anybody there?").await.unwrap();
+    assert_eq!(sender.down(one.path).await, Why::Silent);
+    let (one, other) = (sender.up(is_relayed).await, receiver.up(is_relayed).await);
+    talk(&one.connection, &other.connection).await;
 }
 
 #[tokio::test]

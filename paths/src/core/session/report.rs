@@ -1,6 +1,7 @@
 //! How things stand, for whoever watches.
 
-use super::{Core, seat::Seat};
+use super::Core;
+use crate::core::seat::Seat;
 use crate::report::{RelayReport, RelayState, Report, SideReport};
 use hypersend_protocol::paths::{CandidateKind, State};
 

@@ -1,0 +1,58 @@
+//! What the other side cannot have this one do.
+
+use super::{
+    nat::Kind::{Independent, Open},
+    net::Net,
+};
+use hypersend_protocol::paths::{Candidate, CandidateKind};
+use std::{net::SocketAddr, time::Duration};
+
+#[test]
+fn third_parties_get_a_trickle() {
+    let mut net = Net::new(1, [Independent, Open]).without_relay();
+    net.until(Duration::from_secs(5), |net| net.ends[0].core.peer().is_some()).expect("the other side is heard of");
+    net.cut = Some([net.ends[0].nat.outside, net.ends[1].nat.outside]);
+    let mut forged = net.ends[0].core.peer().unwrap().clone();
+    forged.version += 1_000;
+    // Sixteen new victims in each of a thousand states, for 100 s.
+    for round in 0..1_000_u32 {
+        let victim = |nth: u32| SocketAddr::from(((0x2d00_0000 + round * 16 + nth).to_be_bytes(), 53));
+        forged.candidates =
+            (0..16).map(|nth| Candidate { address: victim(nth), kind: CandidateKind::Observed }).collect();
+        forged.version += 1;
+        net.forge(0, &forged);
+        net.pass(Duration::from_millis(100));
+    }
+    let (victims, datagrams) = (net.strays.len(), net.strays.values().sum::<usize>());
+    assert!(victims > 16, "the attack was no attack");
+    assert!(victims <= 120, "{victims} addresses were aimed at");
+    assert!(datagrams <= 11_000, "{datagrams} datagrams in 100 s");
+}
+
+#[test]
+fn one_victim_gets_what_a_slow_search_sends() {
+    let mut net = Net::new(2, [Independent, Open]).without_relay();
+    net.until(Duration::from_secs(5), |net| net.ends[0].core.peer().is_some()).expect("the other side is heard of");
+    net.cut = Some([net.ends[0].nat.outside, net.ends[1].nat.outside]);
+    let mut forged = net.ends[0].core.peer().unwrap().clone();
+    let address = "45.0.0.1:53".parse().unwrap();
+    forged.candidates = vec![Candidate { address, kind: CandidateKind::Host }];
+    // Above whatever the true one still says.
+    forged.version += 1_000;
+    net.forge(0, &forged);
+    net.pass(Duration::from_mins(10));
+    let sent = net.strays[&address];
+    assert!((40..150).contains(&sent), "{sent} datagrams in 10 minutes");
+}
+
+#[test]
+fn nonsense_in_the_register_changes_nothing() {
+    let mut net = Net::new(3, [Open, Open]);
+    net.until(Duration::from_secs(5), Net::has_direct).expect("a direct way");
+    let now = net.now;
+    for nonsense in [&b""[..], b"\x01", b"\x02\xa0", b"\x01\xa0", &[0xff; 5_000]] {
+        net.ends[0].core.heard(now, nonsense);
+    }
+    net.pass(Duration::from_secs(10));
+    assert!(net.has_direct() && net.ends[0].notices.len() == 1);
+}

@@ -1,0 +1,69 @@
+//! What is in front of an end.
+
+use crate::core::{Moment, Via};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+/// After how long a NAT forgets where somebody has sent.
+const FORGETS: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Nothing.
+    Open,
+    /// One port outside for each socket; lets in what was sent to (RFC 4787: endpoint-independent mapping, address- and
+    /// port-dependent filtering).
+    Independent,
+    /// A port for each socket and destination; lets in what was sent to.
+    Dependent,
+    /// Lets no UDP out.
+    Blocked,
+}
+
+pub(super) struct Nat {
+    pub(super) kind: Kind,
+    pub(super) outside: IpAddr,
+    /// For a socket, and a destination if that matters: the port outside.
+    ports: BTreeMap<(Via, Option<SocketAddr>), u16>,
+    /// When a port outside has last sent to an address.
+    sent: BTreeMap<(u16, SocketAddr), Moment>,
+}
+
+impl Nat {
+    pub(super) fn new(kind: Kind, outside: IpAddr) -> Self {
+        Self { kind, outside, ports: BTreeMap::new(), sent: BTreeMap::new() }
+    }
+
+    /// As what a datagram goes out.
+    pub(super) fn out(&mut self, now: Moment, via: Via, inner: u16, to: SocketAddr, random: u64) -> Option<SocketAddr> {
+        let of = match self.kind {
+            Kind::Blocked => return None,
+            Kind::Open => return Some(SocketAddr::new(self.outside, inner)),
+            Kind::Independent => (via, None),
+            Kind::Dependent => (via, Some(to)),
+        };
+        let mut port = u16::try_from(1_024 + random % 64_512).unwrap();
+        while self.ports.values().any(|taken| *taken == port) {
+            port = port.checked_add(1).unwrap_or(1_024);
+        }
+        let port = *self.ports.entry(of).or_insert(port);
+        self.sent.insert((port, to), now);
+        Some(SocketAddr::new(self.outside, port))
+    }
+
+    /// Which socket a datagram from outside reaches; by its port if there is no NAT.
+    pub(super) fn take(&self, now: Moment, port: u16, from: SocketAddr) -> Option<Via> {
+        match self.kind {
+            Kind::Blocked => None,
+            Kind::Open => Some(Via(u32::from(port - super::net::PORT))),
+            Kind::Independent | Kind::Dependent => {
+                let sent = self.sent.get(&(port, from))?;
+                let is_known = now.saturating_sub(*sent) < FORGETS;
+                self.ports.iter().find(|(_, taken)| is_known && **taken == port).map(|((via, _), _)| *via)
+            }
+        }
+    }
+}

@@ -1,0 +1,406 @@
+//! The net and the two ends. Connections are played: an opening that is sent until it is answered, then data now and then.
+
+use super::nat::{Kind, Nat};
+use crate::{
+    config::RelayPlace,
+    core::{Core, Moment, Notice, Route, Setup, Via, Wish},
+    event::{PathId, Why},
+};
+use hypersend_protocol::{
+    id::{P2pId, RelayId, UserId},
+    paths::PROBE_MARK,
+    relay::{
+        MARK, address_bytes,
+        ticket::{Side, Ticket},
+    },
+    time::UnixMillis,
+};
+use hypersend_relay::{Action, Relay, Settings};
+use ring::signature::{Ed25519KeyPair, KeyPair};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+use uuid::Uuid;
+
+/// The port of an end's main socket; the others follow.
+pub(super) const PORT: u16 = 5_000;
+const RELAY: RelayId = RelayId(Uuid::from_u128(3));
+const SESSION: P2pId = P2pId(Uuid::from_u128(1));
+/// One way, of a datagram.
+const DELAY: Duration = Duration::from_millis(20);
+/// One way, of a state: over the server.
+const STATE_DELAY: Duration = Duration::from_millis(40);
+/// The first byte of a played connection's datagrams: QUIC's, for the relay.
+const QUIC: u8 = 0xc0;
+
+enum Happens {
+    /// A datagram arrives, which was sent as this from outside.
+    Arrives { from: SocketAddr, to: SocketAddr, bytes: Vec<u8> },
+    /// The register of the other side holds this.
+    Tells { to: usize, state: Vec<u8> },
+}
+
+pub(super) struct Net {
+    pub(super) now: Moment,
+    pub(super) ends: [End; 2],
+    /// Datagrams lost, of a thousand.
+    pub(super) loss: u64,
+    /// States lost, of a thousand.
+    pub(super) state_loss: u64,
+    /// Nothing passes between these two addresses' machines.
+    pub(super) cut: Option<[IpAddr; 2]>,
+    /// How many datagrams were sent to addresses that are nobody's.
+    pub(super) strays: BTreeMap<SocketAddr, usize>,
+    relay: Option<Relay>,
+    queue: BTreeMap<(Moment, u64), Happens>,
+    number: u64,
+    random: u64,
+}
+
+pub(super) struct End {
+    pub(super) core: Core,
+    pub(super) nat: Nat,
+    pub(super) paths: BTreeMap<PathId, (Route, u32, Moment)>,
+    pub(super) notices: Vec<Notice>,
+    pub(super) downs: Vec<(Moment, Why)>,
+    pub(super) open: Vec<Via>,
+    pub(super) kept: Vec<Via>,
+    pub(super) most_open: usize,
+    dialing: BTreeMap<u32, (Route, Moment)>,
+    side: Side,
+    began: Moment,
+    named: u64,
+}
+
+pub(super) fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn relay_at() -> [SocketAddr; 2] {
+    ["198.51.100.1:443", "198.51.100.1:444"].map(|text| text.parse().unwrap())
+}
+
+impl Net {
+    pub(super) fn new(seed: u64, kinds: [Kind; 2]) -> Self {
+        println!("seed {seed}");
+        let key = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+        let settings = Settings::new(RELAY, key.public_key().as_ref().try_into().unwrap(), [9; 32]);
+        let ends = [Side::Sender, Side::Receiver].map(|side| {
+            let nat = Nat::new(kinds[side.index()], ip(["203.0.113.1", "203.0.113.2"][side.index()]));
+            End::new(side, nat, Moment::ZERO, seed)
+        });
+        let mut net = Self {
+            now: Moment::ZERO,
+            ends,
+            loss: 0,
+            state_loss: 0,
+            cut: None,
+            strays: BTreeMap::new(),
+            relay: Some(Relay::new(&settings)),
+            queue: BTreeMap::new(),
+            number: 0,
+            random: seed.wrapping_mul(2) + 1,
+        };
+        for end in 0..2 {
+            net.drain(end);
+        }
+        net
+    }
+
+    pub(super) fn without_relay(mut self) -> Self {
+        self.relay = None;
+        self
+    }
+
+    /// One end begins anew; what the other has set is told to it.
+    pub(super) fn restart(&mut self, end: usize) {
+        let old = &self.ends[end];
+        let (side, nat) = (old.side, Nat::new(old.nat.kind, old.nat.outside));
+        let random = self.random();
+        self.ends[end] = End::new(side, nat, self.now, random);
+        self.drain(end);
+        let state = self.ends[1 - end].core.own_state();
+        self.later(STATE_DELAY, Happens::Tells { to: end, state });
+    }
+
+    /// Lets time pass until this is so, at most so long. When it was.
+    pub(super) fn until(&mut self, most: Duration, is_so: impl Fn(&Self) -> bool) -> Option<Moment> {
+        let end = self.now + most;
+        while !is_so(self) {
+            if self.now >= end {
+                return None;
+            }
+            self.step();
+        }
+        Some(self.now)
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.until(time, |_| false);
+    }
+
+    pub(super) fn has_direct(&self) -> bool {
+        self.ends.iter().all(|end| end.paths.values().any(|(route, ..)| route.relay.is_none()))
+    }
+
+    pub(super) fn has_relayed(&self) -> bool {
+        self.ends.iter().all(|end| end.paths.values().any(|(route, ..)| route.relay.is_some()))
+    }
+
+    pub(super) fn random(&mut self) -> u64 {
+        // SplitMix64 (Steele, Lea, Flood 2014).
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Tells one end a state that the other has not set.
+    pub(super) fn forge(&mut self, to: usize, state: &hypersend_protocol::paths::State) {
+        let now = self.now - self.ends[to].began;
+        self.ends[to].core.heard(now, &state.encode().unwrap());
+        self.drain(to);
+    }
+
+    fn later(&mut self, delay: Duration, what: Happens) {
+        self.number += 1;
+        self.queue.insert((self.now + delay, self.number), what);
+    }
+
+    /// Five milliseconds.
+    fn step(&mut self) {
+        self.now += Duration::from_millis(5);
+        while let Some(entry) = self.queue.first_entry().filter(|entry| entry.key().0 <= self.now) {
+            match entry.remove() {
+                Happens::Tells { to, state } => {
+                    let now = self.now - self.ends[to].began;
+                    self.ends[to].core.heard(now, &state);
+                    self.drain(to);
+                }
+                Happens::Arrives { from, to, bytes } => self.arrive(from, to, &bytes),
+            }
+        }
+        for end in 0..2 {
+            let now = self.now - self.ends[end].began;
+            let mut turns = 0;
+            while self.ends[end].core.wake_at(now) <= now {
+                turns += 1;
+                assert!(turns < 5, "the core wants to be called again at once, and again");
+                self.ends[end].core.settle(now);
+            }
+            self.play(end);
+            self.drain(end);
+        }
+    }
+
+    /// Openings are repeated, data sent, the silent given up.
+    fn play(&mut self, end: usize) {
+        if self.now.as_millis() % 400 != 0 {
+            return;
+        }
+        let (now, began) = (self.now, self.ends[end].began);
+        let dialing: Vec<_> = self.ends[end].dialing.iter().map(|(id, (route, at))| (*id, *route, *at)).collect();
+        for (id, route, at) in dialing {
+            if now > at + Duration::from_secs(5) {
+                self.ends[end].dialing.remove(&id);
+                self.ends[end].core.undialed(now - began, route);
+            } else {
+                self.send(end, route.via, route.to, quic(1, id));
+            }
+        }
+        let paths: Vec<_> =
+            self.ends[end].paths.iter().map(|(path, (route, id, at))| (*path, *route, *id, *at)).collect();
+        for (path, route, id, heard) in paths {
+            if now > heard + Duration::from_secs(10) {
+                self.ends[end].paths.remove(&path);
+                self.ends[end].core.down(now - began, path);
+            } else {
+                self.send(end, route.via, route.to, quic(3, id));
+            }
+        }
+    }
+
+    fn drain(&mut self, end: usize) {
+        while let Some(wish) = self.ends[end].core.poll() {
+            let (now, began) = (self.now, self.ends[end].began);
+            match wish {
+                Wish::Send { via, to, bytes } => self.send(end, via, to, bytes),
+                Wish::Set(state) => {
+                    if self.random() % 1_000 >= self.state_loss {
+                        self.later(STATE_DELAY, Happens::Tells { to: 1 - end, state });
+                    }
+                }
+                Wish::Dial(route) => {
+                    let id = u32::try_from(self.random() >> 32).unwrap();
+                    self.ends[end].dialing.insert(id, (route, now));
+                    self.send(end, route.via, route.to, quic(1, id));
+                }
+                Wish::StopDialing => self.ends[end].dialing.clear(),
+                Wish::Cut(path, why) => {
+                    let cut = self.ends[end].paths.remove(&path);
+                    let (route, id, _) = cut.expect("only a path that there is is cut");
+                    self.ends[end].downs.push((now, why));
+                    self.send(end, route.via, route.to, quic(4, id));
+                }
+                Wish::Tell(notice) => self.ends[end].notices.push(notice),
+                Wish::Open(vias) => {
+                    let one = &mut self.ends[end];
+                    assert!(one.open.is_empty(), "one round at a time");
+                    one.open.clone_from(&vias);
+                    one.most_open = one.most_open.max(vias.len());
+                    one.core.opened(now - began, vias);
+                }
+                Wish::Keep(via) => {
+                    let one = &mut self.ends[end];
+                    one.open.retain(|open| *open != via);
+                    one.kept.push(via);
+                }
+                Wish::CloseOpened => self.ends[end].open.clear(),
+                Wish::Release(via) => self.ends[end].kept.retain(|kept| *kept != via),
+            }
+        }
+    }
+
+    fn send(&mut self, end: usize, via: Via, to: SocketAddr, bytes: Vec<u8>) {
+        let random = self.random();
+        let inner = PORT + u16::try_from(via.0).unwrap();
+        let one = &mut self.ends[end];
+        let is_there = via == Via::MAIN || one.open.contains(&via) || one.kept.contains(&via);
+        let out = one.nat.out(self.now, via, inner, to, random).filter(|_| is_there);
+        let Some(from) = out else { return };
+        self.travel(from, to, bytes);
+    }
+
+    fn travel(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
+        let is_cut = self.cut.is_some_and(|cut| cut.contains(&from.ip()) && cut.contains(&to.ip()));
+        if !is_cut && self.random() % 1_000 >= self.loss {
+            self.later(DELAY, Happens::Arrives { from, to, bytes });
+        }
+    }
+
+    fn arrive(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        let [relay, observe] = relay_at();
+        if to == observe {
+            if self.relay.is_some() && bytes.get(2) == Some(&10) {
+                let answer = [&[MARK, 1, 11, 0], &bytes[4..12], &address_bytes(from)].concat();
+                self.travel(to, from, answer);
+            }
+        } else if to == relay {
+            let at = hypersend_relay::Moment { steady: self.now, unix: UnixMillis(1_000_000) };
+            match self.relay.as_mut().map(|relay| relay.datagram(at, from, bytes)) {
+                Some(Action::Answer { answer, notice }) => {
+                    self.travel(to, from, answer.to_vec());
+                    if let Some(notice) = notice {
+                        self.travel(to, notice.to, notice.bytes.to_vec());
+                    }
+                }
+                Some(Action::Forward { to: other }) => self.travel(to, other, bytes.to_vec()),
+                _ => {}
+            }
+        } else if let Some(end) = self.ends.iter().position(|end| end.nat.outside == to.ip()) {
+            if let Some(via) = self.ends[end].nat.take(self.now, to.port(), from) {
+                self.reach(end, via, from, bytes);
+                self.drain(end);
+            }
+        } else {
+            *self.strays.entry(to).or_default() += 1;
+        }
+    }
+
+    fn reach(&mut self, end: usize, via: Via, from: SocketAddr, bytes: &[u8]) {
+        let (now, began) = (self.now, self.ends[end].began);
+        let one = &mut self.ends[end];
+        let at = now - began;
+        let (first, kind) = (bytes[0], bytes.get(1).copied());
+        match first {
+            PROBE_MARK => one.core.probe(at, via, from, bytes),
+            MARK => one.core.control(at, from, bytes),
+            QUIC => {
+                let id = u32::from_be_bytes(bytes[2..6].try_into().unwrap());
+                let known = one.paths.iter_mut().find(|(_, (route, known, _))| *known == id && route.to == from);
+                match (kind, known) {
+                    (Some(4), Some((&path, _))) => {
+                        one.paths.remove(&path);
+                        one.core.down(at, path);
+                    }
+                    (_, Some((&path, (_, _, heard)))) => {
+                        *heard = now;
+                        one.core.looked_at(at, path, true);
+                    }
+                    (Some(1), None) => {
+                        if let Some(route) = one.core.admits(via, from) {
+                            one.up(now, route, id);
+                            self.send(end, via, from, quic(2, id));
+                        }
+                    }
+                    (Some(2), None) => {
+                        if let Some((route, _)) = one.dialing.remove(&id) {
+                            one.up(now, route, id);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            other => panic!("a datagram that begins with {other:#x}"),
+        }
+    }
+}
+
+/// 1 opens, 2 answers that, 3 is data, 4 closes.
+fn quic(kind: u8, id: u32) -> Vec<u8> {
+    [&[QUIC, kind], &id.to_be_bytes()[..]].concat()
+}
+
+impl End {
+    fn new(side: Side, nat: Nat, began: Moment, seed: u64) -> Self {
+        let mut bytes = [side.index() as u8; 32];
+        bytes[..8].copy_from_slice(&seed.to_be_bytes());
+        let setup = Setup {
+            session: SESSION,
+            side,
+            fingerprint: [side.index() as u8; 32],
+            mapped: Vec::new(),
+            direct: true,
+            guess: true,
+            seed: bytes,
+        };
+        let mut core = Core::new(setup);
+        let host = if nat.kind == Kind::Open { nat.outside } else { ip("10.0.0.2") };
+        core.placed(Moment::ZERO, &[host, ip("127.0.0.1")], PORT, true);
+        core.add_relays(Moment::ZERO, vec![place(side)]);
+        Self {
+            core,
+            nat,
+            paths: BTreeMap::new(),
+            notices: Vec::new(),
+            downs: Vec::new(),
+            open: Vec::new(),
+            kept: Vec::new(),
+            most_open: 0,
+            dialing: BTreeMap::new(),
+            side,
+            began,
+            named: 0,
+        }
+    }
+
+    fn up(&mut self, now: Moment, route: Route, id: u32) {
+        self.named += 1;
+        let path = PathId(self.named);
+        self.paths.insert(path, (route, id, now));
+        self.core.up(now - self.began, path, route);
+    }
+}
+
+fn place(side: Side) -> RelayPlace {
+    let key = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+    let user = UserId(Uuid::from_u128(10 + side.index() as u128));
+    let ticket = Ticket { relay: RELAY, session: SESSION, user, expires: UnixMillis(u64::MAX), side };
+    let signature = key.sign(&ticket.message()).as_ref().try_into().unwrap();
+    let [address, observe] = relay_at();
+    let (addresses, observe) = (vec![address], vec![observe]);
+    RelayPlace { id: RELAY, name: "fra1".to_owned(), addresses, observe, ticket: ticket.signed(signature) }
+}

@@ -1,0 +1,76 @@
+//! Losses, restarts, dead paths.
+
+use super::{
+    nat::Kind::{Independent, Open},
+    net::Net,
+};
+use crate::{core::Notice, event::Why};
+use std::time::Duration;
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+#[test]
+fn losses_cost_time_and_nothing_else() {
+    for seed in 0..20 {
+        let mut net = Net::new(seed, [Independent, Independent]);
+        (net.loss, net.state_loss) = (300, 500);
+        assert!(net.until(MINUTE, |net| net.has_direct() && net.has_relayed()).is_some());
+    }
+}
+
+#[test]
+fn a_path_in_use_outlives_losses() {
+    let mut net = Net::new(1, [Independent, Independent]);
+    net.until(MINUTE, Net::has_direct).expect("a direct way");
+    net.loss = 200;
+    net.pass(MINUTE * 5);
+    assert!(net.ends.iter().all(|end| end.downs.is_empty()), "{:?}", net.ends.map(|end| end.downs));
+}
+
+#[test]
+fn a_dead_path_is_noticed_within_three_seconds_and_found_again() {
+    for seed in 0..5 {
+        let mut net = Net::new(seed, [Independent, Independent]);
+        net.until(MINUTE, |net| net.has_direct() && net.has_relayed()).expect("both ways");
+        net.cut = Some([net.ends[0].nat.outside, net.ends[1].nat.outside]);
+        let cut = net.now;
+        net.pass(Duration::from_secs(3));
+        for end in &net.ends {
+            let &[(at, why)] = end.downs.as_slice() else { panic!("{:?}", end.downs) };
+            assert_eq!(why, Why::Silent);
+            assert!(at - cut <= Duration::from_secs(3), "{:?}", at - cut);
+        }
+        assert!(net.has_relayed());
+        net.pass(MINUTE);
+        net.cut = None;
+        assert!(net.until(Duration::from_secs(30), Net::has_direct).is_some(), "no direct way again");
+    }
+}
+
+#[test]
+fn whoever_begins_anew_is_found_anew() {
+    for end in 0..2 {
+        let mut net = Net::new(7, [Independent, Open]);
+        net.until(MINUTE, |net| net.has_direct() && net.has_relayed()).expect("both ways");
+        for _ in 0..3 {
+            net.pass(Duration::from_secs(2));
+            net.restart(end);
+            let stays = 1 - end;
+            let notices = net.ends[stays].notices.len();
+            net.until(MINUTE, |net| net.ends[stays].notices.len() > notices).expect("the restart is heard of");
+            assert_eq!(net.ends[stays].notices.last(), Some(&Notice::PeerChanged));
+            net.until(MINUTE, |net| net.has_direct() && net.has_relayed()).expect("both ways again");
+        }
+    }
+}
+
+#[test]
+fn quiet_sides_say_little() {
+    let mut net = Net::new(8, [Independent, Independent]);
+    net.until(MINUTE, |net| net.has_direct() && net.has_relayed()).expect("both ways");
+    net.pass(Duration::from_secs(10));
+    let versions = |net: &Net| [0, 1].map(|end: usize| net.ends[end].core.peer().unwrap().version);
+    let before = versions(&net);
+    net.pass(MINUTE * 10);
+    assert_eq!(versions(&net), before, "states went on changing");
+}
