@@ -105,7 +105,9 @@ impl Run {
         }
         let channel = self.client.open_signals(session.id).await?;
         self.told.whereabouts(Whereabouts::Waiting);
-        let mut meeting = Meeting::open(Role::Sender, session.id, channel, self.client.server().host(), self.options.store_after).await?;
+        let mut meeting =
+            Meeting::open(Role::Sender, session.id, channel, self.client.server().host(), self.options.store_after)
+                .await?;
         let mut sending = Sending::start(Arc::clone(&self.offer));
         let patient = !self.options.stored;
         let path = tell_path(self.client.clone(), session.id, self.told.whereabouts.subscribe());
@@ -136,7 +138,8 @@ impl Run {
                 let about_it = async {
                     loop {
                         match events.next().await? {
-                            EventUpdate::Event(event) if !matches!(event.what, Happening::P2p { session: of, .. } if of == session.id) => {}
+                            EventUpdate::Event(event) if !matches!(event.what, Happening::P2p { session: of, .. } if of == session.id) =>
+                                {}
                             _ => return Ok::<(), ClientError>(()),
                         }
                     }

@@ -50,7 +50,8 @@ pub(super) async fn announced(client: &Client, session: P2pId) -> Result<(), Cli
     loop {
         // The feed begins with a reset, upon which the session is looked at.
         match events.next().await? {
-            EventUpdate::Event(event) if !matches!(event.what, Happening::P2p { session: of, .. } if of == session) => {}
+            EventUpdate::Event(event) if !matches!(event.what, Happening::P2p { session: of, .. } if of == session) => {
+            }
             _ if client.p2p_session(session).await?.path == Some(P2pPath::Stored) => return Ok(()),
             _ => {}
         }
@@ -155,6 +156,12 @@ impl Sums {
         let stored_bytes = self.before + one.stored_bytes;
         let left = self.total.saturating_sub(stored_bytes);
         let remaining = left.checked_div(one.bytes_per_second).map(std::time::Duration::from_secs);
-        Progress { total_bytes: self.total, stored_bytes, resumed_bytes: self.before + one.resumed_bytes, remaining, ..one }
+        Progress {
+            total_bytes: self.total,
+            stored_bytes,
+            resumed_bytes: self.before + one.resumed_bytes,
+            remaining,
+            ..one
+        }
     }
 }
