@@ -68,6 +68,11 @@ fn to_relay() -> Vec<(ToRelay, Example)> {
             "0b010600019a0000000070008000000000000001a0a1a2a3a4a5a6a7000000",
         ),
         example("Unbind", ToRelay::Unbind { session }, "0b010800019a0000000070008000000000000001"),
+        example(
+            "Observe",
+            ToRelay::Observe { nonce: NONCE },
+            "0b010a00a0a1a2a3a4a5a6a7000000000000000000000000000000000000",
+        ),
     ]
 }
 
@@ -105,6 +110,11 @@ fn from_relay() -> Vec<(FromRelay, Example)> {
             "PeerPresent",
             FromRelay::PeerPresent { session: session() },
             "0b010900019a0000000070008000000000000001",
+        ),
+        example(
+            "Observed",
+            FromRelay::Observed { nonce: NONCE, observed: address("203.0.113.7:40000") },
+            "0b010b00a0a1a2a3a4a5a6a700000000000000000000ffffcb0071079c40",
         ),
     ]
 }
@@ -171,6 +181,7 @@ fn no_answer_is_longer_than_its_question() {
         ("Keepalive", &["Alive"]),
         ("Bind", &["Refused"]),
         ("Bind", &["Bound", "PeerPresent"]),
+        ("Observe", &["Observed"]),
     ] {
         assert!(answers.iter().map(|name| length(name)).sum::<usize>() <= length(question), "{question}");
     }
@@ -220,6 +231,7 @@ fn padding_may_be_anything() {
         let padding = match example.name {
             "Hello" => 16,
             "Keepalive" => 3,
+            "Observe" => 18,
             _ => 0,
         };
         let mut bytes = example.bytes.clone();
@@ -254,6 +266,7 @@ proptest! {
             FromRelay::Bound { nonce, observed, lasts_ms, keepalive_ms, peer },
             FromRelay::Alive { nonce, observed, peer },
             FromRelay::Refused { nonce, reason: reason.into() },
+            FromRelay::Observed { nonce, observed },
         ] {
             prop_assert_eq!(FromRelay::read(&answer.encode()), Ok(answer));
         }

@@ -11,15 +11,17 @@ const SPKI_OF_ED25519: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x6
 
 /// The HyperSend relay: passes the datagrams of a transfer between two clients that do not reach each other.
 ///
-/// It can neither read nor change what it passes on. Prints "listening on ADDR:PORT" when it answers. On SIGTERM or SIGINT
+/// It can neither read nor change what it passes on. Prints "listening on ADDR:PORT" when it answers, a line for each
+/// --listen. On SIGTERM or SIGINT
 /// it takes nobody new and ends with its last session, at the latest after the grace; a second signal ends it at once.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "hypersend-relay", version)]
 pub struct Flags {
     /// Address and UDP port to listen on; all of IPv6 takes IPv4 as well. On a host with several addresses, name the one that
-    /// clients are told
+    /// clients are told. Given again, the later ones tell clients how they look from there and do nothing else: by two answers a
+    /// client knows what its NAT does
     #[arg(long, value_name = "ADDR:PORT", default_value = "[::]:8444")]
-    pub listen: SocketAddr,
+    pub listen: Vec<SocketAddr>,
     /// The server's Ed25519 public key, by which tickets are verified: 32 bytes in base64, or a file that holds them or a
     /// PEM public key
     #[arg(long, value_name = "BASE64-or-FILE", value_parser = server_key)]

@@ -44,8 +44,9 @@ async fn serve(flags: &Flags, sockets: usize) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let settings = settings(flags)?;
-    let switch = Switch::bind(&settings, flags.listen, sockets)?;
-    let address = switch.local_addr().context("ask for the address")?;
+    let (first, elsewhere) = flags.listen.split_first().context("--listen has a default")?;
+    let switch = Switch::bind(&settings, *first, elsewhere, sockets)?;
+    let addresses = switch.local_addrs().context("ask for the addresses")?;
     if let Some(address) = flags.metrics {
         let failed = || format!("listen on {address} (TCP); choose another address by --metrics");
         let listener = TcpListener::bind(address).await.with_context(failed)?;
@@ -55,7 +56,7 @@ async fn serve(flags: &Flags, sockets: usize) -> Result<()> {
     tracing::info!(id = %settings.id, capacity = settings.capacity, sockets, "relay");
     let stopping = CancellationToken::new();
     let mut running = tokio::spawn(switch.run(stopping.clone(), flags.drain));
-    announce(address)?;
+    announce(&addresses)?;
     let mut stop = async || {
         tokio::select! {
             _ = terminate.recv() => tracing::info!("SIGTERM"),
@@ -85,10 +86,12 @@ fn settings(flags: &Flags) -> Result<Settings> {
     Ok(settings)
 }
 
-/// The one line on standard output, which scripts wait for.
-fn announce(address: SocketAddr) -> Result<()> {
+/// What is on standard output, which scripts wait for: a line for each address.
+fn announce(addresses: &[SocketAddr]) -> Result<()> {
     let mut out = std::io::stdout();
-    writeln!(out, "listening on {address}")?;
+    for address in addresses {
+        writeln!(out, "listening on {address}")?;
+    }
     out.flush()?;
     Ok(())
 }

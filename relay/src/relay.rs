@@ -1,7 +1,7 @@
 //! Each datagram that comes, and what to do with it.
 //!
-//! Nothing is sent to an address that has not proved itself but one Challenge for each Hello, which is as long as the
-//! Hello. What is passed on may be QUIC and goes from one side of a session to the other, unchanged, and nowhere else.
+//! Nothing is sent to an address that has not proved itself but one Challenge for each Hello and one Observed for each
+//! Observe, each as long as its question. What is passed on may be QUIC and goes from one side of a session to the other, unchanged, and nowhere else.
 
 use crate::{
     caps::Caps,
@@ -133,6 +133,33 @@ impl Relay {
         }
     }
 
+    /// Takes datagrams, as [`batch`](Self::batch) does, that came together to an address which is there only to be asked from:
+    /// Observe is answered and all else dropped, because what is passed on has to leave by the address that its receiver's NAT
+    /// knows.
+    pub fn batch_elsewhere(
+        &mut self,
+        from: SocketAddr,
+        bytes: &[u8],
+        segment: usize,
+        mut what: impl FnMut(Range<usize>, Action),
+    ) {
+        let mut at = 0;
+        for one in bytes.chunks(segment.max(1)) {
+            let action = match ToRelay::read(one) {
+                Ok(ToRelay::Observe { nonce }) => {
+                    self.counters.answered += 1;
+                    answer(FromRelay::Observed { nonce, observed: from }, None)
+                }
+                _ => {
+                    self.counters.drop(DropReason::NotHere, 1);
+                    Action::Drop(DropReason::NotHere)
+                }
+            };
+            what(at..at + one.len(), action);
+            at += one.len();
+        }
+    }
+
     /// From now on takes nobody who is not here: who binds anew is told to use another relay. A side that is here may move
     /// to another address.
     pub fn leave(&mut self) {
@@ -210,6 +237,8 @@ impl Relay {
                 self.table.release(seat);
                 Ok(Action::Taken)
             }
+            // Nothing is looked up, so that who is bound learns no more by it, and stays bound no longer, than who is not.
+            ToRelay::Observe { nonce } => Ok(answer(FromRelay::Observed { nonce, observed: from }, None)),
         }
     }
 

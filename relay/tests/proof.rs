@@ -10,7 +10,10 @@ use hypersend_protocol::{
     },
     time::UnixMillis,
 };
-use hypersend_relay::{Action, DropReason, settings::MAX_VERIFICATIONS_PER_SECOND};
+use hypersend_relay::{
+    Action, DropReason,
+    settings::{IDLE, MAX_VERIFICATIONS_PER_SECOND},
+};
 use std::{net::SocketAddr, time::Duration};
 
 fn refused(action: &Action) -> RelayRefusal {
@@ -131,6 +134,56 @@ fn a_flood_of_hellos_is_not_remembered_and_not_made_larger() {
         assert!(answer.len() <= hello.len());
     }
     assert_eq!((desk.relay.sessions(), desk.relay.addresses()), (0, 0));
+}
+
+#[test]
+fn anybody_is_told_how_it_looks_and_nothing_is_remembered_or_made_larger() {
+    let mut desk = Desk::new();
+    let [sender, _] = desk.bind_both(1);
+    let observe = ToRelay::Observe { nonce: NONCE }.encode();
+    for from in [sender, SocketAddr::from(([198, 51, 100, 9], 9)), "[2001:db8::7]:40000".parse().unwrap()] {
+        let Action::Answer { answer, notice: None } = desk.send(from, &observe) else { panic!("it has one answer") };
+        assert_eq!(FromRelay::read(&answer), Ok(FromRelay::Observed { nonce: NONCE, observed: from }));
+        assert!(answer.len() <= observe.len());
+    }
+    assert_eq!((desk.relay.sessions(), desk.relay.addresses()), (1, 2));
+    // It is no keepalive: who sends nothing else is cleared away.
+    for _ in 0..7 {
+        desk.wait(IDLE / 6);
+        desk.send(sender, &observe);
+    }
+    desk.relay.sweep(desk.now);
+    assert_eq!(desk.relay.addresses(), 0);
+}
+
+#[test]
+fn elsewhere_only_observe_is_answered() {
+    let mut desk = Desk::new();
+    let [sender, _] = desk.bind_both(1);
+    let observe = ToRelay::Observe { nonce: NONCE }.encode();
+    let others = [
+        PACKET.to_vec(),
+        ToRelay::Hello { session: session(1), nonce: NONCE }.encode().to_vec(),
+        ToRelay::Keepalive { session: session(1), nonce: NONCE }.encode().to_vec(),
+        ToRelay::Unbind { session: session(1) }.encode().to_vec(),
+        observe[..29].to_vec(),
+        vec![0x0b],
+    ];
+    for bytes in &others {
+        let mut done = Vec::new();
+        desk.relay.batch_elsewhere(sender, bytes, bytes.len(), |part, action| done.push((part, action)));
+        assert_eq!(done, [(0..bytes.len(), Action::Drop(DropReason::NotHere))]);
+    }
+    assert_eq!(desk.relay.counters().dropped(DropReason::NotHere), others.len() as u64);
+    // Two that came together, and what is no whole one.
+    let bytes = [&observe[..], &observe[..], &observe[..7]].concat();
+    let mut done = Vec::new();
+    desk.relay.batch_elsewhere(sender, &bytes, observe.len(), |part, action| done.push((part, action)));
+    let [(_, one), (_, two), (_, Action::Drop(DropReason::NotHere))] = &done[..] else { panic!("{done:?}") };
+    for action in [one, two] {
+        assert_eq!(answered(action), FromRelay::Observed { nonce: NONCE, observed: sender });
+    }
+    assert_eq!((desk.relay.sessions(), desk.relay.addresses()), (1, 2));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{
     Cookie, FromRelay, HELLO_PADDING, KEEPALIVE_PADDING, MARK, MAX_ANSWER_BYTES, MAX_CONTROL_BYTES, Nonce, NotControl,
-    RELAY_VERSION, ToRelay, ticket::SignedTicket,
+    OBSERVE_PADDING, RELAY_VERSION, ToRelay, ticket::SignedTicket,
 };
 use crate::id::P2pId;
 use std::{
@@ -52,6 +52,7 @@ impl ToRelay {
                 ControlBytes::new(6).with(session.0.as_bytes()).with(&nonce.0).with(&[0; KEEPALIVE_PADDING])
             }
             Self::Unbind { session } => ControlBytes::new(8).with(session.0.as_bytes()),
+            Self::Observe { nonce } => ControlBytes::new(10).with(&nonce.0).with(&[0; OBSERVE_PADDING]),
         }
     }
 
@@ -75,6 +76,11 @@ impl ToRelay {
                 read
             }
             8 => Self::Unbind { session: fields.session()? },
+            10 => {
+                let read = Self::Observe { nonce: fields.nonce()? };
+                fields.take::<OBSERVE_PADDING>()?;
+                read
+            }
             _ => return Err(NotControl::Malformed),
         };
         fields.end(read)
@@ -97,6 +103,7 @@ impl FromRelay {
                 ControlBytes::new(7).with(&nonce.0).with(&address_bytes(*observed)).with(&[u8::from(*peer)])
             }
             Self::PeerPresent { session } => ControlBytes::new(9).with(session.0.as_bytes()),
+            Self::Observed { nonce, observed } => ControlBytes::new(11).with(&nonce.0).with(&address_bytes(*observed)),
         }
     }
 
@@ -115,6 +122,7 @@ impl FromRelay {
             5 => Self::Refused { nonce: fields.nonce()?, reason: fields.take::<1>()?[0].into() },
             7 => Self::Alive { nonce: fields.nonce()?, observed: fields.address()?, peer: fields.flag()? },
             9 => Self::PeerPresent { session: fields.session()? },
+            11 => Self::Observed { nonce: fields.nonce()?, observed: fields.address()? },
             _ => return Err(NotControl::Malformed),
         };
         fields.end(read)

@@ -12,6 +12,10 @@
 //!    relay. Without answers the client begins again with Hello: its address has changed, or the relay forgot it.
 //! 6. [`Unbind`](ToRelay::Unbind) from the client, which has no answer.
 //!
+//! Beside all that, [`Observe`](ToRelay::Observe) from anybody, answered by [`Observed`](FromRelay::Observed): how the sender
+//! looks from outside. Whoever asks at two addresses of a relay, or at two relays, by one socket learns whether its NAT gives
+//! it one address for all destinations (RFC 4787, 4.1: endpoint-independent mapping) or another one for each.
+//!
 //! No answer is longer than what it answers, so a relay is of no use to whoever sends from addresses of others.
 //!
 //! **The first byte** is [`MARK`], 0x0b. A QUIC packet with a long header has the first bit set, and one with a short
@@ -52,6 +56,8 @@ const HEAD: usize = 4;
 const HELLO_PADDING: usize = 16;
 /// What makes a Keepalive as long as an Alive.
 const KEEPALIVE_PADDING: usize = 3;
+/// What makes an Observe as long as an Observed.
+const OBSERVE_PADDING: usize = 18;
 
 /// Whether a datagram that begins with this byte may be a QUIC packet. All that a relay passes on are such, so nobody can
 /// have it bring one of the datagrams below, in the relay's name, to the other side.
@@ -97,6 +103,12 @@ pub enum ToRelay {
     Unbind {
         /// The session.
         session: P2pId,
+    },
+    /// Asks how its sender looks from outside. Needs no ticket, binds nothing, and keeps nothing from expiring but the NATs
+    /// on the way.
+    Observe {
+        /// Comes back in Observed.
+        nonce: Nonce,
     },
 }
 
@@ -144,6 +156,13 @@ pub enum FromRelay {
     PeerPresent {
         /// The session.
         session: P2pId,
+    },
+    /// To Observe.
+    Observed {
+        /// Of the Observe.
+        nonce: Nonce,
+        /// The address that the Observe came from.
+        observed: SocketAddr,
     },
 }
 

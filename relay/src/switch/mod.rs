@@ -1,6 +1,7 @@
 //! The shell around the core: sockets, the clock, and an end.
 //!
-//! A relay has one UDP port and one or several sockets on it, each with a task of its own. They share the core behind a
+//! A relay has one UDP port for its sessions and one or several sockets on it, each with a task of its own; and perhaps more
+//! ports, with a socket each, at which it only says how whoever asks looks from there. They share the core behind a
 //! lock that is held for the decisions about one batch, and never across an await. So a datagram may come in by one
 //! socket and its session's other side be known from another; it goes out by the socket that it came in by.
 
@@ -14,7 +15,7 @@ use crate::{
     relay::Relay,
     settings::{SWEEP, Settings},
 };
-use port::Port;
+use port::{Port, Purpose};
 use std::{
     io,
     net::{SocketAddr, UdpSocket},
@@ -47,6 +48,7 @@ pub struct SocketFailed(#[source] io::Error);
 pub struct Switch {
     shared: Arc<Shared>,
     sockets: Vec<UdpSocket>,
+    elsewhere: Vec<UdpSocket>,
 }
 
 /// What the sockets have in common.
@@ -107,9 +109,15 @@ impl Observer {
 }
 
 impl Switch {
-    /// Binds the port with so many sockets, each of which takes 2 MiB and up to 8 MiB of the kernel's. More sockets than
-    /// cores are of no use; where the kernel does not divide the flows among them, one is used.
-    pub fn bind(settings: &Settings, address: SocketAddr, sockets: usize) -> Result<Self, BindError> {
+    /// Binds the port of the first address with so many sockets, each of which takes 2 MiB and up to 8 MiB of the kernel's. More sockets than
+    /// cores are of no use; where the kernel does not divide the flows among them, one is used. At the
+    /// addresses in `elsewhere` only Observe is answered.
+    pub fn bind(
+        settings: &Settings,
+        address: SocketAddr,
+        elsewhere: &[SocketAddr],
+        sockets: usize,
+    ) -> Result<Self, BindError> {
         let failed = |source| BindError { address, source };
         let sockets = if cfg!(target_os = "linux") { sockets } else { 1 };
         let sockets = socket::bind(address, sockets).map_err(failed)?;
@@ -118,6 +126,8 @@ impl Switch {
             let wanted = socket::BUFFER_SIZE;
             tracing::warn!(granted, wanted, "small receive buffer; raise net.core.rmem_max for full speed");
         }
+        let one = |&address| socket::one(address).map_err(|source| BindError { address, source });
+        let elsewhere = elsewhere.iter().map(one).collect::<Result<_, _>>()?;
         let shared = Arc::new(Shared {
             relay: Mutex::new(Relay::new(settings)),
             clock: Clock::start(),
@@ -125,12 +135,12 @@ impl Switch {
             unsent: AtomicU64::new(0),
             waits: AtomicU64::new(0),
         });
-        Ok(Self { shared, sockets })
+        Ok(Self { shared, sockets, elsewhere })
     }
 
-    /// Where it listens.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.sockets[0].local_addr()
+    /// Where it listens: first where its sessions are, then where it answers only Observe.
+    pub fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
+        self.sockets[..1].iter().chain(&self.elsewhere).map(UdpSocket::local_addr).collect()
     }
 
     /// To watch it by.
@@ -142,8 +152,10 @@ impl Switch {
     /// ended or `grace` is over.
     pub async fn run(self, stopping: CancellationToken, grace: Duration) -> Result<(), SocketFailed> {
         let mut ports = JoinSet::new();
-        for socket in self.sockets {
-            ports.spawn(Port::new(socket, self.shared.clone()).map_err(SocketFailed)?.run());
+        let sessions = self.sockets.into_iter().map(|socket| (socket, Purpose::Sessions));
+        let elsewhere = self.elsewhere.into_iter().map(|socket| (socket, Purpose::Observe));
+        for (socket, purpose) in sessions.chain(elsewhere) {
+            ports.spawn(Port::new(socket, purpose, self.shared.clone()).map_err(SocketFailed)?.run());
         }
         let mut sweeps = interval(SWEEP);
         sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);

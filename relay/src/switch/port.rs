@@ -26,8 +26,18 @@ const BUFFER: usize = 1 << 16;
 /// are only where somebody mixes packets with questions, who is not to make this take long.
 const LOOK_AHEAD: usize = BATCH_SIZE;
 
+/// What a port is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Everything.
+    Sessions,
+    /// To be asked from: see [`Relay::batch_elsewhere`](crate::Relay::batch_elsewhere).
+    Observe,
+}
+
 pub(super) struct Port {
     shared: Arc<Shared>,
+    purpose: Purpose,
     sender: Sender,
     buffers: Vec<u8>,
     meta: [RecvMeta; BATCH_SIZE],
@@ -46,12 +56,13 @@ struct Wish {
 
 impl Port {
     /// Must be called in a runtime.
-    pub(super) fn new(socket: UdpSocket, shared: Arc<Shared>) -> io::Result<Self> {
+    pub(super) fn new(socket: UdpSocket, purpose: Purpose, shared: Arc<Shared>) -> io::Result<Self> {
         let state = UdpSocketState::new((&socket).into())?;
         let sender = Sender { socket: AsyncUdpSocket::from_std(socket)?, state, shared: shared.clone() };
         let buffers = vec![0; BUFFER * BATCH_SIZE];
         Ok(Self {
             shared,
+            purpose,
             sender,
             buffers,
             meta: [RecvMeta::default(); BATCH_SIZE],
@@ -135,11 +146,15 @@ impl Port {
         let mut relay = self.shared.relay();
         for (message, meta) in self.meta[..messages].iter().enumerate() {
             let bytes = &self.buffers[message * BUFFER..][..meta.len];
-            relay.batch(now, meta.addr, bytes, meta.stride, |part, action| {
+            let what = |part, action| {
                 if !matches!(action, Action::Drop(_) | Action::Taken) {
                     self.wishes.push(Wish { message, part, action, is_done: false });
                 }
-            });
+            };
+            match self.purpose {
+                Purpose::Sessions => relay.batch(now, meta.addr, bytes, meta.stride, what),
+                Purpose::Observe => relay.batch_elsewhere(meta.addr, bytes, meta.stride, what),
+            }
         }
     }
 }

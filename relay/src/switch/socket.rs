@@ -17,16 +17,21 @@ pub(super) const BUFFER_SIZE: usize = 4 << 20;
 /// flows. So the port is first asked for without it, which fails if anybody has it.
 pub(super) fn bind(address: SocketAddr, sockets: usize) -> io::Result<Vec<UdpSocket>> {
     if sockets <= 1 {
-        return Ok(vec![one(address, false)?]);
+        return Ok(vec![one(address)?]);
     }
-    drop(one(address, false)?);
-    let first = one(address, true)?;
+    drop(one(address)?);
+    let first = of(address, true)?;
     let address = first.local_addr()?;
     let mut all = vec![first];
     for _ in 1..sockets {
-        all.push(one(address, true)?);
+        all.push(of(address, true)?);
     }
     Ok(all)
+}
+
+/// The one socket on a port.
+pub(super) fn one(address: SocketAddr) -> io::Result<UdpSocket> {
+    of(address, false)
 }
 
 /// Bytes that the kernel granted for receiving. Linux reports twice that, the other half being its own bookkeeping
@@ -36,7 +41,7 @@ pub(super) fn receive_buffer(socket: &UdpSocket) -> io::Result<usize> {
     Ok(if cfg!(target_os = "linux") { reported / 2 } else { reported })
 }
 
-fn one(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
+fn of(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         socket.set_only_v6(false)?;

@@ -115,7 +115,8 @@ fn nonce(of: &FromRelay) -> Option<Nonce> {
         FromRelay::Challenge { nonce, .. }
         | FromRelay::Bound { nonce, .. }
         | FromRelay::Refused { nonce, .. }
-        | FromRelay::Alive { nonce, .. } => Some(*nonce),
+        | FromRelay::Alive { nonce, .. }
+        | FromRelay::Observed { nonce, .. } => Some(*nonce),
         FromRelay::PeerPresent { .. } => None,
     }
 }

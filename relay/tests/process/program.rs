@@ -16,7 +16,7 @@ pub(crate) struct Program {
     child: Child,
     /// Kept, so that nothing it writes fails.
     _stdout: BufReader<ChildStdout>,
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
     metrics: SocketAddr,
 }
 
@@ -38,14 +38,20 @@ impl Program {
         };
         thread::spawn(move || log.lines().map_while(Result::ok).for_each(|line| eprintln!("relay: {line}")));
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let said = line(&mut stdout);
-        let address = said.strip_prefix("listening on ").unwrap().trim().parse().unwrap();
-        Self { child, _stdout: stdout, address, metrics }
+        let lines = 1 + more.iter().filter(|&&word| word == "--listen").count();
+        let address = |said: &str| said.strip_prefix("listening on ").unwrap().trim().parse().unwrap();
+        let addresses = (0..lines).map(|_| address(&line(&mut stdout))).collect();
+        Self { child, _stdout: stdout, addresses, metrics }
     }
 
     /// Where it listens, for a client on this machine.
     pub(crate) fn at(&self, ip: &str) -> SocketAddr {
-        SocketAddr::new(ip.parse().unwrap(), self.address.port())
+        SocketAddr::new(ip.parse().unwrap(), self.addresses[0].port())
+    }
+
+    /// Where it says how others look, and nothing else.
+    pub(crate) fn elsewhere(&self) -> &[SocketAddr] {
+        &self.addresses[1..]
     }
 
     /// As `kill -9` does.

@@ -105,6 +105,27 @@ fn an_address_that_is_not_bound_gets_nothing_and_its_packets_go_nowhere() {
 }
 
 #[test]
+fn anybody_learns_from_every_address_how_it_looks_and_from_a_further_one_nothing_else() {
+    let further = ["--sockets", "1", "--listen", "127.0.0.2:0", "--listen", "127.0.0.1:0"];
+    let relay = Program::start("127.0.0.1:0", &further);
+    let addresses = [&[relay.at("127.0.0.1")], relay.elsewhere()].concat();
+    assert_eq!(addresses.len(), 3);
+    for (at, address) in (0..).zip(addresses) {
+        let mut stranger = Stranger::new(address);
+        if at > 0 {
+            stranger.send(&ToRelay::Hello { session: session(1), nonce: Nonce([8; 8]) }.encode());
+            stranger.send(&[0x40; 1_200]);
+        }
+        let (nonce, observed) = (Nonce([at; 8]), stranger.socket.local_addr().unwrap());
+        stranger.send(&ToRelay::Observe { nonce }.encode());
+        assert_eq!(stranger.next(), FromRelay::Observed { nonce, observed });
+    }
+    assert_eq!(relay.metric("answers_total"), 3);
+    assert_eq!(relay.metric("dropped_datagrams_total{reason=\"not-here\"}"), 4);
+    assert_eq!(relay.metric("addresses"), 0);
+}
+
+#[test]
 fn a_cookie_that_somebody_else_received_binds_nobody() {
     let relay = relay();
     let at = relay.at("127.0.0.1");
