@@ -1,7 +1,7 @@
 //! The client: requests, and the handles of what lasts longer.
 
 use crate::{
-    ChatHandle, Config, Credentials, Download, Events, ServerAddress, Status, TokenStore, Upload,
+    ChatHandle, Config, Credentials, Download, Events, ServerAddress, SignalChannel, Status, TokenStore, Upload,
     error::{Attempt, ClientError, wait_after},
     link::{Link, Live, StatusCursor},
 };
@@ -263,6 +263,12 @@ impl Client {
         path: Option<P2pPath>,
     ) -> Result<P2pSession, ClientError> {
         self.ask(ChangeP2p { session, status, path }).await
+    }
+
+    /// Opens this user's side of a transfer that is not over: what it says to the other side by way of the server, and hears.
+    /// An earlier one of the same user ends, on whichever device it is.
+    pub async fn open_signals(&self, session: P2pId) -> Result<SignalChannel, ClientError> {
+        SignalChannel::open(self.link.clone(), session).await
     }
 
     pub(crate) async fn live(&self) -> Result<Live, ClientError> {

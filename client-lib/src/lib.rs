@@ -17,7 +17,7 @@
 //!
 //! A [`Client`] keeps one connection for as long as it lives: it reconnects by itself with backoff, renews its tokens, and
 //! repeats what was in flight where repeating cannot do a thing twice. What is going on is seen in [`Client::status`].
-//! [`Upload`], [`Download`], [`ChatHandle`] and [`Events`] outlive any number of connections and end when dropped.
+//! [`Upload`], [`Download`], [`ChatHandle`], [`Events`] and [`SignalChannel`] outlive any number of connections and end when dropped.
 //!
 //! The library reads no environment, no home folder and no terminal: tokens live where a [`TokenStore`] puts them, and
 //! whether a server's certificate is to be trusted is said in [`Trust`].
@@ -31,6 +31,7 @@ mod download;
 mod error;
 mod events;
 mod link;
+mod signal;
 mod tokens;
 mod transfer;
 mod trust;
@@ -47,6 +48,7 @@ pub use hypersend_net::connection::Transport;
 pub use hypersend_protocol as protocol;
 pub use hypersend_transfer::folder::ExtractError;
 pub use link::Status;
+pub use signal::SignalChannel;
 pub use tokens::{MemoryTokens, TokenGuard, TokenStore};
 pub use transfer::Progress;
 pub use trust::{Fingerprint, Trust, TrustError};

@@ -9,6 +9,7 @@
 //! | [`socket`] | the sockets and their kernel buffers |
 //! | [`tls`] | the crypto provider and its order of ciphers |
 //! | [`frames`] | frames on streams: writing, and reading that survives cancellation |
+//! | [`pace`] | how often a side of a transfer sets its value |
 //! | [`bulk`] | the raw bytes of a range behind its header, uncopied |
 //!
 //! Knows no account, chat or file: what a frame means is the business of whoever reads it.
@@ -16,6 +17,7 @@
 pub mod bulk;
 pub mod connection;
 pub mod frames;
+pub mod pace;
 pub mod socket;
 pub mod stream;
 pub mod tcp;

@@ -1,11 +1,17 @@
 //! Who is listening, and telling them. Lives in memory: a listener who misses something reads it from the store.
 //!
-//! Three kinds of topic: a chat (for those who have it open), a user (for their event streams), a session (for its
-//! connections). A topic exists while somebody listens to it. A listener that falls more than [`BACKLOG`] behind is told
+//! Four kinds of topic: a chat (for those who have it open), a user (for their event streams), a session (for its
+//! connections), a transfer (for its signal streams). A topic exists while somebody listens to it. A listener that falls more than [`BACKLOG`] behind is told
 //! that it has, instead of slowing anybody down.
 
-use crate::store::{events::Fanout, news::News};
-use hypersend_protocol::id::{ChatId, Cursor, SessionId, UserId};
+use crate::store::{
+    events::{Fanout, Happening},
+    news::News,
+};
+use hypersend_protocol::{
+    id::{ChatId, Cursor, P2pId, SessionId, UserId},
+    relay::ticket::Side,
+};
 use std::{
     collections::HashMap,
     hash::Hash,
@@ -26,6 +32,7 @@ struct Topics {
     chats: Topic<ChatId, ChatNotice>,
     users: Topic<UserId, UserNotice>,
     sessions: Topic<SessionId, ()>,
+    transfers: Topic<P2pId, TransferNotice>,
 }
 
 /// What those hear who have a chat open.
@@ -48,11 +55,23 @@ pub struct UserNotice {
     pub fanout: Arc<Fanout>,
 }
 
+/// What the signal streams of a transfer hear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransferNotice {
+    /// A side's register was opened or set.
+    Signal(Side),
+    /// It has got on, or is over.
+    Changed,
+}
+
 impl Hub {
     /// Tells everybody concerned of a committed act. Never blocks.
     pub fn committed(&self, fanout: Fanout) {
         let fanout = Arc::new(fanout);
         self.0.chats.tell(fanout.chat, || ChatNotice::Committed(fanout.clone()));
+        if let Happening::P2p(session) = fanout.what {
+            self.0.transfers.tell(session, || TransferNotice::Changed);
+        }
         for &(user, cursor) in &fanout.to {
             self.0.users.tell(user, || UserNotice { cursor, fanout: fanout.clone() });
         }
@@ -64,12 +83,14 @@ impl Hub {
             News::Committed(fanout) => self.committed(fanout),
             News::SessionEnded(session) => self.session_ended(session),
             News::Typing(chat, user) => self.typing(chat, user),
+            News::Signal(session, side) => self.signal(session, side),
             // For whoever keeps who is present, and knows their chats.
             News::Present(..) | News::Forgotten(_) => {}
             News::Missed => {
                 self.0.chats.miss();
                 self.0.users.miss();
                 self.0.sessions.miss();
+                self.0.transfers.miss();
             }
         }
     }
@@ -97,6 +118,16 @@ impl Hub {
     /// Tells a session's connections that it has ended.
     pub fn session_ended(&self, session: SessionId) {
         self.0.sessions.tell(session, || ());
+    }
+
+    /// Tells a transfer's signal streams that a side's register was opened or set.
+    pub fn signal(&self, session: P2pId, side: Side) {
+        self.0.transfers.tell(session, || TransferNotice::Signal(side));
+    }
+
+    /// Listens to a transfer.
+    pub fn transfer(&self, session: P2pId) -> Listener<P2pId, TransferNotice> {
+        self.0.transfers.listen(session)
     }
 
     /// Listens to a chat.

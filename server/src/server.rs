@@ -10,8 +10,8 @@ use crate::{
     objects::{Objects, ObjectsError},
     ports::{DoorClosed, Doors, ListenError, QuicListener, TcpListener},
     services::{
-        Accounts, Chats, Files, P2p, Passwords, Policy, Presence, Rates, Services, Throttle, TokenKey, Updates,
-        UpdatesError, UploadPolicy, Uploads,
+        Accounts, Chats, Files, P2p, Passwords, Policy, Presence, Rates, Services, Signals, Throttle, TokenKey,
+        Updates, UpdatesError, UploadPolicy, Uploads,
         root::{BucketRoot, FolderRoot, Root},
     },
     settings::{SecretKey, Settings},
@@ -264,11 +264,12 @@ fn services(
     let limits = UploadPolicy { max_file_size: settings.max_file_size, max_reserved: settings.max_reserved };
     Services {
         accounts: Accounts::new(store.clone(), hub.clone(), passwords, throttle, key, policy, metrics.clone()),
-        chats: Chats::new(store.clone(), hub, metrics.clone()),
+        chats: Chats::new(store.clone(), hub.clone(), metrics.clone()),
         presence: presence.clone(),
         uploads: Uploads::new(store.clone(), disk, settings.uploads(), root.clone(), limits, metrics.clone()),
         files: Files::new(store.clone(), root, metrics.clone()),
         p2p: P2p::new(store.clone()),
+        signals: Signals::new(store.clone(), hub),
         updates,
         metrics,
     }

@@ -24,6 +24,7 @@ mod ranges;
 mod refusals;
 mod resume;
 mod sessions;
+mod signals;
 mod support;
 mod tcp;
 mod transfers;

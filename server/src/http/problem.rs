@@ -1,7 +1,7 @@
 //! Refusals as Problem Details (RFC 9457).
 
 use super::patient::Stalled;
-use crate::services::{AccountError, ChatError, FileError, P2pError, UploadError};
+use crate::services::{AccountError, ChatError, FileError, P2pError, SignalError, UploadError};
 use axum::{
     extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection},
     response::{IntoResponse, Response},
@@ -85,7 +85,7 @@ macro_rules! refused {
     )+};
 }
 
-refused!(AccountError ChatError FileError P2pError);
+refused!(AccountError ChatError FileError P2pError SignalError);
 
 impl From<UploadError> for Problem {
     fn from(error: UploadError) -> Self {
@@ -116,9 +116,11 @@ fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::HashMismatch => StatusCode::BAD_REQUEST,
         ErrorCode::NotFound => StatusCode::NOT_FOUND,
         ErrorCode::Forbidden => StatusCode::FORBIDDEN,
-        ErrorCode::Conflict | ErrorCode::EmailTaken | ErrorCode::Incomplete | ErrorCode::FileChanged => {
-            StatusCode::CONFLICT
-        }
+        ErrorCode::Conflict
+        | ErrorCode::Superseded
+        | ErrorCode::EmailTaken
+        | ErrorCode::Incomplete
+        | ErrorCode::FileChanged => StatusCode::CONFLICT,
         ErrorCode::LimitReached => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::StorageFull => StatusCode::INSUFFICIENT_STORAGE,

@@ -4,8 +4,8 @@ use super::{
     cors,
     problem::{self, Problem},
     routes::{
-        auth, capabilities, chats, events, files, forms, health, messages, metrics, p2p, resumable, tus, updates,
-        uploads, users,
+        auth, capabilities, chats, events, files, forms, health, messages, metrics, p2p, resumable, signals, tus,
+        updates, uploads, users,
     },
     state::HttpState,
 };
@@ -75,6 +75,7 @@ fn api(with_drafts: bool) -> (Router<HttpState>, utoipa::openapi::OpenApi) {
         .merge(tus::router())
         .merge(events::router())
         .merge(p2p::router())
+        .merge(signals::router())
         .merge(updates::router())
         .merge(capabilities::router());
     let v1 = if with_drafts { v1.merge(resumable::router()) } else { v1 };

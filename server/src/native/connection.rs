@@ -5,7 +5,7 @@ use super::{
     crowd::{Crowd, Place},
     event_stream,
     greeting::greet,
-    requests,
+    requests, signal_stream,
 };
 use crate::{
     ports::GRACE,
@@ -186,7 +186,7 @@ async fn serve_stream(peer: Arc<Peer>, mut answer: SendStream, stream: RecvStrea
         return refuse(answer, reader, refusal).await;
     }
     answer.set_priority(match opening {
-        Opening::OpenChat(_) | Opening::OpenEvents(_) => priority::CHAT,
+        Opening::OpenChat(_) | Opening::OpenEvents(_) | Opening::OpenSignals(_) => priority::CHAT,
         Opening::PutRange(_) | Opening::GetRange(_) => priority::BULK,
         _ => priority::REQUEST,
     });
@@ -194,6 +194,7 @@ async fn serve_stream(peer: Arc<Peer>, mut answer: SendStream, stream: RecvStrea
     let served = match opening {
         Opening::OpenChat(open) => chat_stream::serve(&peer, open, &mut answer, &mut reader).await,
         Opening::OpenEvents(open) => event_stream::serve(&peer, open, &mut answer, &mut reader).await,
+        Opening::OpenSignals(open) => signal_stream::serve(&peer, open, &mut answer, &mut reader).await,
         Opening::PutRange(put) => chunks::put(&peer, put, &mut answer, &mut reader).await,
         Opening::GetRange(get) => chunks::get(&peer, get, &mut answer).await,
         request => requests::serve(&peer, request, &mut answer).await,

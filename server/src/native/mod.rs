@@ -6,7 +6,7 @@
 //! | `crowd` | how many connections each session and user has |
 //! | `greeting` | the session stream's first frames: who is calling |
 //! | `requests` | request streams: one frame in, one service call, one frame out |
-//! | `chat_stream`, `event_stream` | what flows while a chat or the feed is open |
+//! | `chat_stream`, `event_stream`, `signal_stream` | what flows while a chat, the feed or a side of a transfer is open |
 //! | `chunks` | chunk streams: bulk bytes in and out |
 //! | `wire` | domain records as frames |
 
@@ -17,6 +17,7 @@ mod crowd;
 mod event_stream;
 mod greeting;
 mod requests;
+mod signal_stream;
 mod wire;
 
 use crate::services::Services;

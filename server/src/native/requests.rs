@@ -88,9 +88,11 @@ pub(super) async fn serve(peer: &Peer, request: Opening, out: &mut SendStream) -
         | Opening::GetP2p(_)
         | Opening::ListP2p(_)
         | Opening::ChangeP2p(_)) => transfers(peer, request, out).await,
-        Opening::OpenChat(_) | Opening::OpenEvents(_) | Opening::PutRange(_) | Opening::GetRange(_) => {
-            Err(no_request())
-        }
+        Opening::OpenChat(_)
+        | Opening::OpenEvents(_)
+        | Opening::OpenSignals(_)
+        | Opening::PutRange(_)
+        | Opening::GetRange(_) => Err(no_request()),
     }
 }
 

@@ -13,6 +13,7 @@ mod p2p;
 mod passwords;
 mod presence;
 pub mod root;
+mod signals;
 mod throttle;
 mod tokens;
 mod updates;
@@ -25,6 +26,7 @@ pub use files::{FileError, Files, OpenFile};
 pub use p2p::{P2p, P2pError};
 pub use passwords::Passwords;
 pub use presence::{Here, Presence};
+pub use signals::{SignalError, SignalLine, Signals};
 pub use throttle::{Rates, Throttle, TooOften};
 pub use tokens::TokenKey;
 pub use updates::{Build, Release, Updates, UpdatesError};
@@ -50,6 +52,8 @@ pub struct Services {
     pub files: Files,
     /// Transfers from one client to another.
     pub p2p: P2p,
+    /// What their two sides say to each other.
+    pub signals: Signals,
     /// Releases of client programs.
     pub updates: Updates,
     /// What is counted of all of it.

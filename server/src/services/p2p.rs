@@ -58,7 +58,7 @@ pub enum P2pError {
     Store(#[from] StoreError),
 }
 
-fn words(status: P2pStatus) -> &'static str {
+pub(super) fn words(status: P2pStatus) -> &'static str {
     match status {
         P2pStatus::Offered => "offered",
         P2pStatus::Accepted => "accepted",

@@ -19,6 +19,7 @@ pub mod mongodb;
 pub mod news;
 pub mod p2p;
 pub mod sessions;
+pub mod signals;
 pub mod sqlite;
 pub mod users;
 
@@ -32,12 +33,14 @@ use hypersend_protocol::{
     id::{ChatId, Cursor, FileId, P2pId, Revision, Seq, SessionId, UserId},
     name::{DisplayName, Email},
     p2p::P2pSession,
+    signal::SignalValue,
     time::UnixMillis,
 };
 use messages::{Append, DeleteMessage, Message, NewMessage};
 use news::{Attempt, Duty, NewsStream, Node};
 use p2p::{NewP2p, Offered, P2pChange, P2pChanged};
 use sessions::{Rotated, Rotation, Session};
+use signals::{Holder, Place as SignalPlace, Register};
 use std::{cmp::Ordering, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 use users::{NewUser, PasswordHash, User};
 
@@ -244,6 +247,13 @@ pub trait Store: Send + Sync + 'static {
     async fn change_p2p(&self, change: P2pChange) -> Result<P2pChanged>;
     /// Forgets sessions that have not changed since this moment; says how many.
     async fn prune_p2p(&self, before: UnixMillis) -> Result<u64>;
+
+    /// Makes somebody the one who may set a register; gives its value.
+    async fn open_signal(&self, place: SignalPlace, holder: Holder) -> Result<Option<SignalValue>>;
+    /// Sets a register, or says again what it says so that it is not forgotten; `false` when somebody else opened it since.
+    async fn set_signal(&self, place: SignalPlace, register: Register) -> Result<bool>;
+    /// What a register says, if it was opened and is not forgotten.
+    async fn signal(&self, place: SignalPlace) -> Result<Option<Register>>;
 
     /// A user's events after a cursor, oldest first.
     async fn events_after(&self, user: UserId, after: Cursor, limit: u32) -> Result<Feed<Vec<Event>>>;

@@ -4,8 +4,9 @@
 use super::events::Fanout;
 use futures::stream::BoxStream;
 use hypersend_protocol::{
-    id::{ChatId, SessionId, UserId},
+    id::{ChatId, P2pId, SessionId, UserId},
     name::Email,
+    relay::ticket::Side,
 };
 use std::net::IpAddr;
 
@@ -26,6 +27,8 @@ pub enum News {
     Present(Node, UserId, bool),
     /// The others no longer have it from this server that a user is connected to it.
     Forgotten(UserId),
+    /// A side's register of a transfer was opened or set.
+    Signal(P2pId, Side),
     /// Some of it was not heard of: what has come of it is in the store.
     Missed,
 }

@@ -25,10 +25,11 @@ class Socket:
         finally:
             self.loop.close()
 
-    def send(self, text: str):
-        self.loop.run_until_complete(self.inner.send(text))
+    def send(self, said: str | bytes):
+        """A message, of text or binary."""
+        self.loop.run_until_complete(self.inner.send(said))
 
-    def recv(self, timeout: float) -> str:
+    def recv(self, timeout: float) -> str | bytes:
         """The next message, within so many seconds."""
         return self.loop.run_until_complete(asyncio.wait_for(self.inner.recv(), timeout))
 

@@ -1,9 +1,13 @@
 """Transfers from client to client: what is offered, and what became of it."""
 
+import json
 import uuid
 
+import pytest
 from conftest import problem, register
+from sockets import connect
 from test_events import direct, events
+from websockets.exceptions import ConnectionClosed
 
 SESSIONS = "/api/v1/p2p/sessions"
 
@@ -55,3 +59,63 @@ def test_offers_are_paged(ann, bob):
         cursor = f"&cursor={page['next']}"
     assert seen == made[::-1]
     problem(bob.get(f"{SESSIONS}?cursor=x"), 400, "invalid")
+
+
+def signals(server, client, session):
+    """An open WebSocket of signals, after its first message; and that."""
+    ticket = client.post("/api/v1/events/tickets").json()["ticket"]
+    socket = connect(server, f"{SESSIONS}/{session}/signals?ticket={ticket}")
+    return socket, json.loads(socket.recv(10))
+
+
+def closed(socket):
+    """The code with which the server closes, after whatever it still says."""
+    with pytest.raises(ConnectionClosed) as error:
+        while True:
+            socket.recv(10)
+    return error.value.rcvd.code
+
+
+def test_the_two_sides_speak_by_signals(server, version, ann, bob):
+    new = {"chat": direct(ann, bob), "receiver": who(bob), "files": [{"name": "film", "size": 1}]}
+    session = ann.post(SESSIONS, json=new).json()["id"]
+    hers, opened = signals(server, ann, session)
+    with hers:
+        assert isinstance(opened["relays"], list) and len(opened["relays"]) <= 4
+        hers.send(b"early")
+        his, _ = signals(server, bob, session)
+        with his:
+            assert his.recv(10) == b"early"
+            his.send(b"\0" * 8192)
+            assert hers.recv(10) == b"\0" * 8192
+            # The newest counts.
+            newer, _ = signals(server, ann, session)
+            with newer:
+                assert closed(hers) == 4027
+                assert newer.recv(10) == b"\0" * 8192
+                newer.send(b"newer")
+                assert his.recv(10) == b"newer"
+                ann.send("PATCH", f"{SESSIONS}/{session}", json={"status": "cancelled"})
+                assert (closed(newer), closed(his)) == (4023, 4023)
+
+    path = f"{SESSIONS}/{session}/signals"
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    upgrade["Sec-WebSocket-Key"] = "AAAAAAAAAAAAAAAAAAAAAA=="
+    if version == "h1":
+        problem(ann.get(path, headers=upgrade), 409, "conflict")
+        carol = register(server, version, "Carol")
+        problem(carol.get(path, headers=upgrade), 404, "not-found")
+
+
+def test_a_signal_has_its_bounds(server, ann, bob):
+    new = {"chat": direct(ann, bob), "receiver": who(bob), "files": [{"name": "film", "size": 1}]}
+    session = ann.post(SESSIONS, json=new).json()["id"]
+    for value, code in [(b"", 4020), (b"x" * 8193, 1009)]:
+        socket, _ = signals(server, ann, session)
+        with socket:
+            socket.send(value)
+            if code == 4020:
+                assert closed(socket) == code
+            else:
+                with pytest.raises(ConnectionClosed):
+                    socket.recv(10)

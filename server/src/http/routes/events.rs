@@ -45,10 +45,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 /// How often something is said to a client to whom nothing happens: proxies cut what is silent for a minute.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+pub(super) const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
 /// How long a client of a WebSocket may take to read what it is sent.
-const READ_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const READ_WITHIN: Duration = Duration::from_secs(30);
 
 /// The longest message of a WebSocket's client, in bytes: a text of the longest kind, escaped, and its files.
 const MAX_INTENT_BYTES: usize = 128 << 10;
@@ -267,7 +267,7 @@ fn text(said: &impl Serialize) -> Message {
     Message::Text(serde_json::to_string(said).expect("what is said is JSON").into())
 }
 
-async fn bye(mut socket: WebSocket) {
+pub(super) async fn bye(mut socket: WebSocket) {
     let frame = CloseFrame { code: close_code::AWAY, reason: "connect again".into() };
     // Who does not listen any more knows it already.
     let _ = timeout(READ_WITHIN, socket.send(Message::Close(Some(frame)))).await;

@@ -11,6 +11,7 @@ pub(super) mod messages;
 pub(super) mod metrics;
 pub(super) mod p2p;
 pub(super) mod resumable;
+pub(super) mod signals;
 pub(super) mod tus;
 pub(super) mod updates;
 pub(super) mod uploads;

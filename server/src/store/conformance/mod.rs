@@ -20,6 +20,7 @@ pub(super) mod messages;
 pub(super) mod p2p;
 pub(super) mod presence;
 pub(super) mod sessions;
+pub(super) mod signals;
 pub(super) mod users;
 mod world;
 
@@ -122,6 +123,11 @@ macro_rules! cases {
                 both_sides_hear_of_every_change
                 sessions_of_both_sides_are_listed_newest_first
                 sessions_without_news_are_pruned
+            }
+            signals {
+                a_register_says_what_was_set_last
+                a_register_is_set_by_whoever_opened_it_last
+                a_value_outlives_its_holder
             }
             presence {
                 a_server_alone_hears_of_no_other

@@ -15,6 +15,7 @@
 //! | `news`, `peers` | what other servers do; what servers settle among themselves |
 //! | `orphans` | transactions that a dead server left open |
 //! | `presence` | who is connected to which server, and which servers there are |
+//! | `signals` | registers of transfers |
 //! | `archive` | all records out of a database and into another |
 //! | `users`, `sessions`, `chats`, `members`, `messages`, `files`, `p2p`, `events` | the acts |
 
@@ -46,6 +47,7 @@ mod presence;
 mod presence_tests;
 mod schema;
 mod sessions;
+mod signals;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use super::{
     peers::{TYPING, TypingRow},
     presence::{self, PRESENCE},
     sessions::SESSIONS,
+    signals::{self, SIGNALS},
     transaction::{Act, Failure, Result},
 };
 use crate::store::{
@@ -138,7 +139,14 @@ fn wanted(node: Node) -> Document {
     let came = doc! { "operationType": "insert", "ns.coll": PRESENCE.name, "documentKey._id.node": { "$ne": node.0 } };
     // This server's own too: what others take for forgotten it has to say again.
     let went = doc! { "operationType": "delete", "ns.coll": PRESENCE.name };
-    doc! { "$or": [elsewhere(EVENTS.name), elsewhere(TYPING.name), ended, came, went] }
+    let set = doc! {
+        "operationType": { "$in": ["insert", "replace"] },
+        "ns.coll": SIGNALS.name,
+        "fullDocument.by": { "$ne": node.0 },
+    };
+    // By an update one is only opened. This server's own too: that does not tell by whom.
+    let opened = doc! { "operationType": "update", "ns.coll": SIGNALS.name };
+    doc! { "$or": [elsewhere(EVENTS.name), elsewhere(TYPING.name), ended, came, went, set, opened] }
 }
 
 /// What these changes say, in their order.
@@ -163,6 +171,7 @@ async fn tell(db: &Database, node: Node, changes: Vec<Change>) -> Result<Vec<New
                 let id = id.map(SessionId::read).transpose()?;
                 said.extend(id.map(|id| Said::Other(News::SessionEnded(id))));
             }
+            (_, Some(key)) if collection == SIGNALS.name => said.push(Said::Other(signals::news(&key)?)),
             (_, Some(key)) if collection == PRESENCE.name => {
                 let came = matches!(change.operation_type, OperationType::Insert);
                 said.push(Said::Other(presence::news(&key, node, came)?));

@@ -6,7 +6,7 @@ use super::{
     connection::{COMMAND, SERVER, connect},
     events,
     field::Field,
-    files, members, messages, news, p2p, peers, presence, schema, sessions,
+    files, members, messages, news, p2p, peers, presence, schema, sessions, signals,
     transaction::{self, Act, FORGOTTEN, Failure, deadline, see_through, transact, within},
     users,
     writer::Writer,
@@ -21,6 +21,7 @@ use crate::store::{
     news::{Attempt, Duty, NewsStream, Node},
     p2p::{NewP2p, Offered, P2pChange, P2pChanged},
     sessions::{Rotated, Rotation, Session},
+    signals::{Holder, Place, Register},
     users::{NewUser, PasswordHash, User},
 };
 use async_trait::async_trait;
@@ -30,6 +31,7 @@ use hypersend_protocol::{
     id::{ChatId, Cursor, FileId, P2pId, Revision, Seq, SessionId, UserId},
     name::{DisplayName, Email},
     p2p::P2pSession,
+    signal::SignalValue,
     time::UnixMillis,
 };
 use mongodb::{
@@ -287,6 +289,18 @@ impl Store for MongodbStore {
 
     async fn prune_p2p(&self, before: UnixMillis) -> Result<u64> {
         self.act(move |act| Box::pin(p2p::prune(act, before))).await
+    }
+
+    async fn open_signal(&self, place: Place, holder: Holder) -> Result<Option<SignalValue>> {
+        self.read(signals::open(&self.db, self.node, place, holder)).await
+    }
+
+    async fn set_signal(&self, place: Place, register: Register) -> Result<bool> {
+        self.read(signals::set(&self.db, self.node, place, register)).await
+    }
+
+    async fn signal(&self, place: Place) -> Result<Option<Register>> {
+        self.read(signals::get(&mut self.reading(), place)).await
     }
 
     async fn events_after(&self, user: UserId, after: Cursor, limit: u32) -> Result<Feed<Vec<Event>>> {

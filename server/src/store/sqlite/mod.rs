@@ -11,6 +11,7 @@
 //! | `writer`, `readers` | the two sides |
 //! | `connection`, `schema` | how connections are opened; the migrations |
 //! | `column` | how domain values are written in columns |
+//! | `signals` | registers of transfers, in memory |
 //! | `archive` | all records out of a database and into another |
 //! | `users`, `sessions`, `chats`, `members`, `messages`, `files`, `events` | the acts |
 
@@ -28,6 +29,7 @@ mod plan_tests;
 mod readers;
 mod schema;
 mod sessions;
+mod signals;
 mod store;
 #[cfg(test)]
 mod tests;

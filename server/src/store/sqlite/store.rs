@@ -5,7 +5,9 @@ use super::{
     connection::{open_existing, open_writer},
     events, files, members, messages, p2p,
     readers::Readers,
-    schema, sessions, users,
+    schema, sessions,
+    signals::Registers,
+    users,
     writer::Writer,
 };
 use crate::store::{
@@ -17,6 +19,7 @@ use crate::store::{
     news::{Attempt, Duty, NewsStream, Node},
     p2p::{NewP2p, Offered, P2pChange, P2pChanged},
     sessions::{Rotated, Rotation, Session},
+    signals::{Holder, Place, Register},
     users::{NewUser, PasswordHash, User},
 };
 use async_trait::async_trait;
@@ -25,6 +28,7 @@ use hypersend_protocol::{
     id::{ChatId, Cursor, FileId, P2pId, Revision, Seq, SessionId, UserId},
     name::{DisplayName, Email},
     p2p::P2pSession,
+    signal::SignalValue,
     time::UnixMillis,
 };
 use std::{num::NonZeroU32, path::Path, time::Duration};
@@ -34,6 +38,7 @@ pub struct SqliteStore {
     // Dropped first: the last connection to close tidies up the write-ahead log, and only the writer's may.
     readers: Readers,
     writer: Writer,
+    registers: Registers,
 }
 
 impl SqliteStore {
@@ -43,7 +48,11 @@ impl SqliteStore {
         let opened = tokio::task::spawn_blocking(move || {
             let mut db = open_writer(&path)?;
             schema::migrate(&mut db)?;
-            Ok(Self { readers: Readers::open(&path)?, writer: Writer::start(db, sink)? })
+            Ok(Self {
+                readers: Readers::open(&path)?,
+                writer: Writer::start(db, sink)?,
+                registers: Registers::default(),
+            })
         });
         opened.await.map_err(|e| StoreError::Unavailable(e.into()))?
     }
@@ -246,6 +255,18 @@ impl Store for SqliteStore {
 
     async fn prune_p2p(&self, before: UnixMillis) -> Result<u64> {
         self.writer.act(move |act| p2p::prune(act, before)).await
+    }
+
+    async fn open_signal(&self, place: Place, holder: Holder) -> Result<Option<SignalValue>> {
+        Ok(self.registers.open(place, holder))
+    }
+
+    async fn set_signal(&self, place: Place, register: Register) -> Result<bool> {
+        Ok(self.registers.set(place, register))
+    }
+
+    async fn signal(&self, place: Place) -> Result<Option<Register>> {
+        Ok(self.registers.get(place))
     }
 
     async fn events_after(&self, user: UserId, after: Cursor, limit: u32) -> Result<Feed<Vec<Event>>> {

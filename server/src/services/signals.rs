@@ -1,0 +1,216 @@
+//! What the two sides of a transfer say to each other before there is a path between them: a register for each.
+//!
+//! The store has the registers, and the hub says when to look. Whoever opened a side's register last holds it; an earlier
+//! one, here or at another server, is told so and ends.
+
+use super::{accounts::Caller, p2p::P2pError, store_refusal};
+use crate::{
+    hub::{Hub, Listener, Missed, TransferNotice},
+    store::{
+        Store, StoreError,
+        signals::{FORGOTTEN_AFTER, Holder, Register},
+    },
+};
+use hypersend_protocol::{
+    id::{P2pId, UserId},
+    p2p::{P2pSession, P2pStatus},
+    refusal::{ErrorCode, Refusal},
+    relay::ticket::Side,
+    signal::{RelaySeat, SignalValue},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
+
+/// How often an open stream says again what its register says: it is not forgotten while the stream is open.
+const RENEW_EVERY: Duration = FORGOTTEN_AFTER.checked_div(3).expect("three is not zero");
+
+/// The service of signals.
+#[derive(Clone)]
+pub struct Signals {
+    store: Arc<dyn Store>,
+    hub: Hub,
+}
+
+impl std::fmt::Debug for Signals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Signals").finish_non_exhaustive()
+    }
+}
+
+/// Why there are no signals, or no more.
+#[derive(Debug, thiserror::Error)]
+pub enum SignalError {
+    /// The session is not there, or not the caller's.
+    #[error("there is no transfer {0}, or it is not yours")]
+    NoSession(P2pId),
+    /// Nothing comes after it.
+    #[error("the transfer is {}", super::p2p::words(*.0))]
+    Over(P2pStatus),
+    /// The same side opened its register again.
+    #[error("this side of the transfer is open elsewhere, and the newest counts")]
+    Superseded,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<SignalError> for Refusal {
+    fn from(error: SignalError) -> Self {
+        let code = match &error {
+            SignalError::NoSession(session) => return P2pError::NoSession(*session).into(),
+            SignalError::Over(_) => ErrorCode::Conflict,
+            SignalError::Superseded => ErrorCode::Superseded,
+            SignalError::Store(error) => return store_refusal(error),
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+type Result<T> = std::result::Result<T, SignalError>;
+
+impl Signals {
+    /// On this store.
+    pub fn new(store: Arc<dyn Store>, hub: Hub) -> Self {
+        Self { store, hub }
+    }
+
+    /// Opens the caller's side of a session that is not over.
+    pub async fn open(&self, me: &Caller, session: P2pId) -> Result<SignalLine> {
+        // Listens first and looks then, so that nothing falls between.
+        let notices = self.hub.transfer(session);
+        let found = self.session(me.id(), session).await?;
+        let side = if found.sender == me.id() { Side::Sender } else { Side::Receiver };
+        if found.status.is_over() {
+            return Err(SignalError::Over(found.status));
+        }
+        let holder = Holder(i64::from_ne_bytes(*Uuid::new_v4().as_bytes().first_chunk().expect("it has 16 bytes")));
+        let mine = self.store.open_signal((session, side), holder).await?;
+        self.hub.signal(session, side);
+        Ok(SignalLine {
+            signals: self.clone(),
+            notices,
+            me: me.id(),
+            session,
+            side,
+            holder,
+            mine,
+            theirs: None,
+            look: Look { theirs: true, ..Look::default() },
+            over: None,
+            renew: Instant::now() + RENEW_EVERY,
+            relays: Vec::new(),
+        })
+    }
+
+    async fn session(&self, me: UserId, session: P2pId) -> Result<P2pSession> {
+        self.store.p2p_session(session, me).await?.ok_or(SignalError::NoSession(session))
+    }
+}
+
+/// One side's open stream.
+pub struct SignalLine {
+    signals: Signals,
+    notices: Listener<P2pId, TransferNotice>,
+    me: UserId,
+    session: P2pId,
+    side: Side,
+    holder: Holder,
+    /// What the own register says.
+    mine: Option<SignalValue>,
+    /// What was given out last.
+    theirs: Option<SignalValue>,
+    look: Look,
+    over: Option<P2pStatus>,
+    /// When the own register is to be set again.
+    renew: Instant,
+    relays: Vec<RelaySeat>,
+}
+
+impl std::fmt::Debug for SignalLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SignalLine").field("session", &self.session).field("side", &self.side).finish_non_exhaustive()
+    }
+}
+
+/// What may have changed since it was looked at.
+#[derive(Clone, Copy, Default)]
+struct Look {
+    mine: bool,
+    theirs: bool,
+    session: bool,
+}
+
+impl SignalLine {
+    /// Relays that this side may use, the best first.
+    pub fn relays(&self) -> &[RelaySeat] {
+        &self.relays
+    }
+
+    /// The other side's value, once it is another than was given out last. Cancel safe.
+    pub async fn next(&mut self) -> Result<SignalValue> {
+        loop {
+            if self.look.mine {
+                // One that was forgotten is nobody else's.
+                if self.register(self.side).await?.is_some_and(|register| register.holder != self.holder) {
+                    return Err(SignalError::Superseded);
+                }
+                self.look.mine = false;
+            }
+            if self.look.session {
+                let status = self.signals.session(self.me, self.session).await?.status;
+                self.look.session = false;
+                if status.is_over() {
+                    self.over = Some(status);
+                    // Behind its last value, which may have been set at another server.
+                    self.look.theirs = true;
+                }
+            }
+            if self.look.theirs {
+                let value = self.register(self.side.other()).await?.and_then(|register| register.value);
+                self.look.theirs = false;
+                if let Some(value) = value.filter(|value| self.theirs.as_ref() != Some(value)) {
+                    self.theirs = Some(value.clone());
+                    return Ok(value);
+                }
+            }
+            if let Some(status) = self.over {
+                return Err(SignalError::Over(status));
+            }
+            tokio::select! {
+                notice = self.notices.next() => self.heard(notice),
+                () = sleep_until(self.renew) => self.write(self.mine.clone()).await?,
+            }
+        }
+    }
+
+    /// Sets this side's value.
+    pub async fn set(&mut self, value: SignalValue) -> Result<()> {
+        self.write(Some(value.clone())).await?;
+        self.mine = Some(value);
+        self.signals.hub.signal(self.session, self.side);
+        Ok(())
+    }
+
+    fn heard(&mut self, notice: std::result::Result<TransferNotice, Missed>) {
+        match notice {
+            Ok(TransferNotice::Signal(side)) if side == self.side => self.look.mine = true,
+            Ok(TransferNotice::Signal(_)) => self.look.theirs = true,
+            Ok(TransferNotice::Changed) => self.look.session = true,
+            Err(Missed) => self.look = Look { mine: true, theirs: true, session: true },
+        }
+    }
+
+    async fn register(&self, side: Side) -> Result<Option<Register>> {
+        Ok(self.signals.store.signal((self.session, side)).await?)
+    }
+
+    async fn write(&mut self, value: Option<SignalValue>) -> Result<()> {
+        let register = Register { holder: self.holder, value };
+        if !self.signals.store.set_signal((self.session, self.side), register).await? {
+            return Err(SignalError::Superseded);
+        }
+        self.renew = Instant::now() + RENEW_EVERY;
+        Ok(())
+    }
+}
