@@ -17,15 +17,20 @@ use hypersend_protocol::{
     signal::{NotASignal, OpenSignals, RelaySeat, Signal, SignalValue, SignalsOpen},
     stream::priority,
 };
-use std::{convert::Infallible, sync::Arc};
-use tokio::sync::watch;
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use tokio::{sync::watch, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
+
+/// How long to wait for a last value to be sent.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// One side of a transfer, as far as it speaks by way of the server. Outlives any number of connections; closed when dropped.
 #[derive(Debug)]
 pub struct SignalChannel {
     mine: watch::Sender<Option<SignalValue>>,
     heard: watch::Receiver<Heard>,
+    /// The last of this side's that was sent.
+    said: watch::Receiver<Option<SignalValue>>,
     /// Which of the other side's values was given out last.
     seen: u64,
     _task: AbortOnDropHandle<()>,
@@ -46,14 +51,15 @@ impl SignalChannel {
     pub(crate) async fn open(link: Arc<Link>, session: P2pId) -> Result<Self, ClientError> {
         let (mine, to_say) = watch::channel(None);
         let (hear, mut heard) = watch::channel(Heard::default());
-        let task = Task { link, session, mine: to_say, heard: hear, patience: Patience::default() };
+        let (saying, said) = watch::channel(None);
+        let task = Task { link, session, mine: to_say, said: saying, heard: hear, patience: Patience::default() };
         let task = AbortOnDropHandle::new(tokio::spawn(task.run()));
         let opened = heard.wait_for(|heard| heard.relays.is_some() || heard.end.is_some()).await;
         match opened.map_err(|_| ClientError::Closed)?.clone() {
             Heard { relays: None, end: Some(Err(error)), .. } => return Err(error),
             _ => {}
         }
-        Ok(Self { mine, heard, seen: 0, _task: task })
+        Ok(Self { mine, heard, said, seen: 0, _task: task })
     }
 
     /// Relays that this side may use, the best first; newer ones after each lost connection.
@@ -70,6 +76,13 @@ impl SignalChannel {
             is_new
         });
         Ok(())
+    }
+
+    /// Waits until what was set last is sent; not for long.
+    pub async fn settle(&mut self) {
+        let newest = self.mine.borrow().clone();
+        // A server that cannot be reached now is not worth more.
+        let _ = timeout(SETTLE, self.said.wait_for(|said| *said == newest)).await;
     }
 
     /// The other side's newest value, once there is one that was not given out; `None` when the transfer is over.
@@ -94,6 +107,7 @@ struct Task {
     link: Arc<Link>,
     session: P2pId,
     mine: watch::Receiver<Option<SignalValue>>,
+    said: watch::Sender<Option<SignalValue>>,
     heard: watch::Sender<Heard>,
     patience: Patience,
 }
@@ -131,7 +145,7 @@ impl Task {
         self.heard.send_modify(|heard| heard.relays = Some(relays.into()));
         // The server may have forgotten what was set by an earlier stream.
         self.mine.mark_changed();
-        let mine = &mut self.mine;
+        let (mine, said) = (&mut self.mine, &self.said);
         let saying = async {
             let mut pace = SignalPace::default();
             loop {
@@ -143,10 +157,12 @@ impl Task {
                 let value = mine.borrow_and_update().clone();
                 let Some(value) = value else { continue };
                 pace.count();
-                if send(&mut out, &Signal { value }).await.is_err() {
+                let signal = Signal { value };
+                if send(&mut out, &signal).await.is_err() {
                     // A server that refuses stops reading before it is understood: why, the reader hears.
                     return std::future::pending().await;
                 }
+                said.send_replace(Some(signal.value));
             }
         };
         tokio::pin!(saying);

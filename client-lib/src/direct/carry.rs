@@ -86,14 +86,12 @@ pub(super) enum Carried<T> {
     Over,
 }
 
-/// Has the engine use every way of the meeting, until it is done, or there is none. With `patient`, a want of ways is waited
-/// out.
+/// Has the engine use every way of the meeting, until it is done, or there is none.
 pub(super) async fn carry<E: Engine>(
     meeting: &mut Meeting,
     engine: &mut E,
     told: &Told,
     cancel: &CancellationToken,
-    patient: bool,
 ) -> Result<Carried<E::Done>, DirectError> {
     let mut progress = engine.progress();
     let mut called_off = false;
@@ -115,7 +113,6 @@ pub(super) async fn carry<E: Engine>(
                 Happening::Up(path, way, connection) => engine.add_path(name(path), rank(&way), connection),
                 Happening::Down(path) => engine.remove_path(name(path)),
                 Happening::Over => return Ok(Carried::Over),
-                Happening::NoWay if patient => {}
                 Happening::NoWay => return Ok(Carried::NoWay),
             },
         }

@@ -29,18 +29,12 @@ pub enum DirectError {
     /// It was over before it began.
     #[error("the transfer is over already")]
     Over(P2pStatus),
-    /// Neither side reaches the other, directly or over a relay.
-    #[error("the other side is not reached: no direct way and no relay gets through")]
-    NoWay,
     /// No way, and what is offered does not go through the server either.
     #[error("the other side is not reached, and folders cannot go through the server; pack them into one file")]
     NoWayForFolders,
     /// There is no way, and the sender goes on through the server, from where this is missing.
     #[error("the sender has put the files on the server, but the message with them is gone")]
     NoMessage,
-    /// The receiver did not answer in time, and the files go through the server instead; see the options.
-    #[error("the receiver has not answered")]
-    NoAnswer,
     /// The session cannot be opened here.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -59,4 +53,17 @@ pub enum DirectError {
     /// Fetching a file from the server failed.
     #[error(transparent)]
     Download(#[from] DownloadError),
+}
+
+impl DirectError {
+    /// Whether this side called it off.
+    pub fn is_own_cancellation(&self) -> bool {
+        matches!(self, Self::Cancelled | Self::Send(SendError::Here) | Self::Receive(ReceiveError::Cancelled))
+    }
+
+    /// Whether the other side did.
+    pub fn is_others_cancellation(&self) -> bool {
+        let of_send = matches!(self, Self::Send(SendError::Cancelled));
+        of_send || matches!(self, Self::OtherCancelled | Self::Receive(ReceiveError::SenderCancelled))
+    }
 }

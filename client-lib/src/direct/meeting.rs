@@ -4,7 +4,7 @@ use super::{
     error::DirectError,
     transfer::{Keys, Told, Whereabouts},
 };
-use crate::{ClientError, SignalChannel};
+use crate::SignalChannel;
 use hypersend_paths::{Config, Event, Identity, PathId, Paths, RelayPlace, Report, Role, Signals, Way};
 use hypersend_protocol::{id::P2pId, refusal::ErrorCode, signal::RelaySeat};
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
@@ -13,10 +13,6 @@ use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep_until},
 };
-
-/// How long a way is looked for while the other side is there. A relay takes a second, a hole to be punched two; rounds of
-/// guessing three times five.
-const NO_WAY: Duration = Duration::from_secs(25);
 
 /// Values of either side that wait to be passed on.
 const WAITING: usize = 4;
@@ -38,8 +34,18 @@ pub(super) struct Meeting {
     was_up: bool,
     /// Since when it has been as it is without a way.
     since: Instant,
+    terms: Terms,
+}
+
+/// What a side puts up with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    /// Whether to use relays alone.
+    pub(super) relay_only: bool,
+    /// How long to look for a way while the other side is there. None: for ever.
+    pub(super) seek: Option<Duration>,
     /// How long to wait for another side that is gone, or was never there. None: for ever.
-    patience: Option<Duration>,
+    pub(super) wait: Option<Duration>,
 }
 
 /// What has happened.
@@ -50,8 +56,7 @@ pub(super) enum Happening {
     Down(PathId),
     /// The session is over, as the server says.
     Over,
-    /// The other side is there, and no way to it has been found for [`NO_WAY`]; or it has been gone for longer than there is
-    /// patience.
+    /// The other side is there, and no way to it is found; or it has been gone for longer than there is patience.
     NoWay,
 }
 
@@ -62,12 +67,16 @@ impl Meeting {
         session: P2pId,
         channel: SignalChannel,
         host: &str,
-        patience: Option<Duration>,
+        terms: Terms,
     ) -> Result<Self, DirectError> {
         let (set, say) = mpsc::channel(WAITING);
         let (heard, hear) = mpsc::channel(WAITING);
         let relays = channel.relays();
-        let config = Config { relays: places(host, &relays).await, ..Config::new(role, session, Identity::new()?) };
+        let config = Config {
+            relays: places(host, &relays).await,
+            direct: !terms.relay_only,
+            ..Config::new(role, session, Identity::new()?)
+        };
         let paths = Paths::open(config, Signals { set, heard: hear })?;
         Ok(Self {
             channel,
@@ -81,7 +90,7 @@ impl Meeting {
             has_peer: false,
             was_up: false,
             since: Instant::now(),
-            patience,
+            terms,
         })
     }
 
@@ -103,7 +112,7 @@ impl Meeting {
     /// When to give up looking for a way.
     fn end_of_patience(&self) -> Option<Instant> {
         // A side that was reached once will be again, unless it is gone.
-        let patience = if self.has_peer && !self.was_up { Some(NO_WAY) } else { self.patience };
+        let patience = if self.has_peer && !self.was_up { self.terms.seek } else { self.terms.wait };
         patience.filter(|_| self.ways.is_empty()).map(|patience| self.since + patience)
     }
 
@@ -116,7 +125,7 @@ impl Meeting {
             tokio::select! {
                 Some(value) = self.say.recv() => {
                     // What the core makes is never too long.
-                    self.channel.set(value).map_err(|error| ClientError::from(refusal(&error)))?;
+                    self.channel.set(value).expect("a state is no longer than a signal may be");
                 }
                 heard = self.channel.next() => match heard {
                     Ok(Some(value)) => {
@@ -182,7 +191,7 @@ impl Meeting {
 
     /// Says goodbye, and waits until the server has that.
     pub(super) async fn close(self) {
-        let Self { channel, paths, mut say, .. } = self;
+        let Self { mut channel, paths, mut say, .. } = self;
         let passing_on = async {
             while let Some(value) = say.recv().await {
                 // The transfer is over, whatever becomes of this.
@@ -192,10 +201,6 @@ impl Meeting {
         tokio::join!(paths.close(), passing_on);
         channel.settle().await;
     }
-}
-
-fn refusal(error: &hypersend_protocol::signal::NotASignal) -> hypersend_protocol::refusal::Refusal {
-    hypersend_protocol::refusal::Refusal::new(ErrorCode::Invalid, error.to_string())
 }
 
 async fn until(moment: Option<Instant>) {
@@ -224,7 +229,7 @@ async fn places(host: &str, seats: &[RelaySeat]) -> Vec<RelayPlace> {
             name: seat.name.to_string(),
             observe: observe.collect(),
             addresses: found,
-            ticket: seat.ticket.clone(),
+            ticket: seat.ticket,
         });
     }
     places

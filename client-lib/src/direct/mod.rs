@@ -28,5 +28,6 @@ pub use error::DirectError;
 pub use hypersend_paths::{Report, Way};
 pub use hypersend_peer::{Offer, OfferError, ReceiveError, Received, SendError, Sent};
 pub use offers::Offers;
+pub use receive::ReceiveOptions;
 pub use send::SendOptions;
 pub use transfer::{DirectTransfer, Keys, Whereabouts};

@@ -3,7 +3,7 @@
 use super::{
     carry::{Carried, carry, tell_path},
     error::DirectError,
-    meeting::Meeting,
+    meeting::{Meeting, Terms},
     send::ended,
     stored,
     transfer::{DirectTransfer, Told, Whereabouts},
@@ -15,14 +15,26 @@ use hypersend_protocol::p2p::{P2pPath, P2pSession, P2pStatus};
 use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
+/// How to receive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReceiveOptions {
+    /// Whether to use relays alone, so that the other side learns no address of this one. False.
+    pub relay_only: bool,
+}
+
 impl Client {
     /// Accepts what is offered, or goes on with what was accepted, and puts it into a folder. Begins at once. What is there
     /// under the same name stays, and what arrives gets a number.
-    pub fn receive_direct(&self, session: P2pSession, folder: impl AsRef<Path>) -> DirectTransfer<Received> {
+    pub fn receive_direct(
+        &self,
+        session: P2pSession,
+        folder: impl AsRef<Path>,
+        options: ReceiveOptions,
+    ) -> DirectTransfer<Received> {
         let (client, folder) = (self.clone(), folder.as_ref().to_owned());
         DirectTransfer::start(Whereabouts::Waiting, move |told, cancel| async move {
             told.session.send_replace(Some(session.clone()));
-            Run { client, session, folder, told, cancel }.run().await
+            Run { client, session, folder, options, told, cancel }.run().await
         })
     }
 }
@@ -31,6 +43,7 @@ struct Run {
     client: Client,
     session: P2pSession,
     folder: PathBuf,
+    options: ReceiveOptions,
     told: Told,
     cancel: CancellationToken,
 }
@@ -48,7 +61,7 @@ impl Run {
         let done = self.receive(&session).await;
         let status = match &done {
             Ok(_) => P2pStatus::Finished,
-            Err(DirectError::Cancelled | DirectError::Receive(ReceiveError::Cancelled)) => P2pStatus::Cancelled,
+            Err(own) if own.is_own_cancellation() => P2pStatus::Cancelled,
             // What the sender cannot repair by trying again. A full disk or a name in the way can be mended here.
             Err(DirectError::Receive(ReceiveError::Listing(_) | ReceiveError::Nonsense(_))) => P2pStatus::Failed,
             Err(_) => return done,
@@ -65,11 +78,14 @@ impl Run {
             return self.fetch(session).await;
         }
         let channel = self.client.open_signals(session.id).await?;
-        let mut meeting = Meeting::open(Role::Receiver, session.id, channel, self.client.server().host(), None).await?;
+        // It is for the sender to give up.
+        let terms = Terms { relay_only: self.options.relay_only, seek: None, wait: None };
+        let mut meeting =
+            Meeting::open(Role::Receiver, session.id, channel, self.client.server().host(), terms).await?;
         let mut receiving = Receiving::start(self.folder.clone(), tag(session));
         let path = tell_path(self.client.clone(), session.id, self.told.whereabouts.subscribe());
         let carried = tokio::select! {
-            carried = carry(&mut meeting, &mut receiving, &self.told, &self.cancel, true) => carried,
+            carried = carry(&mut meeting, &mut receiving, &self.told, &self.cancel) => carried,
             stored = stored::announced(&self.client, session.id) => match stored {
                 Ok(()) => Ok(Carried::NoWay),
                 Err(error) => Err(error.into()),

@@ -3,7 +3,7 @@
 use super::{
     carry::{Carried, carry, tell_path},
     error::DirectError,
-    meeting::Meeting,
+    meeting::{Meeting, Terms},
     stored,
     transfer::{DirectTransfer, Told, Whereabouts},
 };
@@ -26,11 +26,18 @@ const LOOK: Duration = Duration::from_secs(30);
 /// How long the receiver's report may take after the server has said that it is finished.
 const LAST_REPORT: Duration = Duration::from_secs(3);
 
+/// How long a way is looked for, unless something else is said: a relay takes a second, a hole to be punched two, and rounds
+/// of guessing three times five.
+const SEEK: Duration = Duration::from_secs(25);
+
 /// How to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendOptions {
-    /// Whether files go through the server when no way to the receiver is found. True. Folders do not.
-    pub stored: bool,
+    /// Whether to use relays alone, so that the other side learns no address of this one. False.
+    pub relay_only: bool,
+    /// How long a way to a receiver who is there is looked for before the files go through the server; folders do not. 25 s.
+    /// None: for ever.
+    pub seek: Option<Duration>,
     /// How long to wait for a receiver who does not answer, or is gone in the midst of it, before the files go through the
     /// server. None: for ever.
     pub store_after: Option<Duration>,
@@ -38,7 +45,7 @@ pub struct SendOptions {
 
 impl Default for SendOptions {
     fn default() -> Self {
-        Self { stored: true, store_after: None }
+        Self { relay_only: false, seek: Some(SEEK), store_after: None }
     }
 }
 
@@ -109,9 +116,8 @@ impl Run {
             Meeting::open(Role::Sender, session.id, channel, self.client.server().host(), self.options.store_after)
                 .await?;
         let mut sending = Sending::start(Arc::clone(&self.offer));
-        let patient = !self.options.stored;
         let path = tell_path(self.client.clone(), session.id, self.told.whereabouts.subscribe());
-        let carried = carry(&mut meeting, &mut sending, &self.told, &self.cancel, patient).await;
+        let carried = carry(&mut meeting, &mut sending, &self.told, &self.cancel).await;
         drop(path);
         let done = match carried {
             Ok(Carried::Done(sent)) => Ok(sent),
@@ -189,7 +195,7 @@ impl Run {
 
     async fn end_session(&self, session: &P2pSession, error: &DirectError) {
         let status = match error {
-            DirectError::Cancelled | DirectError::Send(hypersend_peer::SendError::Here) => P2pStatus::Cancelled,
+            own if own.is_own_cancellation() => P2pStatus::Cancelled,
             DirectError::Send(_) | DirectError::NoWayForFolders | DirectError::Upload(_) => P2pStatus::Failed,
             // It is over already, or goes on elsewhere, or may go on from here later.
             _ => return,

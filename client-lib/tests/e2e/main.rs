@@ -10,6 +10,7 @@ mod bucket;
 mod chats;
 mod database;
 mod deletions;
+mod direct;
 mod events;
 mod faults;
 mod groups;

@@ -1,0 +1,216 @@
+//! Files from client to client, by way of a real server and real sockets.
+
+use hypersend_client::{
+    Client,
+    direct::{DirectError, DirectTransfer, Offer, ReceiveOptions, Received, SendOptions, Sent, Whereabouts},
+    protocol::{
+        id::ChatId,
+        p2p::{P2pPath, P2pSession, P2pStatus},
+    },
+};
+use hypersend_lab::{TestServer, TestUser, users, within};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tempfile::TempDir;
+
+struct Pair {
+    server: TestServer,
+    ann: TestUser,
+    bob: TestUser,
+    chat: ChatId,
+    out: TempDir,
+    into: TempDir,
+}
+
+impl Pair {
+    async fn new() -> Self {
+        let server = TestServer::start().await;
+        let [ann, bob] = users(&server).await;
+        let chat = ann.client.open_direct(bob.email()).await.unwrap().id;
+        Self { server, ann, bob, chat, out: tempfile::tempdir().unwrap(), into: tempfile::tempdir().unwrap() }
+    }
+
+    fn file(&self, name: &str, size: usize) -> PathBuf {
+        let path = self.out.path().join(name);
+        let seed = name.len() as u64;
+        let bytes: Vec<u8> = (0..size as u64).map(|n| (n.wrapping_mul(0x9e37_79b9) >> 11) as u8 ^ seed as u8).collect();
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    async fn send(&self, paths: &[PathBuf], options: SendOptions) -> DirectTransfer<Sent> {
+        let offer = Arc::new(Offer::open(paths.to_vec()).await.unwrap());
+        self.ann.client.send_direct(self.chat, self.bob.id(), offer, options)
+    }
+
+    fn receive(&self, session: P2pSession) -> DirectTransfer<Received> {
+        self.bob.client.receive_direct(session, self.into.path(), ReceiveOptions::default())
+    }
+
+    async fn status(&self, session: &P2pSession) -> P2pStatus {
+        self.ann.client.p2p_session(session.id).await.unwrap().status
+    }
+}
+
+async fn offered(client: &Client) -> P2pSession {
+    within("an offer comes", client.offers().next()).await.unwrap()
+}
+
+fn same(one: &Path, other: &Path) {
+    assert!(fs::read(one).unwrap() == fs::read(other).unwrap(), "{} is not {}", other.display(), one.display());
+}
+
+async fn reaches<T>(transfer: &DirectTransfer<T>, what: &str, wanted: impl Fn(&Whereabouts) -> bool)
+where
+    T: Send + 'static,
+{
+    let mut whereabouts = transfer.whereabouts();
+    within(what, whereabouts.wait_for(|now| wanted(now))).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_and_folders_go_from_one_client_to_the_other() {
+    let pair = Pair::new().await;
+    let film = pair.file("film.mkv", 20 << 20);
+    let trip = pair.out.path().join("trip");
+    fs::create_dir(&trip).unwrap();
+    for n in 0..30 {
+        fs::write(trip.join(format!("{n}.jpg")), vec![n; 10_000]).unwrap();
+    }
+    let mut sending = pair.send(&[film.clone(), trip.clone()], SendOptions::default()).await;
+    let session = offered(&pair.bob.client).await;
+    assert_eq!((session.files.len(), session.files[1].size), (2, 300_000));
+    let mut receiving = pair.receive(session.clone());
+    let (sent, received) = within("all is across", async { tokio::join!(sending.finish(), receiving.finish()) }).await;
+    let (sent, received) = (sent.unwrap(), received.unwrap());
+    assert_eq!((sent.files, sent.bytes), (31, (20 << 20) + 300_000));
+    assert_eq!(received.places, [pair.into.path().join("film.mkv"), pair.into.path().join("trip")]);
+    same(&film, &received.places[0]);
+    for n in 0..30 {
+        same(&trip.join(format!("{n}.jpg")), &received.places[1].join(format!("{n}.jpg")));
+    }
+    let words = (sending.keys().borrow().unwrap(), receiving.keys().borrow().unwrap());
+    assert_eq!(words.0, words.1);
+    assert_eq!(pair.status(&session).await, P2pStatus::Finished);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_broken_off_by_either_side_goes_on() {
+    let pair = Pair::new().await;
+    let film = pair.file("film.mkv", 96 << 20);
+    let mut sending = pair.send(std::slice::from_ref(&film), SendOptions::default()).await;
+    let session = offered(&pair.bob.client).await;
+    let begun = async |receiving: &DirectTransfer<Received>| {
+        let mut progress = receiving.progress();
+        let some =
+            |now: &Option<hypersend_client::Progress>| now.is_some_and(|now| now.stored_bytes > now.resumed_bytes);
+        within("some of it arrives", progress.wait_for(some)).await.unwrap();
+    };
+
+    let receiving = pair.receive(session.clone());
+    begun(&receiving).await;
+    drop(receiving);
+    let receiving = pair.receive(session.clone());
+    begun(&receiving).await;
+
+    // The sender's program ends, and the same is typed again.
+    drop(sending);
+    sending = pair.send(std::slice::from_ref(&film), SendOptions::default()).await;
+    let mut receiving = receiving;
+    let (sent, received) = within("all is across", async { tokio::join!(sending.finish(), receiving.finish()) }).await;
+    assert_eq!(sending.session(), Some(session.id));
+    assert_eq!(sent.unwrap().files, 1);
+    same(&film, &received.unwrap().places[0]);
+    assert_eq!(pair.status(&session).await, P2pStatus::Finished);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn either_side_may_not_want_it() {
+    let pair = Pair::new().await;
+    let film = pair.file("film.mkv", 1 << 20);
+    let mut sending = pair.send(std::slice::from_ref(&film), SendOptions::default()).await;
+    let session = offered(&pair.bob.client).await;
+    pair.bob.client.change_p2p(session.id, Some(P2pStatus::Declined), None).await.unwrap();
+    let told = within("she is told", sending.finish()).await.unwrap_err();
+    assert!(matches!(told, DirectError::Declined), "{told}");
+
+    let mut sending = pair.send(std::slice::from_ref(&film), SendOptions::default()).await;
+    let session = offered(&pair.bob.client).await;
+    sending.cancel();
+    let told = within("it is called off", sending.finish()).await.unwrap_err();
+    assert!(matches!(told, DirectError::Cancelled), "{told}");
+    assert_eq!(pair.status(&session).await, P2pStatus::Cancelled);
+    let told = within("he is told", pair.receive(session).finish()).await.unwrap_err();
+    assert!(matches!(told, DirectError::Client(_) | DirectError::OtherCancelled), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn either_side_may_call_it_off_in_the_midst_of_it() {
+    let pair = Pair::new().await;
+    let film = pair.file("film.mkv", 256 << 20);
+    for by_sender in [true, false] {
+        let mut sending = pair.send(std::slice::from_ref(&film), SendOptions::default()).await;
+        let session = offered(&pair.bob.client).await;
+        let mut receiving = pair.receive(session.clone());
+        reaches(&receiving, "a way is found", |now| matches!(now, Whereabouts::Carried(_))).await;
+        if by_sender {
+            sending.cancel();
+        } else {
+            receiving.cancel();
+        }
+        let (sent, received) = within("both end", async { tokio::join!(sending.finish(), receiving.finish()) }).await;
+        let (sent, received) = (sent.unwrap_err(), received.unwrap_err());
+        let (by, other) = if by_sender { (&sent, &received) } else { (&received, &sent) };
+        assert!(by.is_own_cancellation(), "{by}");
+        assert!(other.is_others_cancellation(), "{other}");
+        assert_eq!(pair.status(&session).await, P2pStatus::Cancelled);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_there_is_no_way_files_go_through_the_server() {
+    let pair = Pair::new().await;
+    let (film, text) = (pair.file("film.mkv", 3 << 20), pair.file("a.txt", 10));
+    // Relays alone, of which this server has none.
+    let options = SendOptions { relay_only: true, seek: Some(Duration::from_millis(300)), ..SendOptions::default() };
+    let mut sending = pair.send(&[film.clone(), text.clone()], options).await;
+    let session = offered(&pair.bob.client).await;
+    fs::write(pair.into.path().join("a.txt"), "there before").unwrap();
+    let mut receiving = pair.receive(session.clone());
+    let (sent, received) = within("all is across", async { tokio::join!(sending.finish(), receiving.finish()) }).await;
+    assert_eq!(sent.unwrap().files, 2);
+    let places = received.unwrap().places;
+    assert_eq!(places[1], pair.into.path().join("a (2).txt"));
+    same(&film, &places[0]);
+    same(&text, &places[1]);
+    assert_eq!(*receiving.whereabouts().borrow(), Whereabouts::Stored);
+    let session = pair.ann.client.p2p_session(session.id).await.unwrap();
+    assert_eq!((session.status, session.path), (P2pStatus::Finished, Some(P2pPath::Stored)));
+
+    let folder = pair.out.path().to_owned();
+    let mut sending = pair.send(&[folder], options).await;
+    let session = offered(&pair.bob.client).await;
+    let mut receiving = pair.receive(session);
+    let (sent, received) = within("both end", async { tokio::join!(sending.finish(), receiving.finish()) }).await;
+    let (sent, received) = (sent.unwrap_err(), received.unwrap_err());
+    assert!(matches!(sent, DirectError::NoWayForFolders), "{sent}");
+    assert!(matches!(received, DirectError::OtherFailed), "{received}");
+    drop(pair.server);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_answer_finds_the_files_in_the_chat() {
+    let pair = Pair::new().await;
+    let film = pair.file("film.mkv", 1 << 20);
+    let options = SendOptions { store_after: Some(Duration::from_millis(200)), ..SendOptions::default() };
+    let mut sending = pair.send(&[film], options).await;
+    assert_eq!(within("they are stored", sending.finish()).await.unwrap().files, 1);
+    let session = sending.session().unwrap();
+    assert_eq!(pair.bob.client.p2p_session(session).await.unwrap().status, P2pStatus::Cancelled);
+    let history = pair.bob.client.history(pair.chat, None, 10).await.unwrap();
+    assert_eq!(history.messages[0].files[0].name.as_str(), "film.mkv");
+}
