@@ -10,7 +10,7 @@ use hypersend_client::{
         name::{ChatTitle, DisplayName, Email},
     },
 };
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
 const AFTER_HELP: &str = "\
 CHAT is an email address (the direct chat with that person), a group's title, or a chat's id.
@@ -156,15 +156,35 @@ pub(crate) enum Command {
     /// Chat interactively; each line of standard input is a message
     #[command(after_help = CHAT_HELP)]
     Chat { chat: String },
-    /// Post a message: a text, files, or both
+    /// Post a message: a text, files, or both; or send files straight to another computer
+    #[command(override_usage = SEND_USAGE, after_help = SEND_HELP)]
     Send {
-        chat: String,
-        /// The text
-        #[arg(required_unless_present = "file")]
-        text: Option<String>,
-        /// Files to upload and send, at most 32
-        #[arg(long, value_name = "PATH", num_args = 1..)]
+        /// The chat and the text; with --direct the chat, and the files and folders
+        #[arg(required = true, value_name = "CHAT and TEXT, or CHAT and PATH")]
+        words: Vec<OsString>,
+        /// Files to upload and send with the message, at most 32
+        #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with = "direct")]
         file: Vec<PathBuf>,
+        /// From this computer to the receiver's, who runs hypersend receive; files and folders of any size
+        #[arg(long)]
+        direct: bool,
+        #[command(flatten)]
+        ways: SendWays,
+    },
+    /// Wait for files that others send from their computers, and fetch them
+    Receive {
+        /// Accept everything without asking
+        #[arg(long)]
+        yes: bool,
+        /// End after the first transfer
+        #[arg(long)]
+        once: bool,
+        /// The folder to put them into [default: this one]
+        #[arg(short, long, value_name = "DIR")]
+        output: Option<PathBuf>,
+        /// Use relays alone, so that senders do not learn this computer's addresses
+        #[arg(long)]
+        relay_only: bool,
     },
     /// Delete a message for everybody
     Delete {
@@ -194,6 +214,57 @@ pub(crate) enum Command {
     },
 }
 
+/// Which ways files may take to another computer.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SendWays {
+    /// With --direct: use relays alone, so that the receiver does not learn this computer's addresses
+    #[arg(long, requires = "direct")]
+    pub(crate) relay_only: bool,
+    /// With --direct: never through the server, even where there is no other way
+    #[arg(long, requires = "direct", conflicts_with = "store_after")]
+    pub(crate) no_store: bool,
+    /// With --direct: how long to wait for a receiver who does not answer, or is gone, before files go through the server
+    /// [default: for ever]
+    #[arg(long, requires = "direct", value_name = "SECONDS")]
+    pub(crate) store_after: Option<u64>,
+}
+
+/// What is sent, and how.
+pub(crate) enum Sending {
+    /// A message, with files that are stored on the server.
+    Message { chat: String, text: Option<String>, files: Vec<PathBuf> },
+    /// Files and folders, from computer to computer.
+    Direct { chat: String, paths: Vec<PathBuf> },
+}
+
+impl Sending {
+    /// Makes out what the words mean.
+    pub(crate) fn parse(words: Vec<OsString>, files: Vec<PathBuf>, direct: bool) -> Result<Self, Failure> {
+        let mut words = words.into_iter();
+        let chat = text_of(words.next().unwrap_or_default())?;
+        if direct {
+            let paths: Vec<PathBuf> = words.map(PathBuf::from).collect();
+            if paths.is_empty() {
+                return Err(
+                    Failure::usage("what is to be sent is missing").or_try("hypersend send --direct CHAT PATH...")
+                );
+            }
+            return Ok(Self::Direct { chat, paths });
+        }
+        match (words.next(), words.next()) {
+            (None, _) if files.is_empty() => {
+                Err(Failure::usage("the text is missing").or_try("hypersend send CHAT TEXT, or --file PATH"))
+            }
+            (_, Some(_)) => Err(Failure::usage("a message is one text").or_try("quotes around it")),
+            (text, None) => Ok(Self::Message { chat, text: text.map(text_of).transpose()?, files }),
+        }
+    }
+}
+
+fn text_of(word: OsString) -> Result<String, Failure> {
+    word.into_string().map_err(|word| Failure::usage(format!("{} is no text", word.display())))
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum GroupCommand {
     /// Make a group with you as its owner
@@ -211,6 +282,16 @@ pub(crate) enum GroupCommand {
     /// List the members
     Members { chat: String },
 }
+
+const SEND_USAGE: &str = "\
+hypersend send [OPTIONS] CHAT TEXT
+       hypersend send [OPTIONS] CHAT [TEXT] --file PATH...
+       hypersend send [OPTIONS] --direct CHAT PATH...";
+
+const SEND_HELP: &str = "\
+With --direct nothing is stored on the server. Both sides look for a way to each other through their NATs, and go over a
+relay meanwhile; either may be interrupted, and the same command goes on. In a group everybody else is sent to. Where no way
+is found, files (not folders) go through the server.";
 
 const CHAT_HELP: &str = "\
 Lines that begin with / are commands:
@@ -260,7 +341,7 @@ mod tests {
     #[test]
     fn complaints_for_programs_name_what_is_missing() {
         let complaint = |words: &[&str]| complaint(&Arguments::try_parse_from(words).unwrap_err());
-        assert!(complaint(&["hypersend", "send", "bob@x"]).ends_with("were not provided: <TEXT>"));
+        assert!(complaint(&["hypersend", "history"]).ends_with("were not provided: <CHAT>"));
         assert_eq!(complaint(&["hypersend", "group"]), "a command is missing");
     }
 
@@ -272,13 +353,37 @@ mod tests {
     #[test]
     fn a_message_has_a_text_or_files_or_both() {
         let send = |words: &[&str]| match Arguments::try_parse_from([&["hypersend", "send", "bob@x"], words].concat()) {
-            Ok(Arguments { command: Command::Send { text, file, .. }, .. }) => Some((text.is_some(), file.len())),
+            Ok(Arguments { command: Command::Send { words, file, direct, .. }, .. }) => {
+                match Sending::parse(words, file, direct) {
+                    Ok(Sending::Message { text, files, .. }) => Some((text.is_some(), files.len())),
+                    _ => None,
+                }
+            }
             _ => None,
         };
         assert_eq!(send(&["hello"]), Some((true, 0)));
         assert_eq!(send(&["--file", "a", "b"]), Some((false, 2)));
         assert_eq!(send(&["hello", "--file", "a", "--file", "b"]), Some((true, 2)));
         assert_eq!(send(&[]), None);
+        assert_eq!(send(&["hello", "there"]), None);
+    }
+
+    #[test]
+    fn what_is_sent_directly_are_paths() {
+        let send = |words: &[&str]| match Arguments::try_parse_from([&["hypersend", "send"], words].concat()) {
+            Ok(Arguments { command: Command::Send { words, file, direct, .. }, .. }) => {
+                match Sending::parse(words, file, direct) {
+                    Ok(Sending::Direct { chat, paths }) => Some((chat, paths.len())),
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
+        assert_eq!(send(&["--direct", "Team", "a", "b"]), Some(("Team".to_owned(), 2)));
+        assert_eq!(send(&["--direct", "Team", "--relay-only", "a"]), Some(("Team".to_owned(), 1)));
+        assert_eq!(send(&["--direct", "Team"]), None);
+        assert_eq!(send(&["--direct", "Team", "--file", "a"]), None);
+        assert_eq!(send(&["Team", "a", "--relay-only"]), None);
     }
 
     #[test]

@@ -58,6 +58,10 @@ async fn run_async(Arguments { options, command }: Arguments) -> Result<(), Fail
 
 fn when_interrupted(command: &Command) -> Failure {
     match command {
+        Command::Send { direct: true, .. } | Command::Receive { .. } => {
+            Failure::interrupted("interrupted; what has arrived stays")
+                .or_try("the same command: it goes on from there")
+        }
         Command::Send { file, .. } if file.is_empty() => {
             Failure::interrupted("interrupted").or_try("the same command: the message is posted once")
         }

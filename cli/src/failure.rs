@@ -4,6 +4,7 @@ use crate::view::words;
 use hypersend_client::{
     CertificateProblem, ClientError, DownloadError, ExtractError, Fingerprint, PostError, ServerAddress, TrustError,
     UploadError,
+    direct::{DirectError, OfferError, SendError},
     protocol::{
         name::NameError,
         refusal::{ErrorCode, Refusal},
@@ -262,6 +263,30 @@ impl From<DownloadError> for Failure {
             }
             DownloadError::Plan(_) | DownloadError::Values(_) => Self::new(Exit::Failed, "failed", chain(&error)),
             _ => local_chain(&error),
+        }
+    }
+}
+
+impl From<OfferError> for Failure {
+    fn from(error: OfferError) -> Self {
+        local_chain(&error)
+    }
+}
+
+impl From<DirectError> for Failure {
+    fn from(error: DirectError) -> Self {
+        match error {
+            DirectError::Client(error) => error.into(),
+            DirectError::Upload(error) => error.into(),
+            DirectError::Download(error) => error.into(),
+            DirectError::Declined => Self::new(Exit::Failed, "declined", error.to_string()),
+            DirectError::Elsewhere => Self::new(Exit::Failed, "elsewhere", error.to_string()),
+            DirectError::NoWayForFolders => Self::new(Exit::NoAnswer, "no-way", error.to_string()),
+            DirectError::Receive(_) | DirectError::Send(SendError::Source(_)) => local_chain(&error),
+            error if error.is_own_cancellation() || error.is_others_cancellation() => {
+                Self::new(Exit::Failed, "cancelled", error.to_string())
+            }
+            error => Self::new(Exit::Failed, "failed", chain(&error)),
         }
     }
 }

@@ -18,7 +18,7 @@ pub(crate) async fn follow<T>(
     progress: watch::Receiver<Option<Progress>>,
     finish: impl Future<Output = T>,
 ) -> T {
-    let mut show = Show { talk, name, began: false, said: Instant::now() };
+    let mut show = Show { talk, name, began: false, has_bar: false, said: Instant::now() };
     let mut look = interval(LOOK_EVERY);
     tokio::pin!(finish);
     loop {
@@ -44,6 +44,8 @@ struct Show<'a> {
     talk: &'a Talk,
     name: &'a str,
     began: bool,
+    /// The bar is this transfer's: there is one at a time.
+    has_bar: bool,
     said: Instant,
 }
 
@@ -56,6 +58,7 @@ impl Show<'_> {
                 self.talk.say(&format!("{} goes on at {resumed} of {total}", self.name));
             }
             if self.talk.wants_bar() {
+                self.has_bar = true;
                 self.talk.begin_bar(self.name, reading.total_bytes);
             }
         }
@@ -63,7 +66,9 @@ impl Show<'_> {
 
     fn reading(&mut self, reading: &Progress) {
         self.begin(reading);
-        if self.talk.has_bar() || self.said.elapsed() >= SAY_EVERY {
+        if self.has_bar {
+            self.talk.move_bar(reading);
+        } else if self.said.elapsed() >= SAY_EVERY {
             self.said = Instant::now();
             self.talk.progress(self.name, reading);
         }
@@ -72,6 +77,8 @@ impl Show<'_> {
 
 impl Drop for Show<'_> {
     fn drop(&mut self) {
-        self.talk.end_bar();
+        if self.has_bar {
+            self.talk.end_bar();
+        }
     }
 }

@@ -1,7 +1,10 @@
 //! Standard error: everything that is said while a command works. Nothing is said when that is not wanted.
 
 use crate::{failure::Failure, view::words};
-use hypersend_client::{Progress, ServerAddress, Status, Transport, Transports};
+use hypersend_client::{
+    Progress, ServerAddress, Status, Transport, Transports,
+    direct::{Way, Whereabouts},
+};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::{
@@ -94,6 +97,40 @@ impl Talk {
         self.put(failure.as_words(self.0.json));
     }
 
+    /// Says which way a transfer takes from now on, and what it took before.
+    pub(crate) fn way(&self, name: &str, with: &str, before: Option<&Whereabouts>, now: &Whereabouts) {
+        let text = match (before, now) {
+            (_, Whereabouts::Offered) => format!("{name}: offered to {with}, who has not answered yet"),
+            (Some(Whereabouts::Carried(_)), Whereabouts::Waiting | Whereabouts::Seeking) => {
+                format!("{name}: {with} is not reached any more; looking for another way")
+            }
+            (_, Whereabouts::Waiting) => format!("{name}: waiting for {with}"),
+            (_, Whereabouts::Seeking) => format!("{name}: looking for a way to {with}"),
+            (_, Whereabouts::Carried(way)) => format!("{name}: {way}"),
+            (_, Whereabouts::Stored) => format!("{name}: no way to {with} is found; through the server"),
+        };
+        let (state, address, relay) = match now {
+            Whereabouts::Offered => ("offered", None, None),
+            Whereabouts::Waiting => ("waiting", None, None),
+            Whereabouts::Seeking => ("seeking", None, None),
+            Whereabouts::Carried(Way::Direct(address)) => ("direct", Some(address.to_string()), None),
+            Whereabouts::Carried(Way::Relayed { name, address }) => ("relay", Some(address.to_string()), Some(name)),
+            Whereabouts::Stored => ("stored", None, None),
+        };
+        self.tell(
+            &text,
+            || json!({ "way": { "name": name, "with": with, "state": state, "address": address, "relay": relay } }),
+        );
+    }
+
+    /// Says by which words two people know that nobody is between them.
+    pub(crate) fn check_words(&self, with: &str, words: &str) {
+        self.tell(
+            &format!("check words, the same for {with}: {words}"),
+            || json!({ "check_words": { "with": with, "words": words } }),
+        );
+    }
+
     /// Says what became of the connection.
     pub(crate) fn connection(&self, server: &ServerAddress, status: &Status, seen: &mut Seen) {
         match status {
@@ -143,10 +180,6 @@ impl Talk {
         self.state().place = Place::Bar(bar);
     }
 
-    pub(crate) fn has_bar(&self) -> bool {
-        matches!(self.state().place, Place::Bar(_))
-    }
-
     pub(crate) fn end_bar(&self) {
         let mut state = self.state();
         if let Place::Bar(bar) = &state.place {
@@ -155,8 +188,8 @@ impl Talk {
         }
     }
 
-    /// Shows how far a transfer is, on the bar if there is one.
-    pub(crate) fn progress(&self, name: &str, progress: &Progress) {
+    /// Shows on the bar how far a transfer is.
+    pub(crate) fn move_bar(&self, progress: &Progress) {
         let state = self.state();
         if let Place::Bar(bar) = &state.place {
             bar.set_position(progress.stored_bytes);
@@ -164,8 +197,12 @@ impl Talk {
                 Some(trouble) => format!("{}  {trouble}", words::fraction(progress)),
                 None => format!("{}  {}", words::fraction(progress), words::pace(progress)),
             });
-            return;
         }
+    }
+
+    /// Says how far a transfer is.
+    pub(crate) fn progress(&self, name: &str, progress: &Progress) {
+        let state = self.state();
         // The trouble has been said, and nothing moves.
         if state.trouble.is_some() {
             return;

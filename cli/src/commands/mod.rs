@@ -3,13 +3,18 @@
 mod account;
 mod chat;
 mod chats;
+mod direct;
 mod files;
 mod group;
 mod reference;
 mod send;
 mod status;
 
-use crate::{args::Command, context::Context, failure::Failure};
+use crate::{
+    args::{Command, Sending},
+    context::Context,
+    failure::Failure,
+};
 
 pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
@@ -25,7 +30,13 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         Command::Group(command) => group::run(context, command).await,
         Command::History { chat, limit, before } => chats::history(context, &chat, limit, before).await,
         Command::Chat { chat } => chat::chat(context, &chat).await,
-        Command::Send { chat, text, file } => send::send(context, &chat, text.as_deref(), &file).await,
+        Command::Send { words, file, direct, ways } => match Sending::parse(words, file, direct)? {
+            Sending::Message { chat, text, files } => send::send(context, &chat, text.as_deref(), &files).await,
+            Sending::Direct { chat, paths } => direct::send(context, &chat, paths, &ways).await,
+        },
+        Command::Receive { yes, once, output, relay_only } => {
+            direct::receive(context, direct::Wishes { yes, once, output, relay_only }).await
+        }
         Command::Delete { chat, number } => chats::delete(context, &chat, number).await,
         Command::Read { chat } => chats::mark_read(context, &chat).await,
         Command::Upload { path } => files::store(context, &path).await,

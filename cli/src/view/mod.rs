@@ -1,6 +1,7 @@
 //! How things look, to people (`Display`) and to programs (`Serialize`; field names are stable).
 
 mod chat;
+mod direct;
 mod file;
 mod login;
 mod message;
@@ -8,6 +9,7 @@ mod person;
 pub(crate) mod words;
 
 pub(crate) use chat::{ChatList, ChatView, MemberList};
+pub(crate) use direct::{DirectReceived, DirectSent};
 pub(crate) use file::{FileList, FileView, Received, Removed, Stored};
 pub(crate) use login::{LoginList, LoginView};
 pub(crate) use message::{History, MessageView, Style};

@@ -112,9 +112,9 @@ impl Run {
         }
         let channel = self.client.open_signals(session.id).await?;
         self.told.whereabouts(Whereabouts::Waiting);
-        let mut meeting =
-            Meeting::open(Role::Sender, session.id, channel, self.client.server().host(), self.options.store_after)
-                .await?;
+        let SendOptions { relay_only, seek, store_after: wait } = self.options;
+        let terms = Terms { relay_only, seek, wait };
+        let mut meeting = Meeting::open(Role::Sender, session.id, channel, self.client.server().host(), terms).await?;
         let mut sending = Sending::start(Arc::clone(&self.offer));
         let path = tell_path(self.client.clone(), session.id, self.told.whereabouts.subscribe());
         let carried = carry(&mut meeting, &mut sending, &self.told, &self.cancel).await;

@@ -1,0 +1,8 @@
+//! Files from this computer to another one, and from there to here.
+
+mod receive;
+mod send;
+mod show;
+
+pub(super) use receive::{Wishes, receive};
+pub(super) use send::send;

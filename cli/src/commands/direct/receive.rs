@@ -1,0 +1,121 @@
+//! Receiving: waits for what others offer, asks, and fetches.
+
+use super::show::watch;
+use crate::{
+    connect::{Session, connect},
+    context::Context,
+    failure::{Exit, Failure},
+    terminal::{ask_yes_no, can_ask},
+    view::{DirectReceived, words},
+};
+use futures::{StreamExt, stream::FuturesUnordered};
+use hypersend_client::{
+    direct::ReceiveOptions,
+    protocol::{
+        name::DisplayName,
+        p2p::{P2pSession, P2pStatus},
+    },
+};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+/// What to accept, and where to put it.
+pub(in crate::commands) struct Wishes {
+    pub(in crate::commands) yes: bool,
+    pub(in crate::commands) once: bool,
+    pub(in crate::commands) output: Option<PathBuf>,
+    pub(in crate::commands) relay_only: bool,
+}
+
+pub(in crate::commands) async fn receive(context: &Context, wishes: Wishes) -> Result<(), Failure> {
+    if !wishes.yes && !can_ask() {
+        return Err(Failure::usage("there is nobody to ask whether to accept").or_try("--yes, to accept everything"));
+    }
+    let folder = wishes.output.clone().unwrap_or_else(|| PathBuf::from("."));
+    if !folder.is_dir() {
+        let message = format!("there is no folder {}", folder.display());
+        return Err(Failure::new(Exit::LocalFile, "local-file", message).or_try("make it first, or another path"));
+    }
+    let session = connect(context).await?;
+    let mut offers = session.client.offers();
+    context.talk.say("waiting for somebody to send something");
+    let mut under_way = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            biased;
+            Some(done) = under_way.next() => match done {
+                Ok(()) if wishes.once => return Ok(()),
+                Ok(()) => {}
+                Err(failure) if wishes.once => return Err(failure),
+                Err(failure) => context.talk.warn(&failure),
+            },
+            offer = offers.next(), if !wishes.once || under_way.is_empty() => {
+                let offer = offer?;
+                let from = name_of_sender(&session, &offer).await?;
+                if accepted(context, &session, &offer, &from, wishes.yes).await? {
+                    under_way.push(fetch(context, &session, offer, from, &folder, wishes.relay_only));
+                }
+            }
+        }
+    }
+}
+
+async fn name_of_sender(session: &Session, offer: &P2pSession) -> Result<DisplayName, Failure> {
+    let chat = session.ask(session.client.chat(offer.chat)).await?;
+    let sender = chat.members.into_iter().find(|member| member.profile.id == offer.sender);
+    Ok(sender.map_or_else(|| DisplayName::parse("somebody who left").expect("it is one"), |member| member.profile.name))
+}
+
+/// Whether it is wanted; the sender is told if not. What was accepted before is.
+async fn accepted(
+    context: &Context,
+    session: &Session,
+    offer: &P2pSession,
+    from: &DisplayName,
+    yes: bool,
+) -> Result<bool, Failure> {
+    if offer.status == P2pStatus::Accepted {
+        context.talk.say(&format!("{from} goes on with {}", title(offer)));
+        return Ok(true);
+    }
+    let sizes = offer.files.iter().map(|file| file.size).sum();
+    let offered = format!("{from} offers {} ({})", title(offer), words::size(sizes));
+    if yes {
+        context.talk.say(&offered);
+        return Ok(true);
+    }
+    let wanted = ask_yes_no(format!("{}. Accept?", words::printable(&offered))).await?;
+    if !wanted {
+        session.ask(session.client.change_p2p(offer.id, Some(P2pStatus::Declined), None)).await?;
+    }
+    Ok(wanted)
+}
+
+async fn fetch(
+    context: &Context,
+    session: &Session,
+    offer: P2pSession,
+    from: DisplayName,
+    folder: &Path,
+    relay_only: bool,
+) -> Result<(), Failure> {
+    let began = Instant::now();
+    let (id, name) = (offer.id, title(&offer));
+    let mut transfer = session.client.receive_direct(offer, folder, ReceiveOptions { relay_only });
+    let received = watch(context, &name, from.as_str(), &mut transfer).await?;
+    let took = words::duration(began.elapsed());
+    context.talk.say(&format!("{name}: {} from {from} in {took}", words::size(received.bytes)));
+    let way = transfer.whereabouts().borrow().to_string();
+    context.out.print(&DirectReceived::new(id, &from, received, way))
+}
+
+/// `film.mkv`, or `film.mkv and 3 more`.
+fn title(offer: &P2pSession) -> String {
+    let first = offer.files.first().map_or_else(String::new, |file| words::printable(file.name.as_str()));
+    match offer.files.len() {
+        0 | 1 => first,
+        many => format!("{first} and {} more", many - 1),
+    }
+}
