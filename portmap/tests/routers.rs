@@ -4,12 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "whatever fails here is a failed test")]
 
 use hypersend_lab::{
-    Nat, NatLab, eventually,
+    Dice, Nat, NatLab, eventually,
     nat::{PortMapper, Speaks},
     within,
 };
 use hypersend_portmap::Mapping;
 use std::{
+    fs,
     net::{SocketAddr, UdpSocket},
     num::NonZeroU16,
     process::{Child, Stdio},
@@ -56,20 +57,18 @@ fn whoever_has_a_mapping_is_reached_by_everybody_until_it_is_closed() {
         let Some(lab) = NatLab::new(nat, Nat::Open) else { return };
         let router = PortMapper::start(&lab.a, speaks, 600);
         let socket = lab.a.socket();
-        let (sender, receiver) = std::sync::mpsc::channel();
-        on_a(&lab, async || {
+        let address = on_a(&lab, async || {
             let mapping = Mapping::request(port(&socket));
             let mut outside = mapping.outside();
             let address = mapped(&mut outside).await;
             assert_eq!(address.ip(), lab.a.outside_ip(), "{speaks:?}");
-            assert_eq!(next_from(&lab, &socket, address), next(&socket), "{speaks:?}");
+            assert_eq!(stranger(&lab, address), next(&socket), "{speaks:?}");
             assert_eq!(router.mapped(), [port(&socket).get()]);
             mapping.close().await;
             assert_eq!((router.mapped(), *outside.borrow()), (Vec::new(), None), "{speaks:?}");
-            sender.send(address).unwrap();
+            address
         });
         // What is sent there now does not come: what comes is from a known one, which was sent to.
-        let address = receiver.recv().unwrap();
         let known = lab.public().inside(|| UdpSocket::bind((NatLab::PUBLIC[0], 0))).unwrap().unwrap();
         socket.send_to(b"hello", known.local_addr().unwrap()).unwrap();
         known.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -80,11 +79,6 @@ fn whoever_has_a_mapping_is_reached_by_everybody_until_it_is_closed() {
             assert_eq!(next(&socket), known.local_addr().unwrap(), "{speaks:?}");
         }
     }
-}
-
-/// A stranger's address, who has sent to this one.
-fn next_from(lab: &NatLab, _to: &UdpSocket, at: SocketAddr) -> SocketAddr {
-    stranger(lab, at)
 }
 
 #[test]
@@ -121,14 +115,53 @@ fn who_gives_nothing_is_no_harm() {
     });
 }
 
+/// Many mappings at once, each of which gets other bytes for an answer.
+#[test]
+fn a_router_that_answers_with_rubbish_is_no_harm() {
+    const MAPPINGS: u16 = 200;
+    let Some(lab) = NatLab::new(Nat::Restricted, Nat::Open) else { return };
+    let router = lab.a.edge().inside(|| UdpSocket::bind((lab.a.gateway(), 5351))).unwrap().unwrap();
+    router.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut dice = Dice::new();
+    let rubbish = || {
+        for _ in 0..MAPPINGS {
+            let mut question = [0; 1_100];
+            let (_, from) = router.recv_from(&mut question).unwrap();
+            let length = usize::try_from(dice.below(70)).unwrap();
+            let mut answer: Vec<_> = (0..length).map(|_| dice.roll().to_le_bytes()[0]).collect();
+            // Half of them begin as an answer that is a yes, of both protocols in turn.
+            let head: [u8; 4] = if dice.below(2) == 0 { [2, 0x81, 0, 0] } else { [0, 0x81, 0, 0] };
+            if dice.below(2) == 0 {
+                answer.iter_mut().zip(head).for_each(|(byte, of_head)| *byte = of_head);
+            }
+            router.send_to(&answer, from).unwrap();
+        }
+    };
+    std::thread::scope(|scope| {
+        let rubbish = scope.spawn(rubbish);
+        on_a(&lab, async || {
+            let mappings: Vec<_> =
+                (0..MAPPINGS).map(|at| Mapping::request(NonZeroU16::new(20_000 + at).unwrap())).collect();
+            let all = async || rubbish.is_finished().then_some(());
+            eventually("an answer to everybody", all).await;
+            for mapping in mappings {
+                let outside = mapping.outside();
+                assert!(outside.has_changed().is_ok_and(|changed| !changed), "it has no mapping, and goes on");
+                mapping.close().await;
+            }
+        });
+    });
+}
+
 /// A `miniupnpd` on a's router, if the program is there.
 struct MiniUpnp {
     process: Child,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl MiniUpnp {
-    fn start(lab: &NatLab, asked: bool) -> Option<Self> {
+    /// One that is asked by PCP and NAT-PMP, or else by UPnP.
+    fn start(lab: &NatLab, asked: bool) -> Self {
         let folder = TempDir::new().unwrap();
         let config = folder.path().join("miniupnpd.conf");
         let yes = |is: bool| if is { "yes" } else { "no" };
@@ -143,23 +176,27 @@ impl MiniUpnp {
             yes(!asked),
             folder.path().join("leases").display()
         );
-        std::fs::write(&config, text).unwrap();
+        fs::write(&config, text).unwrap();
         let rules = "table inet upnp { chain forward { type filter hook forward priority -1; }; \
                      chain inwards { type nat hook prerouting priority -101; }; \
                      chain outwards { type nat hook postrouting priority 99; }; }";
         lab.a.edge().nft(rules).unwrap();
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let log = fs::File::create(folder.path().join("log")).unwrap();
         let mut command = lab.a.edge().command("miniupnpd");
         command.args(["-d", "-P"]).arg(folder.path().join("pid")).arg("-f").arg(&config);
         let process = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        Some(Self { process, _folder: folder })
+        Self { process, folder }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 }
 
 impl Drop for MiniUpnp {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("{}", std::fs::read_to_string(self._folder.path().join("log")).unwrap_or_default());
+            eprintln!("{}", self.log());
         }
         let _ = self.process.kill();
         let _ = self.process.wait();
@@ -174,12 +211,16 @@ fn another_program_for_routers_maps_by_pcp_and_by_upnp() {
     }
     for asked in [true, false] {
         let Some(lab) = NatLab::new(Nat::Restricted, Nat::Open) else { return };
-        let _router = MiniUpnp::start(&lab, asked);
+        let router = MiniUpnp::start(&lab, asked);
         let socket = lab.a.socket();
         lab.a.keep_port(port(&socket).get());
         on_a(&lab, async || {
+            let listens = async || router.log().contains("istening").then_some(());
+            eventually("a router that listens", listens).await;
             let mapping = Mapping::request(port(&socket));
             let outside = mapped(&mut mapping.outside()).await;
+            let log = router.log();
+            assert!(log.contains(if asked { "PCP" } else { "AddAnyPortMapping" }), "{log}");
             // It was told another address than the one it has.
             assert_eq!(outside.ip().to_string(), "8.8.4.4");
             let outside = SocketAddr::new(lab.a.outside_ip().into(), outside.port());

@@ -7,6 +7,7 @@ use super::{kind::changed, side::Side};
 use crate::netns::Namespace;
 use std::{
     collections::HashMap,
+    fmt::Write,
     io::ErrorKind,
     net::{Ipv4Addr, SocketAddr, UdpSocket},
     sync::{
@@ -191,8 +192,9 @@ impl Desk {
         let (mut inwards, mut outwards) = (String::new(), String::new());
         for &inside in self.mapped.lock().unwrap_or_else(PoisonError::into_inner).keys() {
             let (port, host, outside) = (changed(inside, self.changed_by), self.host, self.outside);
-            inwards += &format!("iifname outside udp dport {port} dnat to {host}:{port}; ");
-            outwards += &format!("oifname outside ip saddr {host} udp sport {port} snat to {outside}:{port}; ");
+            let to = write!(inwards, "iifname outside udp dport {port} dnat to {host}:{port}; ");
+            let from = write!(outwards, "oifname outside ip saddr {host} udp sport {port} snat to {outside}:{port}; ");
+            to.and(from).expect("a string takes everything");
         }
         let rules = format!(
             "table ip mapped {{}}\ndelete table ip mapped\ntable ip mapped {{\n\
