@@ -12,6 +12,11 @@ const CONE_SECONDS: u32 = 120;
 /// The bits of a port that change: a port from 1024 on stays one.
 pub(super) const CHANGING: u16 = 0x3ff;
 
+/// The port that a NAT makes of one: of an inside port an outside port, as far as it keeps it, and the other way round.
+pub(super) fn changed(port: u16, change: u16) -> u16 {
+    port ^ change
+}
+
 /// What stands between a side and the internet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Nat {
@@ -35,16 +40,20 @@ impl Nat {
     /// The rules, in place of those before, for a NAT with the devices `inside` and `outside` and one host behind it. What was
     /// mapped by another `change` reaches nobody any more.
     pub(super) fn rules(self, host: Ipv4Addr, change: u16) -> String {
-        let mut rules = String::from("table ip nat {}\ndelete table ip nat\ntable ip nat {\n");
+        let mut rules =
+            String::from("table ip nat {}\ndelete table ip nat\ntable ip nat {\nset kept { type inet_service; }\n");
         let mut chain = |hook: &str, rule: &str| {
             // A chain of each kind has a name of its own, from what makes it one.
             let name: String = hook.chars().filter(char::is_ascii_alphanumeric).collect();
             writeln!(rules, "chain {name} {{ type {hook}; {rule}; }}").expect("a string takes everything");
         };
         // Before and after the kernel's NAT, so that this sees only changed ports.
-        let prerouting = format!("iifname inside udp sport set udp sport ^ {change}");
+        let prerouting = format!("iifname inside udp sport != @kept udp sport set udp sport ^ {change}");
         chain("filter hook prerouting priority -350", &prerouting);
-        chain("filter hook postrouting priority 300", &format!("oifname inside udp dport set udp dport ^ {change}"));
+        chain(
+            "filter hook postrouting priority 300",
+            &format!("oifname inside udp dport != @kept udp dport set udp dport ^ {change}"),
+        );
         let random = if self == Self::Symmetric { " fully-random" } else { "" };
         chain("nat hook postrouting priority 100", &format!("oifname outside masquerade{random}"));
         // What is for no host behind it stays without an answer, and leaves nothing in the kernel's memory.

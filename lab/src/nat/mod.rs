@@ -12,20 +12,23 @@
 //! | --- | --- |
 //! | [`kind`] | the kinds of NATs, and the rules that make them |
 //! | [`side`] | one side: programs and sockets in it |
+//! | [`port_mapper`] | a NAT that maps ports for who asks |
 //!
 //! Needs root, iproute2 and nftables. Where they lack, [`NatLab::new`] says so and the test is left out; but not where the
 //! variable `CI` is set, where they have to be.
 
 pub mod kind;
+pub mod port_mapper;
 pub mod side;
 #[cfg(test)]
 mod tests;
 
 pub use kind::Nat;
+pub use port_mapper::{PortMapper, Speaks};
 pub use side::Side;
 
 use crate::netns::{Namespace, NetworkError};
-use std::{env, net::Ipv4Addr, process::Command};
+use std::{env, net::Ipv4Addr, process::Command, sync::OnceLock};
 
 /// The sides and what is between them. Removed when dropped.
 #[derive(Debug)]
@@ -95,17 +98,24 @@ impl NatLab {
 /// # Panics
 /// When there is such a thing and the variable `CI` is set.
 pub fn missing() -> Option<&'static str> {
-    let is_there = |program: &str| Command::new(program).arg("-V").output().is_ok_and(|done| done.status.success());
-    let missing = if !rustix::process::geteuid().is_root() {
-        "network namespaces need root"
-    } else if !is_there("ip") || !is_there("tc") {
-        "ip and tc of iproute2 are not there"
-    } else if !is_there("nft") {
-        "nft of nftables is not there"
-    } else {
-        return None;
-    };
+    static MISSING: OnceLock<Option<&str>> = OnceLock::new();
+    let missing = (*MISSING.get_or_init(look))?;
     assert!(env::var_os("CI").is_none(), "{missing}, which CI must have");
     eprintln!("left out: {missing}");
     Some(missing)
+}
+
+fn look() -> Option<&'static str> {
+    let is_there = |program: &str| Command::new(program).arg("-V").output().is_ok_and(|done| done.status.success());
+    if !rustix::process::geteuid().is_root() {
+        Some("network namespaces need root")
+    } else if !is_there("ip") || !is_there("tc") {
+        Some("ip and tc of iproute2 are not there")
+    } else if !is_there("nft") {
+        Some("nft of nftables is not there")
+    } else if Namespace::new("trial").and_then(|trial| trial.nft("table ip trial {}")).is_err() {
+        Some("network namespaces with packet filters are not allowed here, as in many containers")
+    } else {
+        None
+    }
 }

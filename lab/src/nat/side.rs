@@ -7,7 +7,10 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr, UdpSocket},
     process::Command,
-    sync::atomic::{AtomicU16, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering::Relaxed},
+    },
 };
 
 /// The device towards the internet, of a NAT or of a host without one.
@@ -53,17 +56,17 @@ pub struct Side {
     kind: Nat,
     host: Namespace,
     /// None where the host is in the open.
-    nat: Option<Namespace>,
+    nat: Option<Arc<Namespace>>,
     /// By how much ports change.
-    change: AtomicU16,
+    change: Arc<AtomicU16>,
 }
 
 impl Side {
     pub(super) fn new(public: &Namespace, kind: Nat, home: Home) -> Result<Self, NetworkError> {
         let (link, network, router, own) = (home.link(), home.outside(0), home.outside(1), home.outside(2));
         let host = Namespace::new(&format!("{home:?}-host"))?;
-        let nat = (kind != Nat::Open).then(|| Namespace::new(&format!("{home:?}-nat"))).transpose()?;
-        let edge = nat.as_ref().unwrap_or(&host);
+        let nat = (kind != Nat::Open).then(|| Namespace::new(&format!("{home:?}-nat")).map(Arc::new)).transpose()?;
+        let edge = nat.as_deref().unwrap_or(&host);
         public.ip(&format!(
             "link add name {link} type veth peer name {OUTSIDE} netns {}\n\
              addr add {router}/24 dev {link}\n\
@@ -73,7 +76,7 @@ impl Side {
             super::NatLab::PUBLIC[0]
         ))?;
         edge.ip(&format!("addr add {own}/24 dev {OUTSIDE}\nlink set {OUTSIDE} up\nroute add default via {router}\n"))?;
-        let side = Self { home, kind, host, nat, change: AtomicU16::new(1) };
+        let side = Self { home, kind, host, nat, change: Arc::new(AtomicU16::new(1)) };
         if let Some(nat) = &side.nat {
             let (gateway, own) = (side.gateway(), side.ip());
             nat.ip(&format!(
@@ -117,7 +120,7 @@ impl Side {
 
     /// The NAT's own namespace, for what runs on a router; the host's where there is none.
     pub fn edge(&self) -> &Namespace {
-        self.nat.as_ref().unwrap_or(&self.host)
+        self.nat.as_deref().unwrap_or(&self.host)
     }
 
     /// How to run a program on the host. `tokio::process::Command::from` takes it too.
@@ -139,6 +142,22 @@ impl Side {
         let change = self.change.load(Relaxed) % CHANGING + 1;
         self.change.store(change, Relaxed);
         nat.nft(&self.kind.rules(self.ip(), change)).unwrap_or_else(|error| panic!("flush a NAT: {error}"));
+    }
+
+    /// From now on, until the NAT forgets its mappings, it changes this inside port of its own accord no more: for a program on the
+    /// router that maps ports and knows nothing of changes.
+    pub fn keep_port(&self, port: u16) {
+        let Some(nat) = &self.nat else { return };
+        let kept = nat.nft(&format!("add element ip nat kept {{ {port} }}"));
+        kept.unwrap_or_else(|error| panic!("have a NAT keep a port: {error}"));
+    }
+
+    pub(super) fn router(&self) -> Option<Arc<Namespace>> {
+        self.nat.clone()
+    }
+
+    pub(super) fn change(&self) -> Arc<AtomicU16> {
+        self.change.clone()
     }
 
     pub(super) fn link(&self) -> &'static str {

@@ -2,6 +2,7 @@
 
 use super::*;
 use std::{
+    io::ErrorKind,
     net::{SocketAddr, UdpSocket},
     time::Duration,
 };
@@ -20,8 +21,14 @@ fn public(lab: &NatLab, address: usize) -> UdpSocket {
 fn next(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut bytes = [0; 64];
-    let (length, from) = socket.recv_from(&mut bytes).expect("something comes");
-    (bytes[..length].to_vec(), from)
+    loop {
+        match socket.recv_from(&mut bytes) {
+            Ok((length, from)) => return (bytes[..length].to_vec(), from),
+            // A wait with an end is not begun anew by the system when it stopped the program (signal(7)).
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => panic!("nothing came: {error}"),
+        }
+    }
 }
 
 /// How one socket looks to another, which it sends to.
