@@ -32,6 +32,8 @@ pub(crate) struct Seat {
     round_trip: Option<Duration>,
     /// Hellos since the last success.
     asked: u32,
+    /// When the last keepalive was sent, or the seat taken.
+    kept_alive: Moment,
 }
 
 enum State {
@@ -59,7 +61,7 @@ pub(crate) struct Bound {
 
 impl Seat {
     pub(crate) fn new(now: Moment, place: RelayPlace) -> Self {
-        Self { place, state: State::Asking { next: now, nonce: None }, round_trip: None, asked: 0 }
+        Self { place, state: State::Asking { next: now, nonce: None }, round_trip: None, asked: 0, kept_alive: now }
     }
 
     /// Another ticket, perhaps other addresses. What is bound stays so until the old ticket ends.
@@ -81,6 +83,15 @@ impl Seat {
             && asked.is_empty()
         {
             *next = now;
+        }
+    }
+
+    /// The other side is to be here: asks whether it is, if that has not been asked just now.
+    pub(crate) fn hurry(&mut self, now: Moment) {
+        if let State::Bound { bound, next, .. } = &mut self.state
+            && !bound.has_peer
+        {
+            *next = (*next).min(now.max(self.kept_alive + ANSWER));
         }
     }
 
@@ -141,6 +152,7 @@ impl Seat {
                 let nonce = dice.nonce();
                 send(out, bound.at, &ToRelay::Keepalive { session, nonce });
                 asked.push((nonce, now));
+                self.kept_alive = now;
                 *next = now + ANSWER;
             }
             State::Binding { at, cookie, nonce, next, binds } if *binds < MAX_BINDS => {
@@ -184,7 +196,7 @@ impl Seat {
             {
                 let keepalive = Duration::from_millis(keepalive_ms.into()).clamp(MIN_KEEPALIVE, MAX_KEEPALIVE);
                 let bound = Bound { at: from, observed, has_peer: peer, keepalive };
-                self.asked = 0;
+                (self.asked, self.kept_alive) = (0, now);
                 self.state = State::Bound { bound, next: now + keepalive, asked: Vec::new() };
             }
             (State::Binding { at, nonce: asked, .. }, FromRelay::Refused { nonce, reason })

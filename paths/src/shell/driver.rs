@@ -41,6 +41,10 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// Least time between two looks at what it is time for.
 const LEAST_SLEEP: Duration = Duration::from_millis(1);
 
+/// Handshakes at once from what claims to be a relay's address, before each has to prove that it is. The
+/// other side makes one at a time.
+const MAX_UNPROVEN: usize = 2;
+
 /// The session is over.
 pub(crate) const CLOSED: VarInt = VarInt::from_u32(0);
 /// This path is given up, the session goes on.
@@ -242,6 +246,15 @@ impl Driver {
             tracing::debug!(%from, "a stranger wants to connect");
             return incoming.ignore();
         };
+        // An address that has sent a valid probe receives there. One that is only said to be a relay's has to show it, when
+        // there are more than honest ones come at once.
+        let is_doubtful = route.relay.is_some() && self.connections.taking() >= MAX_UNPROVEN;
+        if is_doubtful && !incoming.remote_address_validated() && incoming.may_retry() {
+            if let Err(error) = incoming.retry() {
+                tracing::debug!(%from, %error, "a connection was not asked to come again");
+            }
+            return;
+        }
         let attempt = Attempt { route, run: peer.run, is_own: false };
         match incoming.accept_with(peer.server.clone()) {
             Ok(connecting) => self.connections.attempt(attempt, connecting),
