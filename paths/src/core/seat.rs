@@ -8,12 +8,12 @@ use hypersend_protocol::{
 };
 use std::{net::SocketAddr, time::Duration};
 
-/// Time until a question is asked again for the first time; doubles with each.
+/// Time until a question is asked again for the first time; doubles with every other: losses are likelier than a relay that is gone.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// Longest time between two questions.
 const MAX_PATIENCE: Duration = Duration::from_secs(15);
 /// Binds with one cookie, before another is asked for: it counts for a short time only.
-const MAX_BINDS: u32 = 4;
+const MAX_BINDS: u32 = 6;
 /// Longest time between two keepalives, whatever the relay says: a relay that is gone, or has forgotten this side, is
 /// noticed before the connection over it is given up (10 s).
 const MAX_KEEPALIVE: Duration = Duration::from_secs(5);
@@ -158,7 +158,7 @@ impl Seat {
             State::Binding { at, cookie, nonce, next, binds } if *binds < MAX_BINDS => {
                 send(out, *at, &ToRelay::Bind { nonce: *nonce, cookie: *cookie, ticket: self.place.ticket });
                 *binds += 1;
-                *next = now + PATIENCE * 2;
+                *next = now + PATIENCE;
             }
             State::Asking { .. } | State::Binding { .. } | State::Refused { .. } => {
                 let nonce = dice.nonce();
@@ -166,7 +166,7 @@ impl Seat {
                 for &address in &self.place.addresses {
                     send(out, address, &ToRelay::Hello { session, nonce });
                 }
-                let wait = (PATIENCE * 2u32.saturating_pow(self.asked.min(8))).min(MAX_PATIENCE);
+                let wait = (PATIENCE * 2u32.pow(self.asked.min(16) / 2)).min(MAX_PATIENCE);
                 self.asked += 1;
                 self.state = State::Asking { next: now + wait, nonce: Some((nonce, now)) };
             }

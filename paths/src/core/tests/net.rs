@@ -125,6 +125,11 @@ impl Net {
         mixed ^ (mixed >> 31)
     }
 
+    /// What is on its way between the two is lost, as by a server that starts again.
+    pub(super) fn forget_register(&mut self) {
+        self.queue.retain(|_, happens| !matches!(happens, Happens::Tells { .. }));
+    }
+
     /// Tells one end a state that the other has not set.
     pub(super) fn forge(&mut self, to: usize, state: &hypersend_protocol::paths::State) {
         let now = self.since(to);
@@ -300,6 +305,10 @@ impl Net {
                     (_, Some((&path, (_, _, heard)))) => {
                         *heard = now;
                         one.core.looked_at(at, path, true);
+                        if kind == Some(1) {
+                            // The answer was lost.
+                            self.send(end, via, from, quic(2, id));
+                        }
                     }
                     (Some(1), None) => {
                         if let Some(route) = one.core.admits(via, from) {
