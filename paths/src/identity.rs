@@ -123,3 +123,33 @@ impl fmt::Debug for Identity {
         write!(f, "Identity({})", self.0.fingerprint)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quinn::{Connection, ConnectionError, Endpoint};
+
+    async fn meet(server: ServerConfig, client: ClientConfig) -> Result<[Connection; 2], ConnectionError> {
+        let [taker, maker] = [Some(server), None].map(|server| {
+            let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            Endpoint::new(quinn::EndpointConfig::default(), server, socket, Arc::new(quinn::TokioRuntime)).unwrap()
+        });
+        let connecting = maker.connect_with(client, taker.local_addr().unwrap(), NAME).unwrap();
+        let (made, taken) = tokio::join!(connecting, async { taker.accept().await.unwrap().await });
+        // In TLS 1.3 the one that connects is done before its certificate has been looked at.
+        Ok([made?, taken?])
+    }
+
+    #[tokio::test]
+    async fn only_the_two_that_know_each_other_are_connected() {
+        let [one, other, third] = [(); 3].map(|()| Identity::new().unwrap());
+        let [a, b, c] = [&one, &other, &third].map(Identity::fingerprint);
+        assert!(meet(one.server_config(b), other.client_config(a)).await.is_ok());
+        assert!(
+            meet(one.server_config(b), other.client_config(c)).await.is_err(),
+            "another was taken for the receiver"
+        );
+        assert!(meet(one.server_config(b), third.client_config(a)).await.is_err(), "another was taken for the sender");
+        assert!(meet(one.server_config(Fingerprint([0; 32])), other.client_config(a)).await.is_err());
+    }
+}

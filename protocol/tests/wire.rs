@@ -7,6 +7,7 @@
 //! | [`round_trip`] | whatever is written is read back the same |
 //! | [`ceilings`] | the largest value that the limits allow fits, and not much more |
 //! | [`hostile`] | bytes made to hurt are refused, cheaply |
+//! | [`paths`] | the same for what two clients say to each other to find ways |
 //! | [`relay`] | the same for the datagrams of the relay, which are no frames |
 //! | [`spec`] | `docs/protocol.md` says what the code does |
 
@@ -16,6 +17,7 @@ mod ceilings;
 mod examples;
 mod golden;
 mod hostile;
+mod paths;
 mod relay;
 mod round_trip;
 mod spec;

@@ -25,6 +25,9 @@ pub(crate) const MAX_SOCKETS: u32 = 256;
 const MAX_TRIES: usize = 1_024;
 /// Rounds in one search for a direct way. What three did not find, a fourth will not.
 pub(crate) const MAX_ROUNDS: u32 = 3;
+/// Rounds in a session, however often a search begins anew: the other side cannot have this one send to a third party, whose
+/// address it claims to have, more than that many times [`MAX_TRIES`] small datagrams.
+const MAX_ROUNDS_EVER: u32 = 12;
 /// How long a round lasts: the way of the states to the other side, the tries, and a long round trip.
 const ROUND: Duration = Duration::from_secs(6);
 /// Least time between the ends and beginnings of rounds.
@@ -46,6 +49,8 @@ pub(crate) struct Guess {
     begun: u32,
     /// Rounds in this search.
     spent: u32,
+    /// Rounds in this session.
+    spent_ever: u32,
     rests_until: Moment,
     round: Option<Round>,
     tried: BTreeSet<u16>,
@@ -83,6 +88,7 @@ impl Guess {
             is_wanted,
             begun: 0,
             spent: 0,
+            spent_ever: 0,
             rests_until: Moment::ZERO,
             round: None,
             tried: BTreeSet::new(),
@@ -98,8 +104,8 @@ impl Guess {
     }
 
     /// The other side began anew, or has left: the numbers of rounds begin anew too.
-    pub(crate) fn reset(&mut self, out: &mut Out) {
-        self.finish(Moment::ZERO, out);
+    pub(crate) fn reset(&mut self, now: Moment, out: &mut Out) {
+        self.finish(now, out);
         self.release(None, out);
         self.begun = 0;
         self.again();
@@ -124,7 +130,7 @@ impl Guess {
         }
         let is_time = facts.sought_since.is_some_and(|since| now >= since + PATIENCE) && now >= self.rests_until;
         let Some((to, opens)) = one_sided(facts) else { return number };
-        if !self.is_wanted || !is_time || self.spent >= MAX_ROUNDS {
+        if !self.is_wanted || !is_time || self.is_spent() {
             return number;
         }
         let agreed = match facts.side {
@@ -135,6 +141,7 @@ impl Guess {
         };
         self.begun = agreed;
         self.spent += 1;
+        self.spent_ever += 1;
         self.release(None, out);
         let part = if opens {
             let vias = (0..MAX_SOCKETS).map(|nth| Via(self.named + 1 + nth)).collect();
@@ -156,7 +163,7 @@ impl Guess {
 
     /// When a round may begin, if one may.
     pub(crate) fn may_begin_at(&self, sought_since: Moment) -> Option<Moment> {
-        let may = self.is_wanted && self.round.is_none() && self.spent < MAX_ROUNDS;
+        let may = self.is_wanted && self.round.is_none() && !self.is_spent();
         may.then_some(self.rests_until.max(sought_since + PATIENCE))
     }
 
@@ -196,6 +203,10 @@ impl Guess {
         let go: Vec<Via> = go;
         out.extend(go.iter().map(|via| Wish::Release(*via)));
         go
+    }
+
+    fn is_spent(&self) -> bool {
+        self.spent >= MAX_ROUNDS || self.spent_ever >= MAX_ROUNDS_EVER
     }
 
     fn finish(&mut self, now: Moment, out: &mut Out) {

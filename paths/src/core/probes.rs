@@ -64,6 +64,13 @@ impl Probes {
         self.targets.clear();
     }
 
+    /// A way is lost: what has answered before may be gone too, and has to answer again.
+    pub(crate) fn forget_answers(&mut self) {
+        for target in &mut self.targets {
+            target.answered = None;
+        }
+    }
+
     /// Begins a round: quick at first, and slower the longer nothing answers.
     pub(crate) fn begin_round(&mut self, now: Moment) {
         (self.round, self.next) = (now, now);

@@ -8,12 +8,12 @@ use hypersend_protocol::{
 };
 use std::{net::SocketAddr, time::Duration};
 
-/// Time until a question is asked again for the first time; doubles with each.
+/// Time until a question is asked again for the first time; doubles with every other: losses are likelier than a relay that is gone.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// Longest time between two questions.
 const MAX_PATIENCE: Duration = Duration::from_secs(15);
 /// Binds with one cookie, before another is asked for: it counts for a short time only.
-const MAX_BINDS: u32 = 4;
+const MAX_BINDS: u32 = 6;
 /// Longest time between two keepalives, whatever the relay says: a relay that is gone, or has forgotten this side, is
 /// noticed before the connection over it is given up (10 s).
 const MAX_KEEPALIVE: Duration = Duration::from_secs(5);
@@ -32,6 +32,8 @@ pub(crate) struct Seat {
     round_trip: Option<Duration>,
     /// Hellos since the last success.
     asked: u32,
+    /// When the last keepalive was sent, or the seat taken.
+    kept_alive: Moment,
 }
 
 enum State {
@@ -59,7 +61,7 @@ pub(crate) struct Bound {
 
 impl Seat {
     pub(crate) fn new(now: Moment, place: RelayPlace) -> Self {
-        Self { place, state: State::Asking { next: now, nonce: None }, round_trip: None, asked: 0 }
+        Self { place, state: State::Asking { next: now, nonce: None }, round_trip: None, asked: 0, kept_alive: now }
     }
 
     /// Another ticket, perhaps other addresses. What is bound stays so until the old ticket ends.
@@ -81,6 +83,15 @@ impl Seat {
             && asked.is_empty()
         {
             *next = now;
+        }
+    }
+
+    /// The other side is to be here: asks whether it is, if that has not been asked just now.
+    pub(crate) fn hurry(&mut self, now: Moment) {
+        if let State::Bound { bound, next, .. } = &mut self.state
+            && !bound.has_peer
+        {
+            *next = (*next).min(now.max(self.kept_alive + ANSWER));
         }
     }
 
@@ -141,12 +152,13 @@ impl Seat {
                 let nonce = dice.nonce();
                 send(out, bound.at, &ToRelay::Keepalive { session, nonce });
                 asked.push((nonce, now));
+                self.kept_alive = now;
                 *next = now + ANSWER;
             }
             State::Binding { at, cookie, nonce, next, binds } if *binds < MAX_BINDS => {
                 send(out, *at, &ToRelay::Bind { nonce: *nonce, cookie: *cookie, ticket: self.place.ticket });
                 *binds += 1;
-                *next = now + PATIENCE * 2;
+                *next = now + PATIENCE;
             }
             State::Asking { .. } | State::Binding { .. } | State::Refused { .. } => {
                 let nonce = dice.nonce();
@@ -154,7 +166,7 @@ impl Seat {
                 for &address in &self.place.addresses {
                     send(out, address, &ToRelay::Hello { session, nonce });
                 }
-                let wait = (PATIENCE * 2u32.saturating_pow(self.asked.min(8))).min(MAX_PATIENCE);
+                let wait = (PATIENCE * 2u32.pow(self.asked.min(16) / 2)).min(MAX_PATIENCE);
                 self.asked += 1;
                 self.state = State::Asking { next: now + wait, nonce: Some((nonce, now)) };
             }
@@ -184,7 +196,7 @@ impl Seat {
             {
                 let keepalive = Duration::from_millis(keepalive_ms.into()).clamp(MIN_KEEPALIVE, MAX_KEEPALIVE);
                 let bound = Bound { at: from, observed, has_peer: peer, keepalive };
-                self.asked = 0;
+                (self.asked, self.kept_alive) = (0, now);
                 self.state = State::Bound { bound, next: now + keepalive, asked: Vec::new() };
             }
             (State::Binding { at, nonce: asked, .. }, FromRelay::Refused { nonce, reason })

@@ -15,8 +15,10 @@ use tokio::{
     time::timeout,
 };
 
-/// Time for a handshake. Over a relay the first packets may be lost while the other side takes its seat.
-const HANDSHAKE: Duration = Duration::from_secs(8);
+/// Time for a handshake with an address that has just answered a probe.
+const DIRECT: Duration = Duration::from_secs(4);
+/// Time for a handshake over a relay: the first packets may be lost while the other side takes its seat.
+const RELAYED: Duration = Duration::from_secs(8);
 /// Handshakes that others have begun and that are not done.
 const MAX_TAKING: usize = 8;
 
@@ -52,8 +54,14 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
+    /// Whether as many handshakes that others have begun are not done as may be.
     pub(crate) fn is_busy(&self) -> bool {
-        self.making.iter().filter(|(attempt, _)| !attempt.is_own).count() >= MAX_TAKING
+        self.taking() >= MAX_TAKING
+    }
+
+    /// How many handshakes that others have begun are not done.
+    pub(crate) fn taking(&self) -> usize {
+        self.making.iter().filter(|(attempt, _)| !attempt.is_own).count()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -62,7 +70,8 @@ impl Connections {
 
     pub(crate) fn attempt(&mut self, attempt: Attempt, connecting: Connecting) {
         let task = async move {
-            let connection = match timeout(HANDSHAKE, connecting).await {
+            let most = if attempt.route.relay.is_some() { RELAYED } else { DIRECT };
+            let connection = match timeout(most, connecting).await {
                 Ok(Ok(connection)) => Some(connection),
                 Ok(Err(error)) => {
                     tracing::debug!(?attempt, %error, "no connection");

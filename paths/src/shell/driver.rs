@@ -41,6 +41,10 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// Least time between two looks at what it is time for.
 const LEAST_SLEEP: Duration = Duration::from_millis(1);
 
+/// Handshakes at once from what claims to be a relay's address, before each has to prove that it is. The
+/// other side makes one at a time.
+const MAX_UNPROVEN: usize = 2;
+
 /// The session is over.
 pub(crate) const CLOSED: VarInt = VarInt::from_u32(0);
 /// This path is given up, the session goes on.
@@ -50,6 +54,9 @@ pub(crate) const GIVEN_UP: VarInt = VarInt::from_u32(1);
 #[derive(Debug)]
 pub(crate) enum Command {
     AddRelays(Vec<RelayPlace>),
+    /// What a test does to it.
+    #[cfg(test)]
+    Do(fn(&mut Driver)),
 }
 
 /// The settings of connections with one run of the other side.
@@ -69,7 +76,7 @@ pub(crate) struct Driver {
     is_signalled: bool,
     /// What is to be set, once there is room.
     state: Option<Vec<u8>>,
-    posts: BTreeMap<Via, Post>,
+    pub(super) posts: BTreeMap<Via, Post>,
     guesses: Guesses,
     caught: (mpsc::Sender<Caught>, mpsc::Receiver<Caught>),
     ask: mpsc::Sender<Asked>,
@@ -178,7 +185,11 @@ impl Driver {
                     }
                 }
                 Ok(()) = self.interfaces.changed() => self.moved(),
-                Some(Command::AddRelays(relays)) = self.commands.recv() => self.core.add_relays(self.now(), relays),
+                Some(command) = self.commands.recv() => match command {
+                    Command::AddRelays(relays) => self.core.add_relays(self.now(), relays),
+                    #[cfg(test)]
+                    Command::Do(it) => it(&mut self),
+                },
             }
         }
         self.end().await;
@@ -235,6 +246,15 @@ impl Driver {
             tracing::debug!(%from, "a stranger wants to connect");
             return incoming.ignore();
         };
+        // An address that has sent a valid probe receives there. One that is only said to be a relay's has to show it, when
+        // there are more than honest ones come at once.
+        let is_doubtful = route.relay.is_some() && self.connections.taking() >= MAX_UNPROVEN;
+        if is_doubtful && !incoming.remote_address_validated() && incoming.may_retry() {
+            if let Err(error) = incoming.retry() {
+                tracing::debug!(%from, %error, "a connection was not asked to come again");
+            }
+            return;
+        }
         let attempt = Attempt { route, run: peer.run, is_own: false };
         match incoming.accept_with(peer.server.clone()) {
             Ok(connecting) => self.connections.attempt(attempt, connecting),
@@ -285,16 +305,22 @@ impl Driver {
     fn moved(&mut self) {
         let hosts = self.interfaces.borrow_and_update().clone();
         let is_gone = self.hosts.iter().any(|ip| !hosts.contains(ip));
+        tracing::info!(?hosts, is_gone, "the addresses of this machine have changed");
         self.hosts = hosts;
-        let named: Vec<IpAddr> = self.hosts.iter().copied().collect();
+        self.place(is_gone);
+    }
+
+    /// Tells the core where this side is, with another socket if it is to be one.
+    pub(super) fn place(&mut self, is_new: bool) {
+        let hosts: Vec<IpAddr> = self.hosts.iter().copied().collect();
         let caught = self.caught.0.clone();
         let Some(main) = self.posts.get_mut(&Via::MAIN) else { return };
-        let rebound = if is_gone { post::bind().and_then(|socket| main.rebind(socket, caught)) } else { Ok(()) };
+        let rebound = if is_new { post::bind().and_then(|socket| main.rebind(socket, caught)) } else { Ok(()) };
         if let Err(error) = rebound {
             tracing::warn!(%error, "no other socket after a change of network");
         }
         let port = main.local_addr().map_or(0, |address| address.port());
-        self.core.placed(self.now(), &named, port, is_gone);
+        self.core.placed(self.now(), &hosts, port, is_new);
     }
 }
 

@@ -43,7 +43,8 @@ impl Guesses {
     /// Sends one datagram, or loses it.
     pub(crate) fn send(&self, via: Via, to: SocketAddr, bytes: &[u8]) {
         if let Some((socket, _)) = self.sockets.get(&via) {
-            let _ = socket.try_send_to(bytes, to);
+            // Past tokio, which does not yet know of a new socket that it may be written to.
+            let _ = SockRef::from(&**socket).send_to(bytes, &to.into());
         }
     }
 

@@ -15,6 +15,8 @@ mod guesses;
 mod interfaces;
 mod post;
 mod tap;
+#[cfg(test)]
+mod tests;
 
 use crate::{
     config::{Config, OpenError, RelayPlace, Signals},

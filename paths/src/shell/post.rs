@@ -3,7 +3,7 @@
 use super::tap::{Caught, Tap};
 use crate::core::Via;
 use hypersend_net::socket;
-use quinn::{Endpoint, EndpointConfig, Incoming, Runtime, ServerConfig, TokioRuntime};
+use quinn::{Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime};
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
@@ -43,7 +43,7 @@ impl Post {
         caught: mpsc::Sender<Caught>,
         takes: Option<(ServerConfig, mpsc::Sender<Asked>)>,
     ) -> io::Result<Self> {
-        let tap = Arc::new(Tap::new(TokioRuntime.wrap_udp_socket(socket)?, via, caught)?);
+        let tap = Arc::new(Tap::new(socket, via, caught)?);
         let mut config = EndpointConfig::default();
         // Packets without the fixed bit are no QUIC to a relay, nor to the tap.
         config.grease_quic_bit(false);
@@ -55,7 +55,7 @@ impl Post {
 
     /// Another socket takes the place of this one's.
     pub(crate) fn rebind(&mut self, socket: UdpSocket, caught: mpsc::Sender<Caught>) -> io::Result<()> {
-        let tap = Arc::new(Tap::new(TokioRuntime.wrap_udp_socket(socket)?, self.via, caught)?);
+        let tap = Arc::new(Tap::new(socket, self.via, caught)?);
         self.endpoint.rebind_abstract(tap.clone())?;
         self.tap = tap;
         Ok(())

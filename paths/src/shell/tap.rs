@@ -6,12 +6,12 @@ use hypersend_protocol::{
     relay::{MARK, MAX_ANSWER_BYTES},
 };
 use quinn::{
-    AsyncUdpSocket, UdpPoller,
+    AsyncUdpSocket, Runtime, TokioRuntime, UdpPoller,
     udp::{RecvMeta, Transmit},
 };
 use std::{
     io::{self, IoSliceMut},
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, UdpSocket},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -32,6 +32,9 @@ pub(crate) struct Caught {
 #[derive(Debug)]
 pub(crate) struct Tap {
     inner: Arc<dyn AsyncUdpSocket>,
+    /// The same socket, for what is sent past quinn: the runtime does not yet know of a new one that it may be written to, and
+    /// the first question to a relay would be lost.
+    socket: UdpSocket,
     via: Via,
     is_six: bool,
     caught: mpsc::Sender<Caught>,
@@ -40,10 +43,13 @@ pub(crate) struct Tap {
 }
 
 impl Tap {
-    pub(crate) fn new(inner: Arc<dyn AsyncUdpSocket>, via: Via, caught: mpsc::Sender<Caught>) -> io::Result<Self> {
+    /// Must be called in a runtime.
+    pub(crate) fn new(socket: UdpSocket, via: Via, caught: mpsc::Sender<Caught>) -> io::Result<Self> {
+        let inner = TokioRuntime.wrap_udp_socket(socket.try_clone()?)?;
         let is_six = inner.local_addr()?.is_ipv6();
         Ok(Self {
             inner,
+            socket,
             via,
             is_six,
             caught,
@@ -58,8 +64,11 @@ impl Tap {
             IpAddr::V4(ip) if self.is_six => SocketAddr::new(ip.to_ipv6_mapped().into(), to.port()),
             _ => to,
         };
-        let transmit = Transmit { destination, ecn: None, contents: bytes, segment_size: None, src_ip: None };
-        if let Err(error) = self.try_send(&transmit) {
+        #[cfg(test)]
+        if self.is_dead.load(std::sync::atomic::Ordering::Relaxed) {
+            return;
+        }
+        if let Err(error) = self.socket.send_to(bytes, destination) {
             tracing::trace!(%to, %error, "a datagram was not sent");
         }
     }

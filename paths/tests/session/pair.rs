@@ -6,7 +6,7 @@ use hypersend_protocol::{
     relay::ticket::{Side, Ticket},
     time::UnixMillis,
 };
-use hypersend_relay::{Settings, Switch};
+use hypersend_relay::{Observer, Settings, Switch};
 use quinn::Connection;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use std::{
@@ -136,6 +136,7 @@ pub(crate) async fn talk(from: &Connection, to: &Connection) {
 /// A relay that runs until it is stopped or dropped.
 pub(crate) struct Relay {
     pub(crate) address: SocketAddr,
+    pub(crate) observer: Observer,
     task: JoinHandle<()>,
 }
 
@@ -149,9 +150,9 @@ impl Relay {
     pub(crate) fn start_at(address: SocketAddr) -> Self {
         let server_key = server_key().public_key().as_ref().try_into().unwrap();
         let switch = Switch::bind(&Settings::new(RELAY, server_key, [9; 32]), address, 1).unwrap();
-        let address = switch.local_addr().unwrap();
+        let (address, observer) = (switch.local_addr().unwrap(), switch.observer());
         let task = tokio::spawn(async move { switch.run(CancellationToken::new(), Duration::ZERO).await.unwrap() });
-        Self { address, task }
+        Self { address, observer, task }
     }
 
     /// Its end, without a word to anybody.

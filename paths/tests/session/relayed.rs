@@ -83,3 +83,21 @@ async fn a_refusal_is_reported() {
     let refused = report.wait_for(|report| matches!(report.relays[0].state, RelayState::Refused(_)));
     timeout(PATIENCE, refused).await.expect("a refusal in time").unwrap();
 }
+
+#[tokio::test]
+async fn whoever_closes_leaves_no_seat_behind() {
+    let relay = Relay::start();
+    let [mut sender, mut receiver] = both(&Registers::new(), |config| {
+        config.relays = vec![relay.place(config.role)];
+        config.direct = false;
+    });
+    tokio::join!(sender.up(is_relayed), receiver.up(is_relayed));
+    assert_eq!(relay.observer.snapshot().addresses, 2);
+    tokio::join!(sender.paths.close(), receiver.paths.close());
+    let gone = async {
+        while relay.observer.snapshot().addresses != 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, gone).await.expect("the seats are given back in time");
+}

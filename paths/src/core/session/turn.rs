@@ -24,6 +24,10 @@ impl Core {
         for relay in dead.doubted {
             self.relays.doubt(now, relay);
         }
+        // The other side says that it is there, and this side's relay has not: what it sent about it is lost.
+        if let Some(peer) = self.register.peer() {
+            self.relays.hurry(now, &peer.relays);
+        }
         self.name(now);
         if let Some(key) = self.key.as_ref().filter(|_| self.is_direct_wanted && !self.ways.has_direct()) {
             let ask = &mut Asking { key, dice: &mut self.dice, out: &mut self.out, is_wanted: true };
@@ -42,7 +46,7 @@ impl Core {
     pub(super) fn search_anew(&mut self, now: Moment) {
         self.probes.clear();
         self.probes.begin_round(now);
-        self.guess.reset(&mut self.out);
+        self.guess.reset(now, &mut self.out);
         self.register.change(|own| own.guessing = 0);
         self.sought_since = now;
     }
@@ -112,6 +116,7 @@ impl Core {
         if route.relay.is_none() {
             self.sought_since = now;
             self.guess.again();
+            self.probes.forget_answers();
             self.probes.begin_round(now);
         }
     }

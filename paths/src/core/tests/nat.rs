@@ -58,7 +58,7 @@ impl Nat {
     pub(super) fn take(&self, now: Moment, port: u16, from: SocketAddr) -> Option<Via> {
         match self.kind {
             Kind::Blocked => None,
-            Kind::Open => Some(Via(u32::from(port - super::net::PORT))),
+            Kind::Open => Some(Via(u32::from(port - super::end::PORT))),
             Kind::Independent | Kind::Dependent => {
                 let sent = self.sent.get(&(port, from))?;
                 let is_known = now.saturating_sub(*sent) < FORGETS;

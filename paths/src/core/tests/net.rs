@@ -1,18 +1,13 @@
 //! The net and the two ends. Connections are played: an opening that is sent until it is answered, then data now and then.
 
-use super::nat::{Kind, Nat};
-use crate::{
-    config::RelayPlace,
-    core::{Core, Moment, Notice, Route, Setup, Via, Wish},
-    event::{PathId, Why},
+use super::{
+    end::{End, PORT, RELAY, ip, relay_at},
+    nat::{Kind, Nat},
 };
+use crate::core::{Moment, Via, Wish};
 use hypersend_protocol::{
-    id::{P2pId, RelayId, UserId},
     paths::PROBE_MARK,
-    relay::{
-        MARK, address_bytes,
-        ticket::{Side, Ticket},
-    },
+    relay::{MARK, address_bytes, ticket::Side},
     time::UnixMillis,
 };
 use hypersend_relay::{Action, Relay, Settings};
@@ -22,12 +17,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
-use uuid::Uuid;
 
-/// The port of an end's main socket; the others follow.
-pub(super) const PORT: u16 = 5_000;
-const RELAY: RelayId = RelayId(Uuid::from_u128(3));
-const SESSION: P2pId = P2pId(Uuid::from_u128(1));
 /// One way, of a datagram.
 const DELAY: Duration = Duration::from_millis(20);
 /// One way, of a state: over the server.
@@ -57,29 +47,6 @@ pub(super) struct Net {
     queue: BTreeMap<(Moment, u64), Happens>,
     number: u64,
     random: u64,
-}
-
-pub(super) struct End {
-    pub(super) core: Core,
-    pub(super) nat: Nat,
-    pub(super) paths: BTreeMap<PathId, (Route, u32, Moment)>,
-    pub(super) notices: Vec<Notice>,
-    pub(super) downs: Vec<(Moment, Why)>,
-    pub(super) open: Vec<Via>,
-    pub(super) kept: Vec<Via>,
-    pub(super) most_open: usize,
-    dialing: BTreeMap<u32, (Route, Moment)>,
-    side: Side,
-    began: Moment,
-    named: u64,
-}
-
-pub(super) fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
-
-fn relay_at() -> [SocketAddr; 2] {
-    ["198.51.100.1:443", "198.51.100.1:444"].map(|text| text.parse().unwrap())
 }
 
 impl Net {
@@ -158,11 +125,21 @@ impl Net {
         mixed ^ (mixed >> 31)
     }
 
+    /// What is on its way between the two is lost, as by a server that starts again.
+    pub(super) fn forget_register(&mut self) {
+        self.queue.retain(|_, happens| !matches!(happens, Happens::Tells { .. }));
+    }
+
     /// Tells one end a state that the other has not set.
     pub(super) fn forge(&mut self, to: usize, state: &hypersend_protocol::paths::State) {
-        let now = self.now - self.ends[to].began;
+        let now = self.since(to);
         self.ends[to].core.heard(now, &state.encode().unwrap());
         self.drain(to);
+    }
+
+    /// Since an end began.
+    fn since(&self, end: usize) -> Moment {
+        self.now.saturating_sub(self.ends[end].began)
     }
 
     fn later(&mut self, delay: Duration, what: Happens) {
@@ -176,7 +153,7 @@ impl Net {
         while let Some(entry) = self.queue.first_entry().filter(|entry| entry.key().0 <= self.now) {
             match entry.remove() {
                 Happens::Tells { to, state } => {
-                    let now = self.now - self.ends[to].began;
+                    let now = self.since(to);
                     self.ends[to].core.heard(now, &state);
                     self.drain(to);
                 }
@@ -184,7 +161,7 @@ impl Net {
             }
         }
         for end in 0..2 {
-            let now = self.now - self.ends[end].began;
+            let now = self.since(end);
             let mut turns = 0;
             while self.ends[end].core.wake_at(now) <= now {
                 turns += 1;
@@ -198,15 +175,15 @@ impl Net {
 
     /// Openings are repeated, data sent, the silent given up.
     fn play(&mut self, end: usize) {
-        if self.now.as_millis() % 400 != 0 {
+        if !self.now.as_millis().is_multiple_of(400) {
             return;
         }
-        let (now, began) = (self.now, self.ends[end].began);
-        let dialing: Vec<_> = self.ends[end].dialing.iter().map(|(id, (route, at))| (*id, *route, *at)).collect();
-        for (id, route, at) in dialing {
-            if now > at + Duration::from_secs(5) {
+        let (now, at) = (self.now, self.since(end));
+        let dialing: Vec<_> = self.ends[end].dialing.iter().map(|(id, (route, since))| (*id, *route, *since)).collect();
+        for (id, route, since) in dialing {
+            if now > since + Duration::from_secs(5) {
                 self.ends[end].dialing.remove(&id);
-                self.ends[end].core.undialed(now - began, route);
+                self.ends[end].core.undialed(at, route);
             } else {
                 self.send(end, route.via, route.to, quic(1, id));
             }
@@ -216,7 +193,7 @@ impl Net {
         for (path, route, id, heard) in paths {
             if now > heard + Duration::from_secs(10) {
                 self.ends[end].paths.remove(&path);
-                self.ends[end].core.down(now - began, path);
+                self.ends[end].core.down(at, path);
             } else {
                 self.send(end, route.via, route.to, quic(3, id));
             }
@@ -225,7 +202,7 @@ impl Net {
 
     fn drain(&mut self, end: usize) {
         while let Some(wish) = self.ends[end].core.poll() {
-            let (now, began) = (self.now, self.ends[end].began);
+            let (now, at) = (self.now, self.since(end));
             match wish {
                 Wish::Send { via, to, bytes } => self.send(end, via, to, bytes),
                 Wish::Set(state) => {
@@ -251,7 +228,7 @@ impl Net {
                     assert!(one.open.is_empty(), "one round at a time");
                     one.open.clone_from(&vias);
                     one.most_open = one.most_open.max(vias.len());
-                    one.core.opened(now - began, vias);
+                    one.core.opened(at, vias);
                 }
                 Wish::Keep(via) => {
                     let one = &mut self.ends[end];
@@ -311,9 +288,8 @@ impl Net {
     }
 
     fn reach(&mut self, end: usize, via: Via, from: SocketAddr, bytes: &[u8]) {
-        let (now, began) = (self.now, self.ends[end].began);
+        let (now, at) = (self.now, self.since(end));
         let one = &mut self.ends[end];
-        let at = now - began;
         let (first, kind) = (bytes[0], bytes.get(1).copied());
         match first {
             PROBE_MARK => one.core.probe(at, via, from, bytes),
@@ -329,6 +305,10 @@ impl Net {
                     (_, Some((&path, (_, _, heard)))) => {
                         *heard = now;
                         one.core.looked_at(at, path, true);
+                        if kind == Some(1) {
+                            // The answer was lost.
+                            self.send(end, via, from, quic(2, id));
+                        }
                     }
                     (Some(1), None) => {
                         if let Some(route) = one.core.admits(via, from) {
@@ -352,55 +332,4 @@ impl Net {
 /// 1 opens, 2 answers that, 3 is data, 4 closes.
 fn quic(kind: u8, id: u32) -> Vec<u8> {
     [&[QUIC, kind], &id.to_be_bytes()[..]].concat()
-}
-
-impl End {
-    fn new(side: Side, nat: Nat, began: Moment, seed: u64) -> Self {
-        let mut bytes = [side.index() as u8; 32];
-        bytes[..8].copy_from_slice(&seed.to_be_bytes());
-        let setup = Setup {
-            session: SESSION,
-            side,
-            fingerprint: [side.index() as u8; 32],
-            mapped: Vec::new(),
-            direct: true,
-            guess: true,
-            seed: bytes,
-        };
-        let mut core = Core::new(setup);
-        let host = if nat.kind == Kind::Open { nat.outside } else { ip("10.0.0.2") };
-        core.placed(Moment::ZERO, &[host, ip("127.0.0.1")], PORT, true);
-        core.add_relays(Moment::ZERO, vec![place(side)]);
-        Self {
-            core,
-            nat,
-            paths: BTreeMap::new(),
-            notices: Vec::new(),
-            downs: Vec::new(),
-            open: Vec::new(),
-            kept: Vec::new(),
-            most_open: 0,
-            dialing: BTreeMap::new(),
-            side,
-            began,
-            named: 0,
-        }
-    }
-
-    fn up(&mut self, now: Moment, route: Route, id: u32) {
-        self.named += 1;
-        let path = PathId(self.named);
-        self.paths.insert(path, (route, id, now));
-        self.core.up(now - self.began, path, route);
-    }
-}
-
-fn place(side: Side) -> RelayPlace {
-    let key = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
-    let user = UserId(Uuid::from_u128(10 + side.index() as u128));
-    let ticket = Ticket { relay: RELAY, session: SESSION, user, expires: UnixMillis(u64::MAX), side };
-    let signature = key.sign(&ticket.message()).as_ref().try_into().unwrap();
-    let [address, observe] = relay_at();
-    let (addresses, observe) = (vec![address], vec![observe]);
-    RelayPlace { id: RELAY, name: "fra1".to_owned(), addresses, observe, ticket: ticket.signed(signature) }
 }

@@ -5,7 +5,7 @@ use crate::{
     core::{Notice, Route, Wish},
     event::Event,
     identity::NAME,
-    shell::connections::Attempt,
+    shell::{MAX_EVENTS, connections::Attempt},
 };
 use hypersend_protocol::relay::ticket::Side;
 use tokio::time::timeout;
@@ -50,8 +50,9 @@ impl Driver {
 
     fn dial(&mut self, route: Route) {
         debug_assert_eq!(self.side, Side::Sender, "the receiver takes connections and makes none");
+        let has_room = self.queue.len() < MAX_EVENTS;
         let connecting = match (self.posts.get(&route.via), &self.peer) {
-            (Some(post), Some(peer)) => {
+            (Some(post), Some(peer)) if has_room => {
                 let connecting = post.endpoint.connect_with(peer.client.clone(), route.to, NAME);
                 connecting.ok().map(|connecting| (peer.run, connecting))
             }
