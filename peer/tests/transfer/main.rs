@@ -12,6 +12,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be made is a failed test")]
 
+mod ends;
 mod resume;
 mod support;
+mod ways;
 mod whole;
