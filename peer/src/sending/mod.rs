@@ -17,7 +17,7 @@ use hypersend_transfer::{
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::{sync::watch, time::timeout};
@@ -74,6 +74,8 @@ struct Serving {
     progress: watch::Sender<Option<Progress>>,
     current: watch::Sender<Option<PathId>>,
     end: watch::Sender<End>,
+    /// What every request is refused with, once it is called off.
+    refusing: OnceLock<ErrorCode>,
 }
 
 /// How it ended, if it has.
@@ -103,6 +105,7 @@ impl Sending {
             progress: watch::Sender::new(None),
             current: watch::Sender::new(None),
             end: watch::Sender::default(),
+            refusing: OnceLock::new(),
         };
         Self { serving: Arc::new(serving), paths: Mutex::default() }
     }
@@ -149,9 +152,14 @@ impl Sending {
         }
     }
 
-    /// Ends it from this side: closes all connections with the code, by [`ErrorCode::Cancelled`] for good.
-    pub fn cancel(&self, code: ErrorCode) {
+    /// Ends it from this side, for the receiver too when the code is [`ErrorCode::Cancelled`]: everything it asks for is refused
+    /// with the code, and once it has said that it knows, or after a while, all connections are closed with it. The word that
+    /// closes a connection alone can be lost. Without effect once the receiver has everything.
+    pub async fn cancel(&self, code: ErrorCode) {
+        self.serving.refusing.get_or_init(|| code);
         self.serving.ended(Outcome::Here);
+        let mut end = self.serving.end.subscribe();
+        let _ = timeout(LAST_WORDS, until(&mut end, |end| end.reported)).await;
         for (_, path) in self.paths().drain() {
             path.connection.close(code);
         }

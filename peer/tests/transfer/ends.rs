@@ -40,11 +40,13 @@ async fn a_receiver_that_cancels_is_heard_and_keeps_what_arrived() {
 async fn a_sender_that_cancels_is_heard() {
     let world = World::new();
     world.file("film.mkv", FILM);
-    let (_link, _proxy, mut sending, mut receiving) = under_way(&world).await;
-    sending.cancel(ErrorCode::Cancelled);
-    let (sent, received) = both(&mut sending, &mut receiving).await;
+    let (link, _proxy, mut sending, mut receiving) = under_way(&world).await;
+    let (_, received) =
+        within("both end", async { tokio::join!(sending.cancel(ErrorCode::Cancelled), receiving.finish()) }).await;
+    let sent = within("the sender ends", sending.finish()).await;
     assert!(matches!(received, Err(ReceiveError::SenderCancelled)), "{received:?}");
     assert!(matches!(sent, Err(SendError::Here)), "{sent:?}");
+    assert!(link.sender.close_reason().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! Either side started again, at any moment, goes on.
 
 use crate::support::{Link, MIB, World, both, content, stored, tree};
-use hypersend_lab::within;
+use hypersend_lab::eventually;
 use hypersend_peer::{Rank, Sending};
 use std::fs;
 
@@ -97,12 +97,8 @@ async fn what_lies_damaged_beside_the_destination_is_fetched_again() {
     drop((receiving, sending));
     let part = world.to().join(&world.arrived()[0]);
     let files = part.join("files");
-    within("the part is let go of", async {
-        while fs::File::open(part.join("lock")).unwrap().try_lock().is_err() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    let free = async || fs::File::open(part.join("lock")).unwrap().try_lock().ok();
+    eventually("the part is let go of", free).await;
     // As a power cut leaves them: blank, short, half written.
     let mut found: Vec<_> = fs::read_dir(&files).unwrap().map(|file| file.unwrap().path()).collect();
     found.sort();
