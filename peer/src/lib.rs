@@ -48,3 +48,8 @@ pub use source::SourceError;
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.expect("disk work does not panic")
 }
+
+/// A peer's words, without what a terminal would take for a command.
+pub(crate) fn for_people(words: &str) -> String {
+    words.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+}

@@ -6,7 +6,7 @@
 mod answer;
 mod files;
 
-use crate::{offer::Offer, paths::Rank, source::SourceError};
+use crate::{for_people, offer::Offer, paths::Rank, source::SourceError};
 use answer::serve_path;
 use files::OpenFiles;
 use hypersend_net::connection::Connection;
@@ -186,7 +186,7 @@ impl Serving {
         let outcome = match state {
             ReceiverState::Receiving => return,
             ReceiverState::Finished => Outcome::Finished,
-            ReceiverState::Failed { message } => Outcome::Failed(message),
+            ReceiverState::Failed { message } => Outcome::Failed(for_people(&message)),
             ReceiverState::Cancelled => Outcome::Cancelled,
         };
         self.ended(outcome);

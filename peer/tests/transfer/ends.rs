@@ -1,6 +1,6 @@
 //! Cancelled, changed, no room, in use; and several receivers.
 
-use crate::support::{Link, MIB, SENDER, World, both, content, stored};
+use crate::support::{Link, MIB, SENDER, World, arrives, both, content, stored};
 use hypersend_lab::within;
 use hypersend_peer::{Rank, ReceiveError, Receiving, SendError, Sending, SourceError};
 use hypersend_protocol::refusal::ErrorCode;
@@ -31,8 +31,7 @@ async fn a_receiver_that_cancels_is_heard_and_keeps_what_arrived() {
     let link = Link::make().await;
     let (mut sending, mut receiving) = (Sending::start(world.offer(&["film.mkv"]).await), world.receive());
     link.join(0, Rank::Direct, &sending, &receiving);
-    let (sent, received) = both(&mut sending, &mut receiving).await;
-    (sent.unwrap(), received.unwrap());
+    arrives(&mut sending, &mut receiving).await;
     assert!(receiving.progress().borrow().unwrap().resumed_bytes >= 10 * MIB as u64);
 }
 
@@ -41,7 +40,7 @@ async fn a_sender_that_cancels_is_heard() {
     let world = World::new();
     world.file("film.mkv", FILM);
     let (link, _proxy, mut sending, mut receiving) = under_way(&world).await;
-    let (_, received) =
+    let ((), received) =
         within("both end", async { tokio::join!(sending.cancel(ErrorCode::Cancelled), receiving.finish()) }).await;
     let sent = within("the sender ends", sending.finish()).await;
     assert!(matches!(received, Err(ReceiveError::SenderCancelled)), "{received:?}");
@@ -170,7 +169,6 @@ async fn a_disk_without_room_says_so_before_anything_and_goes_on_when_there_is_s
     let link = Link::make().await;
     let (mut sending, mut receiving) = (Sending::start(world.offer(&["film.mkv"]).await), world.receive());
     link.join(0, Rank::Direct, &sending, &receiving);
-    let (sent, received) = both(&mut sending, &mut receiving).await;
-    (sent.unwrap(), received.unwrap());
+    arrives(&mut sending, &mut receiving).await;
     assert!(fs::read(world.to().join("film.mkv")).unwrap() == content("film.mkv", 16 * MIB));
 }

@@ -1,6 +1,6 @@
 //! A receiver that does not keep to the protocol.
 
-use crate::support::{Link, MIB, World, both};
+use crate::support::{Link, MIB, World, arrives};
 use bytes::Bytes;
 use hypersend_lab::within;
 use hypersend_net::{
@@ -104,8 +104,7 @@ async fn a_path_on_which_nothing_is_read_holds_up_no_other() {
     }
     let mut receiving = world.receive();
     free.join(1, Rank::Direct, &sending, &receiving);
-    let (sent, received) = both(&mut sending, &mut receiving).await;
-    (sent.unwrap(), received.unwrap());
+    arrives(&mut sending, &mut receiving).await;
     // 48 MiB unacknowledged and 16 pieces for the one, as much again for the other, and what both ends have received.
     let grown = memory().saturating_sub(before);
     assert!(grown < 400 * MIB, "{grown}");

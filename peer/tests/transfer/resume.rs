@@ -1,6 +1,6 @@
 //! Either side started again, at any moment, goes on.
 
-use crate::support::{Link, MIB, World, both, content, stored, tree};
+use crate::support::{Link, MIB, World, arrives, both, content, stored, tree};
 use hypersend_lab::eventually;
 use hypersend_peer::{Rank, Sending};
 use std::fs;
@@ -37,7 +37,9 @@ async fn a_receiver_that_was_dropped_goes_on_where_it_was() {
 async fn of_a_folder_only_what_changed_is_fetched_again() {
     let world = World::new();
     let names: Vec<_> = (0..400).map(|n| format!("trip/{n:03}.jpg")).collect();
-    names.iter().for_each(|name| drop(world.file(name, 100_000)));
+    for name in &names {
+        world.file(name, 100_000);
+    }
     world.file("trip/film.mkv", 200 * MIB);
     let offer = world.offer(&["trip"]).await;
     let link = Link::make().await;
@@ -52,10 +54,9 @@ async fn of_a_folder_only_what_changed_is_fetched_again() {
     let link = Link::make().await;
     let (mut sending, mut receiving) = (Sending::start(world.offer(&["trip"]).await), world.receive());
     link.join(0, Rank::Direct, &sending, &receiving);
-    let (sent, received) = both(&mut sending, &mut receiving).await;
+    arrives(&mut sending, &mut receiving).await;
     let progress = receiving.progress().borrow().unwrap();
     assert!(progress.resumed_bytes >= 59 * MIB as u64, "{progress:?}");
-    (sent.unwrap(), received.unwrap());
     assert_eq!(tree(&world.to().join("trip")), tree(&world.from("trip")));
     assert_eq!(world.arrived(), ["trip"]);
 }
@@ -79,8 +80,7 @@ async fn a_sender_that_was_started_again_finds_its_receiver_going_on() {
     let link = Link::make().await;
     let mut sending = Sending::start(world.offer(&["film.mkv", "note"]).await);
     link.join(1, Rank::Direct, &sending, &receiving);
-    let (sent, received) = both(&mut sending, &mut receiving).await;
-    let places = (sent.unwrap(), received.unwrap()).1.places;
+    let places = arrives(&mut sending, &mut receiving).await.places;
     assert!(fs::read(&places[0]).unwrap() == content("film.mkv", 150 * MIB));
     assert_eq!(fs::read(&places[1]).unwrap(), b"another note");
 }
@@ -108,7 +108,6 @@ async fn what_lies_damaged_beside_the_destination_is_fetched_again() {
     let link = Link::make().await;
     let (mut sending, mut receiving) = (Sending::start(world.offer(&["trip"]).await), world.receive());
     link.join(0, Rank::Direct, &sending, &receiving);
-    let (sent, received) = both(&mut sending, &mut receiving).await;
-    (sent.unwrap(), received.unwrap());
+    arrives(&mut sending, &mut receiving).await;
     assert_eq!(tree(&world.to().join("trip")), tree(&world.from("trip")));
 }

@@ -70,7 +70,7 @@ impl Door {
     pub(crate) async fn dial(&self, address: SocketAddr) -> Link {
         let connecting = connect(self.certificate.clone(), address);
         let ((endpoint, sender), receiver) = tokio::join!(connecting, self.accept());
-        Link { sender, receiver, endpoints: [endpoint, self.endpoint.clone()] }
+        Link { sender, receiver, _endpoints: [endpoint, self.endpoint.clone()] }
     }
 }
 
@@ -96,7 +96,7 @@ pub(crate) async fn connect(certificate: CertificateDer<'static>, address: Socke
 pub(crate) struct Link {
     pub(crate) sender: Connection,
     pub(crate) receiver: Connection,
-    pub(crate) endpoints: [Endpoint; 2],
+    _endpoints: [Endpoint; 2],
 }
 
 impl Link {
@@ -229,15 +229,20 @@ pub(crate) async fn both(
     within("both sides end", async { tokio::join!(sending.finish(), receiving.finish()) }).await
 }
 
-pub(crate) async fn transfer(offer: &Arc<Offer>, world: &World) -> Received {
-    let link = Link::make().await;
-    let (mut sending, mut receiving) = (Sending::start(offer.clone()), world.receive());
-    link.join(0, Rank::Direct, &sending, &receiving);
-    let (sent, received) = both(&mut sending, &mut receiving).await;
+/// A transfer that works.
+pub(crate) async fn arrives(sending: &mut Sending, receiving: &mut Receiving) -> Received {
+    let (sent, received) = both(sending, receiving).await;
     let (sent, received) = (sent.unwrap(), received.unwrap());
     assert_eq!((sent.files, sent.bytes), (received.files, received.bytes));
     assert!(received.reported);
     received
+}
+
+pub(crate) async fn transfer(offer: &Arc<Offer>, world: &World) -> Received {
+    let link = Link::make().await;
+    let (mut sending, mut receiving) = (Sending::start(offer.clone()), world.receive());
+    link.join(0, Rank::Direct, &sending, &receiving);
+    arrives(&mut sending, &mut receiving).await
 }
 
 /// All files below a folder, by their paths in it.

@@ -1,6 +1,6 @@
 //! Paths that come, go, and fall silent.
 
-use crate::support::{Link, MIB, World, both, content, stored, tree};
+use crate::support::{Link, MIB, World, arrives, both, content, stored, tree};
 use hypersend_lab::within;
 use hypersend_peer::{PathId, Rank, Sending};
 use std::{
@@ -39,8 +39,7 @@ async fn a_path_that_closes_is_left_at_once() {
     relayed.join(1, Rank::Relayed, &sending, &receiving);
     stored(&receiving, 10 * MIB as u64).await;
     direct.sender.close(0_u8.into(), b"");
-    let (sent, received) = both(&mut sending, &mut receiving).await;
-    (sent.unwrap(), received.unwrap());
+    arrives(&mut sending, &mut receiving).await;
     assert_eq!(*receiving.current_path().borrow(), Some(PathId(1)));
 }
 
@@ -56,8 +55,7 @@ async fn a_better_path_takes_over_and_the_slow_one_is_not_waited_for() {
     let direct = Link::make().await;
     let start = Instant::now();
     direct.join(1, Rank::Direct, &sending, &receiving);
-    let (sent, received) = both(&mut sending, &mut receiving).await;
-    (sent.unwrap(), received.unwrap());
+    arrives(&mut sending, &mut receiving).await;
     // What was under way on it alone would take 8 s.
     assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
     assert_eq!(*receiving.current_path().borrow(), Some(PathId(1)));
@@ -78,8 +76,7 @@ async fn without_a_path_it_waits() {
     assert!(tokio::time::timeout(Duration::from_millis(10), sending.finish()).await.is_err());
     // The same connection, under another number.
     link.join(1, Rank::Relayed, &sending, &receiving);
-    let (sent, received) = both(&mut sending, &mut receiving).await;
-    (sent.unwrap(), received.unwrap());
+    arrives(&mut sending, &mut receiving).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,8 +91,7 @@ async fn the_only_path_is_used_again_when_it_speaks_again() {
     let long = hypersend_peer::paths::SILENCE + Duration::from_secs(1);
     assert!(tokio::time::timeout(long, receiving.finish()).await.is_err(), "it cannot end");
     proxy.restore();
-    let (sent, received) = both(&mut sending, &mut receiving).await;
-    (sent.unwrap(), received.unwrap());
+    arrives(&mut sending, &mut receiving).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
