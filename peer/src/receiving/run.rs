@@ -158,7 +158,6 @@ async fn carry_all(
                 }
             }
         }
-        paths.hurry.store(given_out, Ordering::Relaxed);
         if given_out && jobs.is_empty() {
             tell();
             return Ok(());
