@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! let offer = Arc::new(Offer::open(paths).await?);          let mut receiving = Receiving::start(destination, tag);
-//! let mut sending = Sending::start(offer);                  receiving.add_path(id, Rank::Relayed, connection);
+//! let sending = Sending::start(offer);                      receiving.add_path(id, Rank::Relayed, connection);
 //! sending.add_path(id, Rank::Relayed, connection);          receiving.add_path(id, Rank::Direct, better);
 //! sending.finish().await?                                   receiving.finish().await?
 //! ```

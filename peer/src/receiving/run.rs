@@ -106,7 +106,11 @@ async fn arrive(
             blocking(move || prepare(&destination, &sender, &listing)).await?
         };
         let mut parts = match prepared {
-            Prepared::Published(places) => return Ok(Arrived::Published(listing, places)),
+            Prepared::Published(places) => {
+                let (now, total) = (Instant::now(), listing.bytes());
+                told.send_replace(Some(Meter::new(now, total, total).progress(now)));
+                return Ok(Arrived::Published(listing, places));
+            }
             Prepared::Parts(parts) => parts,
         };
         let carrying = Arc::new(Carrying::new(listing.clone(), paths.clone(), &mut parts));

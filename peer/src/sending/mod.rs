@@ -137,7 +137,7 @@ impl Sending {
 
     /// Waits until the receiver has said that it has everything, or until that can no longer be. Cancel safe, and gives the
     /// same again when called again. Does not end by itself while there is no path, or a receiver says nothing.
-    pub async fn finish(&mut self) -> Result<Sent, SendError> {
+    pub async fn finish(&self) -> Result<Sent, SendError> {
         let mut end = self.serving.end.subscribe();
         let outcome = until(&mut end, |end| end.outcome.is_some()).await.outcome.expect("it was waited for");
         if matches!(outcome, Outcome::Source(_)) {

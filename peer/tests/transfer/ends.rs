@@ -23,15 +23,15 @@ async fn under_way(world: &World) -> (Link, hypersend_lab::Proxy, Sending, Recei
 async fn a_receiver_that_cancels_is_heard_and_keeps_what_arrived() {
     let world = World::new();
     world.file("film.mkv", FILM);
-    let (_link, _proxy, mut sending, mut receiving) = under_way(&world).await;
+    let (_link, _proxy, sending, mut receiving) = under_way(&world).await;
     receiving.cancel();
-    let (sent, received) = both(&mut sending, &mut receiving).await;
+    let (sent, received) = both(&sending, &mut receiving).await;
     assert!(matches!(received, Err(ReceiveError::Cancelled)), "{received:?}");
     assert!(matches!(sent, Err(SendError::Cancelled)), "{sent:?}");
     let link = Link::make().await;
-    let (mut sending, mut receiving) = (Sending::start(world.offer(&["film.mkv"]).await), world.receive());
+    let (sending, mut receiving) = (Sending::start(world.offer(&["film.mkv"]).await), world.receive());
     link.join(0, Rank::Direct, &sending, &receiving);
-    arrives(&mut sending, &mut receiving).await;
+    arrives(&sending, &mut receiving).await;
     assert!(receiving.progress().borrow().unwrap().resumed_bytes >= 10 * MIB as u64);
 }
 
@@ -39,7 +39,7 @@ async fn a_receiver_that_cancels_is_heard_and_keeps_what_arrived() {
 async fn a_sender_that_cancels_is_heard() {
     let world = World::new();
     world.file("film.mkv", FILM);
-    let (link, _proxy, mut sending, mut receiving) = under_way(&world).await;
+    let (link, _proxy, sending, mut receiving) = under_way(&world).await;
     let ((), received) =
         within("both end", async { tokio::join!(sending.cancel(ErrorCode::Cancelled), receiving.finish()) }).await;
     let sent = within("the sender ends", sending.finish()).await;
@@ -52,9 +52,9 @@ async fn a_sender_that_cancels_is_heard() {
 async fn a_file_that_changes_meanwhile_is_named_on_both_sides() {
     let world = World::new();
     let path = world.file("film.mkv", FILM);
-    let (_link, _proxy, mut sending, mut receiving) = under_way(&world).await;
+    let (_link, _proxy, sending, mut receiving) = under_way(&world).await;
     fs::File::options().append(true).open(&path).unwrap().write_all(b"x").unwrap();
-    let (sent, received) = both(&mut sending, &mut receiving).await;
+    let (sent, received) = both(&sending, &mut receiving).await;
     let Err(ReceiveError::Changed(message)) = received else { panic!("{received:?}") };
     assert!(message.contains("film.mkv"), "{message}");
     let Err(SendError::Source(source)) = sent else { panic!("{sent:?}") };
@@ -70,9 +70,9 @@ async fn a_small_file_that_vanishes_before_its_turn_is_named() {
     let offer = world.offer(&["trip"]).await;
     fs::remove_file(world.from("trip/b")).unwrap();
     let link = Link::make().await;
-    let (mut sending, mut receiving) = (Sending::start(offer), world.receive());
+    let (sending, mut receiving) = (Sending::start(offer), world.receive());
     link.join(0, Rank::Direct, &sending, &receiving);
-    let (sent, received) = both(&mut sending, &mut receiving).await;
+    let (sent, received) = both(&sending, &mut receiving).await;
     assert!(matches!(&received, Err(ReceiveError::Changed(message)) if message.contains("trip/b")), "{received:?}");
     assert!(matches!(sent, Err(SendError::Source(_))), "{sent:?}");
 }
@@ -101,11 +101,11 @@ async fn one_offer_goes_to_several_receivers_at_once() {
         let to = world.to().join(number.to_string());
         fs::create_dir(&to).unwrap();
         let link = Link::make().await;
-        let (mut sending, mut receiving) = (Sending::start(offer.clone()), Receiving::start(to, SENDER));
+        let (sending, mut receiving) = (Sending::start(offer.clone()), Receiving::start(to, SENDER));
         link.join(0, Rank::Direct, &sending, &receiving);
         all.push(tokio::spawn(async move {
             let _link = link;
-            both(&mut sending, &mut receiving).await
+            both(&sending, &mut receiving).await
         }));
     }
     for one in all {
@@ -120,10 +120,10 @@ async fn a_destination_that_is_no_folder_is_refused() {
     let world = World::new();
     world.file("a", 1);
     let link = Link::make().await;
-    let mut sending = Sending::start(world.offer(&["a"]).await);
+    let sending = Sending::start(world.offer(&["a"]).await);
     let mut receiving = Receiving::start(world.from("a"), SENDER);
     link.join(0, Rank::Direct, &sending, &receiving);
-    let (sent, received) = both(&mut sending, &mut receiving).await;
+    let (sent, received) = both(&sending, &mut receiving).await;
     assert!(matches!(received, Err(ReceiveError::NotAFolder(_))), "{received:?}");
     assert!(matches!(&sent, Err(SendError::Receiver(message)) if message.contains("not a folder")), "{sent:?}");
 }
@@ -159,16 +159,16 @@ async fn a_disk_without_room_says_so_before_anything_and_goes_on_when_there_is_s
     let filler = world.to().join("filler");
     fs::write(&filler, vec![1; 12 * MIB]).unwrap();
     let link = Link::make().await;
-    let (mut sending, mut receiving) = (Sending::start(world.offer(&["film.mkv"]).await), world.receive());
+    let (sending, mut receiving) = (Sending::start(world.offer(&["film.mkv"]).await), world.receive());
     link.join(0, Rank::Direct, &sending, &receiving);
-    let (sent, received) = both(&mut sending, &mut receiving).await;
+    let (sent, received) = both(&sending, &mut receiving).await;
     let Err(ReceiveError::NoSpace(no_space)) = received else { panic!("{received:?}") };
     assert_eq!(no_space.needed, 16 * MIB as u64);
     assert!(matches!(&sent, Err(SendError::Receiver(message)) if message.contains("disk is full")), "{sent:?}");
     fs::remove_file(filler).unwrap();
     let link = Link::make().await;
-    let (mut sending, mut receiving) = (Sending::start(world.offer(&["film.mkv"]).await), world.receive());
+    let (sending, mut receiving) = (Sending::start(world.offer(&["film.mkv"]).await), world.receive());
     link.join(0, Rank::Direct, &sending, &receiving);
-    arrives(&mut sending, &mut receiving).await;
+    arrives(&sending, &mut receiving).await;
     assert!(fs::read(world.to().join("film.mkv")).unwrap() == content("film.mkv", 16 * MIB));
 }

@@ -89,7 +89,7 @@ async fn a_path_on_which_nothing_is_read_holds_up_no_other() {
     let world = World::new();
     world.file("film.mkv", 300 * MIB);
     let (stuck, free) = (Link::make().await, Link::make().await);
-    let mut sending = Sending::start(world.offer(&["film.mkv"]).await);
+    let sending = Sending::start(world.offer(&["film.mkv"]).await);
     sending.add_path(PathId(0), Rank::Direct, stuck.sender.clone());
     let connection = Connection::from(stuck.receiver.clone());
     let page: ListingPage = ask(&connection, &GetListing { first: 0, count: 1 }).await.unwrap();
@@ -104,7 +104,7 @@ async fn a_path_on_which_nothing_is_read_holds_up_no_other() {
     }
     let mut receiving = world.receive();
     free.join(1, Rank::Direct, &sending, &receiving);
-    arrives(&mut sending, &mut receiving).await;
+    arrives(&sending, &mut receiving).await;
     // 48 MiB unacknowledged and 16 pieces for the one, as much again for the other, and what both ends have received.
     let grown = memory().saturating_sub(before);
     assert!(grown < 400 * MIB, "{grown}");

@@ -230,9 +230,9 @@ async fn a_receiver_stopped_before_its_last_report_knows_that_it_is_done() {
     // What would be asked for now would be refused.
     fs::remove_file(world.from("trip/a")).unwrap();
     let link = Link::make().await;
-    let (mut sending, mut receiving) = (Sending::start(offer), world.receive());
+    let (sending, mut receiving) = (Sending::start(offer), world.receive());
     link.join(0, Rank::Direct, &sending, &receiving);
-    let received = arrives(&mut sending, &mut receiving).await;
+    let received = arrives(&sending, &mut receiving).await;
     assert_eq!(received.places, [world.to().join("film.mkv"), world.to().join("trip")]);
     assert_eq!(world.arrived(), ["film.mkv", "trip"]);
 }

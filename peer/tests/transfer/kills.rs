@@ -65,7 +65,7 @@ async fn a_receiver_killed_at_any_moment_ends_with_everything_once() {
         loop {
             let mut child = start(&door, &world);
             let connection = door.accept().await;
-            let mut sending = Sending::start(world.offer(&offered).await);
+            let sending = Sending::start(world.offer(&offered).await);
             sending.add_path(PathId(0), Rank::Direct, connection.clone());
             let begun = Instant::now();
             // The first is left alone; then any moment up to a little after the end.

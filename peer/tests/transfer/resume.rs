@@ -22,11 +22,11 @@ async fn a_receiver_that_was_dropped_goes_on_where_it_was() {
     // Another session of both, with a look at the files of its own.
     let again = world.offer(&["film.mkv"]).await;
     let link = Link::make().await;
-    let (mut sending, mut receiving) = (Sending::start(again), world.receive());
+    let (sending, mut receiving) = (Sending::start(again), world.receive());
     link.join(0, Rank::Direct, &sending, &receiving);
     let first = stored(&receiving, 1).await;
     assert!(first.resumed_bytes >= 20 * MIB as u64, "{first:?}");
-    let (sent, received) = both(&mut sending, &mut receiving).await;
+    let (sent, received) = both(&sending, &mut receiving).await;
     sent.unwrap();
     let place = &received.unwrap().places[0];
     assert!(fs::read(place).unwrap() == content("film.mkv", size));
@@ -52,9 +52,9 @@ async fn of_a_folder_only_what_changed_is_fetched_again() {
     fs::remove_file(world.from("trip/008.jpg")).unwrap();
     world.file("trip/new", 77);
     let link = Link::make().await;
-    let (mut sending, mut receiving) = (Sending::start(world.offer(&["trip"]).await), world.receive());
+    let (sending, mut receiving) = (Sending::start(world.offer(&["trip"]).await), world.receive());
     link.join(0, Rank::Direct, &sending, &receiving);
-    arrives(&mut sending, &mut receiving).await;
+    arrives(&sending, &mut receiving).await;
     let progress = receiving.progress().borrow().unwrap();
     assert!(progress.resumed_bytes >= 59 * MIB as u64, "{progress:?}");
     assert_eq!(tree(&world.to().join("trip")), tree(&world.from("trip")));
@@ -78,9 +78,9 @@ async fn a_sender_that_was_started_again_finds_its_receiver_going_on() {
     // The same film, and another note: another list.
     fs::write(world.from("note"), "another note").unwrap();
     let link = Link::make().await;
-    let mut sending = Sending::start(world.offer(&["film.mkv", "note"]).await);
+    let sending = Sending::start(world.offer(&["film.mkv", "note"]).await);
     link.join(1, Rank::Direct, &sending, &receiving);
-    let places = arrives(&mut sending, &mut receiving).await.places;
+    let places = arrives(&sending, &mut receiving).await.places;
     assert!(fs::read(&places[0]).unwrap() == content("film.mkv", 150 * MIB));
     assert_eq!(fs::read(&places[1]).unwrap(), b"another note");
 }
@@ -106,8 +106,8 @@ async fn what_lies_damaged_beside_the_destination_is_fetched_again() {
     fs::write(&found[1], "short").unwrap();
     fs::rename(&found[2], found[2].with_extension("new")).unwrap();
     let link = Link::make().await;
-    let (mut sending, mut receiving) = (Sending::start(world.offer(&["trip"]).await), world.receive());
+    let (sending, mut receiving) = (Sending::start(world.offer(&["trip"]).await), world.receive());
     link.join(0, Rank::Direct, &sending, &receiving);
-    arrives(&mut sending, &mut receiving).await;
+    arrives(&sending, &mut receiving).await;
     assert_eq!(tree(&world.to().join("trip")), tree(&world.from("trip")));
 }

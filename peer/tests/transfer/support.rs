@@ -223,14 +223,14 @@ pub(crate) fn content(name: &str, length: usize) -> Bytes {
 
 /// One transfer over one connection, both results.
 pub(crate) async fn both(
-    sending: &mut Sending,
+    sending: &Sending,
     receiving: &mut Receiving,
 ) -> (Result<Sent, SendError>, Result<Received, ReceiveError>) {
     within("both sides end", async { tokio::join!(sending.finish(), receiving.finish()) }).await
 }
 
 /// A transfer that works.
-pub(crate) async fn arrives(sending: &mut Sending, receiving: &mut Receiving) -> Received {
+pub(crate) async fn arrives(sending: &Sending, receiving: &mut Receiving) -> Received {
     let (sent, received) = both(sending, receiving).await;
     let (sent, received) = (sent.unwrap(), received.unwrap());
     assert_eq!((sent.files, sent.bytes), (received.files, received.bytes));
@@ -240,9 +240,9 @@ pub(crate) async fn arrives(sending: &mut Sending, receiving: &mut Receiving) ->
 
 pub(crate) async fn transfer(offer: &Arc<Offer>, world: &World) -> Received {
     let link = Link::make().await;
-    let (mut sending, mut receiving) = (Sending::start(offer.clone()), world.receive());
+    let (sending, mut receiving) = (Sending::start(offer.clone()), world.receive());
     link.join(0, Rank::Direct, &sending, &receiving);
-    arrives(&mut sending, &mut receiving).await
+    arrives(&sending, &mut receiving).await
 }
 
 /// All files below a folder, by their paths in it.
