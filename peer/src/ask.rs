@@ -1,6 +1,9 @@
 //! One question, asked on the best path there is, and on the next when that one falls silent or ends, until it is answered.
 
-use crate::paths::{Live, Paths};
+use crate::{
+    for_people,
+    paths::{Live, Paths},
+};
 use bytes::Bytes;
 use hypersend_net::frames::{FrameReader, RecvError, send};
 use hypersend_protocol::{
@@ -36,8 +39,11 @@ enum Attempt {
 impl From<RecvError> for Attempt {
     fn from(error: RecvError) -> Self {
         match error {
-            RecvError::Refused(refusal) => Self::Over(AskError::Refused(refusal)),
-            RecvError::Frame(error) => Self::Over(AskError::Nonsense(error.to_string())),
+            RecvError::Refused(refusal) => {
+                let message = for_people(&refusal.message);
+                Self::Over(AskError::Refused(Refusal { message, ..refusal }))
+            }
+            RecvError::Frame(error) => Self::Over(AskError::Nonsense(for_people(&error.to_string()))),
             RecvError::Ended | RecvError::Stream(_) => Self::Lost,
         }
     }

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! let offer = Arc::new(Offer::open(paths).await?);          let mut receiving = Receiving::start(destination, tag);
-//! let mut sending = Sending::start(offer);                  receiving.add_path(id, Rank::Relayed, connection);
+//! let sending = Sending::start(offer);                      receiving.add_path(id, Rank::Relayed, connection);
 //! sending.add_path(id, Rank::Relayed, connection);          receiving.add_path(id, Rank::Direct, better);
 //! sending.finish().await?                                   receiving.finish().await?
 //! ```
@@ -47,4 +47,9 @@ pub use source::SourceError;
 /// Runs something that blocks off the async threads. How many do at once is bounded by what is in flight.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.expect("disk work does not panic")
+}
+
+/// A peer's words, without what a terminal would take for a command.
+pub(crate) fn for_people(words: &str) -> String {
+    words.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }

@@ -33,6 +33,8 @@ struct Node {
     modified: UnixMillis,
     name_end: u32,
     parent: Option<u32>,
+    /// Its place among the tops, or that of the one it is in.
+    item: u8,
     folder: bool,
     executable: bool,
 }
@@ -121,11 +123,8 @@ impl Listing {
     }
 
     /// Which of [`tops`](Self::tops) an entry is, or is in: its place there.
-    pub(crate) fn item_of(&self, mut entry: u32) -> usize {
-        while let Some(parent) = self.nodes[entry as usize].parent {
-            entry = parent;
-        }
-        self.tops.binary_search(&entry).expect("an entry without a parent is one of them, and they are in order")
+    pub(crate) fn item_of(&self, entry: u32) -> usize {
+        self.nodes[entry as usize].item.into()
     }
 
     /// The path of an entry from what it was offered with, whose own name is left out.
@@ -196,6 +195,7 @@ pub(crate) struct Builder {
 
 #[derive(Debug)]
 struct Inner {
+    item: u8,
     last_child: Option<u32>,
     depth: u8,
     path_bytes: u16,
@@ -244,6 +244,7 @@ impl Builder {
             modified: entry.modified,
             name_end: u32::try_from(self.listing.names.len()).expect("at most MAX_LISTING_NAME_BYTES"),
             parent: entry.parent,
+            item: inner.item,
             folder: entry.folder,
             executable: entry.executable,
         });
@@ -264,8 +265,9 @@ impl Builder {
         if !self.top_names.insert(name.to_owned()) {
             return Err(ListingError::Twice(name.to_owned()));
         }
+        let item = u8::try_from(self.listing.tops.len()).expect("at most MAX_OFFERED_FILES");
         self.listing.tops.push(number);
-        Ok(Inner { last_child: None, depth: 0, path_bytes: small(name.len()) })
+        Ok(Inner { item, last_child: None, depth: 0, path_bytes: small(name.len()) })
     }
 
     fn within(&mut self, number: u32, parent: u32, name: &str) -> Result<Inner, ListingError> {
@@ -284,9 +286,9 @@ impl Builder {
                 std::cmp::Ordering::Greater => return Err(nonsense()),
             }
         }
-        let depth = inner.depth + 1;
+        let (item, depth) = (inner.item, inner.depth + 1);
         self.inner[parent as usize].last_child = Some(number);
-        Ok(Inner { last_child: None, depth, path_bytes: small(path_bytes) })
+        Ok(Inner { item, last_child: None, depth, path_bytes: small(path_bytes) })
     }
 }
 

@@ -57,8 +57,6 @@ pub(crate) struct Paths {
     current: watch::Sender<Option<PathId>>,
     /// Why the sender closed a path for good, if it did.
     ended: watch::Sender<Option<ErrorCode>>,
-    /// Nothing is left to be asked for but what is under way: what is asked on a worse path is better asked again.
-    pub(crate) hurry: AtomicBool,
     start: Instant,
 }
 
@@ -93,7 +91,6 @@ impl Paths {
             changed: watch::Sender::new(0),
             current: watch::Sender::new(None),
             ended: watch::Sender::new(None),
-            hurry: AtomicBool::new(false),
             start: Instant::now(),
         })
     }
@@ -163,7 +160,9 @@ impl Paths {
         u64::try_from(product).unwrap_or(u64::MAX).clamp(FLOOR, CEILING)
     }
 
-    /// Waits until something asked on this path, and not answered yet, had better be asked on another one.
+    /// Waits until something asked on this path, and not answered yet, had better be asked on another one: because this one is
+    /// gone or silent, or because there is one of a better rank. What is under way on a slow relay would take up the window for
+    /// as long as the relay is slow; what of it has come is little, and is given up.
     pub(crate) async fn leave(&self, live: &Live) {
         let asked = self.now();
         let mut changed = self.changed.subscribe();
@@ -183,8 +182,8 @@ impl Paths {
                 self.tell();
             }
             let Some(best) = self.choose() else { continue };
-            let silent = live.health.silent.load(Ordering::Relaxed) && !best.health.silent.load(Ordering::Relaxed);
-            if silent || (self.hurry.load(Ordering::Relaxed) && best.rank < live.rank) {
+            let worse = live.health.silent.load(Ordering::Relaxed) || best.rank < live.rank;
+            if worse && !best.health.silent.load(Ordering::Relaxed) {
                 return;
             }
         }

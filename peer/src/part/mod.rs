@@ -19,6 +19,8 @@
 mod assemble;
 mod land;
 mod scan;
+#[cfg(test)]
+mod tests;
 
 use crate::receiving::ReceiveError;
 use data_encoding::HEXLOWER;

@@ -65,7 +65,7 @@ impl Carrying {
         Self {
             listing,
             paths,
-            parts: std::mem::take(&mut parts.parts),
+            parts: std::mem::take(&mut parts.folders),
             stored: AtomicU64::new(parts.stored),
             large: Mutex::new(std::mem::take(&mut parts.large)),
         }

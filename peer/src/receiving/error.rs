@@ -106,6 +106,7 @@ impl From<AskError> for ReceiveError {
     fn from(error: AskError) -> Self {
         match error {
             AskError::Refused(refusal) if refusal.code == ErrorCode::FileChanged => Self::Changed(refusal.message),
+            AskError::Refused(refusal) if refusal.code == ErrorCode::Cancelled => Self::SenderCancelled,
             AskError::Refused(refusal) => Self::Sender(refusal),
             AskError::Nonsense(what) => Self::Nonsense(what),
         }

@@ -29,7 +29,7 @@ pub(super) enum Prepared {
 /// What has arrived of each offered thing.
 #[derive(Debug)]
 pub(super) struct Parts {
-    pub(super) parts: Vec<Part>,
+    pub(super) folders: Vec<Part>,
     pub(super) item_ids: Vec<[u8; 32]>,
     /// Things that were moved to their place before a crash.
     pub(super) published: Vec<Option<PathBuf>>,
@@ -55,7 +55,7 @@ pub(super) fn prepare(destination: &Path, sender: &[u8; 32], listing: &Listing) 
     }
     let item_ids = listing.item_ids();
     let mut parts = Parts {
-        parts: vec![],
+        folders: vec![],
         published: vec![],
         done: vec![false; listing.len() as usize],
         large: HashMap::new(),
@@ -74,7 +74,7 @@ pub(super) fn prepare(destination: &Path, sender: &[u8; 32], listing: &Listing) 
             None => patiently(|| part.scan(listing, item, &parts.item_ids[item]))?,
         };
         parts.take(listing, scanned);
-        parts.parts.push(part);
+        parts.folders.push(part);
         parts.published.push(published);
     }
     parts.check_room(destination, listing)?;

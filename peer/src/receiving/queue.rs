@@ -17,6 +17,10 @@ use std::{
 /// What a small file counts besides its bytes: its frame, and what it costs to create.
 const SMALL_COST: u64 = 4 << 10;
 
+/// What completing a large file counts: it takes a thread and two open files while the disk is flushed, so that at most some
+/// hundred do at once, and the network waits for a disk that is slower.
+const COMPLETE_COST: u64 = 256 << 10;
+
 /// Something to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Job {
@@ -34,7 +38,7 @@ impl Job {
         match self {
             Self::Piece { span, .. } => span.length.into(),
             Self::Small(files) => files.iter().map(|&(_, length)| u64::from(length) + SMALL_COST).sum(),
-            Self::Complete { .. } => 0,
+            Self::Complete { .. } => COMPLETE_COST,
         }
     }
 }
@@ -172,7 +176,9 @@ mod tests {
             builder.push(Entry { name: &name, parent: Some(0), folder: false, size, ..folder }).unwrap();
         }
         let mut flags = vec![false; sizes.len() + 1];
-        done.iter().for_each(|&entry| flags[entry] = true);
+        for &entry in done {
+            flags[entry] = true;
+        }
         Queue::new(Arc::new(builder.finish()), flags)
     }
 
@@ -222,7 +228,9 @@ mod tests {
         assert_eq!(pieces.len() as u64, size / MIB - 4);
         assert_eq!(pieces[0], Job::Piece { entry: 2, span: Span { offset: 2 * MIB, length: 1 << 20 } });
         let (last, others) = pieces.split_last().unwrap();
-        others.iter().for_each(|job| queue.done(job));
+        for job in others {
+            queue.done(job);
+        }
         assert_eq!(queue.next(), Next::Nothing);
         queue.done(last);
         assert_eq!(queue.next(), Next::Job(Job::Complete { entry: 2 }));

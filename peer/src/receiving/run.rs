@@ -106,14 +106,18 @@ async fn arrive(
             blocking(move || prepare(&destination, &sender, &listing)).await?
         };
         let mut parts = match prepared {
-            Prepared::Published(places) => return Ok(Arrived::Published(listing, places)),
+            Prepared::Published(places) => {
+                let (now, total) = (Instant::now(), listing.bytes());
+                told.send_replace(Some(Meter::new(now, total, total).progress(now)));
+                return Ok(Arrived::Published(listing, places));
+            }
             Prepared::Parts(parts) => parts,
         };
         let carrying = Arc::new(Carrying::new(listing.clone(), paths.clone(), &mut parts));
         let done = std::mem::take(&mut parts.done);
         match carry_all(&carrying, done, told).await {
             Ok(()) => {
-                parts.parts = Arc::into_inner(carrying).expect("all jobs are over").parts;
+                parts.folders = Arc::into_inner(carrying).expect("all jobs are over").parts;
                 return Ok(Arrived::Parts(listing, parts));
             }
             // What has arrived is found again by its keys.
@@ -158,7 +162,6 @@ async fn carry_all(
                 }
             }
         }
-        paths.hurry.store(given_out, Ordering::Relaxed);
         if given_out && jobs.is_empty() {
             tell();
             return Ok(());
@@ -189,7 +192,7 @@ fn settle(destination: &Path, sender: &[u8; 32], arrived: Arrived) -> Result<Set
         }
         Arrived::Parts(listing, parts) => {
             let places = place(destination, &listing, &parts)?;
-            (listing, parts.parts, places)
+            (listing, parts.folders, places)
         }
     };
     let note = note(destination, sender, &listing);
@@ -200,11 +203,11 @@ fn settle(destination: &Path, sender: &[u8; 32], arrived: Arrived) -> Result<Set
 }
 
 fn place(destination: &Path, listing: &Listing, parts: &Parts) -> Result<Vec<PathBuf>, ReceiveError> {
-    for (item, part) in parts.parts.iter().enumerate().filter(|(item, _)| parts.published[*item].is_none()) {
+    for (item, part) in parts.folders.iter().enumerate().filter(|(item, _)| parts.published[*item].is_none()) {
         part.assemble(listing, item, &parts.item_ids[item])?;
     }
-    let mut places = Vec::with_capacity(parts.parts.len());
-    for (item, part) in parts.parts.iter().enumerate() {
+    let mut places = Vec::with_capacity(parts.folders.len());
+    for (item, part) in parts.folders.iter().enumerate() {
         let top = listing.get(listing.tops()[item]).expect("an entry");
         places.push(match &parts.published[item] {
             Some(place) => place.clone(),

@@ -88,6 +88,9 @@ async fn serve(serving: Arc<Serving>, path: PathId, pieces: Arc<Semaphore>, mut 
         Ok(Err(_)) => return,
         Err(_) => return refuse(&mut out, Refusal::new(ErrorCode::TimedOut, "the request did not come")).await,
     };
+    if let Some(&code) = serving.refusing.get().filter(|_| !matches!(request, PeerRequest::Report(_))) {
+        return refuse(&mut out, Refusal::new(code, "the sender has called the transfer off")).await;
+    }
     let bulk = !matches!(request, PeerRequest::Report(_) | PeerRequest::Confirm(_));
     out.set_priority(if bulk { priority::BULK } else { priority::REQUEST });
     // What nobody reads any more is not read from the disk either.

@@ -6,7 +6,7 @@
 mod answer;
 mod files;
 
-use crate::{offer::Offer, paths::Rank, source::SourceError};
+use crate::{for_people, offer::Offer, paths::Rank, source::SourceError};
 use answer::serve_path;
 use files::OpenFiles;
 use hypersend_net::connection::Connection;
@@ -17,7 +17,7 @@ use hypersend_transfer::{
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::{sync::watch, time::timeout};
@@ -74,6 +74,8 @@ struct Serving {
     progress: watch::Sender<Option<Progress>>,
     current: watch::Sender<Option<PathId>>,
     end: watch::Sender<End>,
+    /// What every request is refused with, once it is called off.
+    refusing: OnceLock<ErrorCode>,
 }
 
 /// How it ended, if it has.
@@ -103,6 +105,7 @@ impl Sending {
             progress: watch::Sender::new(None),
             current: watch::Sender::new(None),
             end: watch::Sender::default(),
+            refusing: OnceLock::new(),
         };
         Self { serving: Arc::new(serving), paths: Mutex::default() }
     }
@@ -134,7 +137,7 @@ impl Sending {
 
     /// Waits until the receiver has said that it has everything, or until that can no longer be. Cancel safe, and gives the
     /// same again when called again. Does not end by itself while there is no path, or a receiver says nothing.
-    pub async fn finish(&mut self) -> Result<Sent, SendError> {
+    pub async fn finish(&self) -> Result<Sent, SendError> {
         let mut end = self.serving.end.subscribe();
         let outcome = until(&mut end, |end| end.outcome.is_some()).await.outcome.expect("it was waited for");
         if matches!(outcome, Outcome::Source(_)) {
@@ -149,9 +152,14 @@ impl Sending {
         }
     }
 
-    /// Ends it from this side: closes all connections with the code, by [`ErrorCode::Cancelled`] for good.
-    pub fn cancel(&self, code: ErrorCode) {
+    /// Ends it from this side, for the receiver too when the code is [`ErrorCode::Cancelled`]: everything it asks for is refused
+    /// with the code, and once it has said that it knows, or after a while, all connections are closed with it. The word that
+    /// closes a connection alone can be lost. Without effect once the receiver has everything.
+    pub async fn cancel(&self, code: ErrorCode) {
+        self.serving.refusing.get_or_init(|| code);
         self.serving.ended(Outcome::Here);
+        let mut end = self.serving.end.subscribe();
+        let _ = timeout(LAST_WORDS, until(&mut end, |end| end.reported)).await;
         for (_, path) in self.paths().drain() {
             path.connection.close(code);
         }
@@ -178,7 +186,7 @@ impl Serving {
         let outcome = match state {
             ReceiverState::Receiving => return,
             ReceiverState::Finished => Outcome::Finished,
-            ReceiverState::Failed { message } => Outcome::Failed(message),
+            ReceiverState::Failed { message } => Outcome::Failed(for_people(&message)),
             ReceiverState::Cancelled => Outcome::Cancelled,
         };
         self.ended(outcome);

@@ -12,6 +12,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be made is a failed test")]
 
+mod ends;
+mod hostile_receiver;
+mod hostile_sender;
+mod kills;
 mod resume;
 mod support;
+mod ways;
 mod whole;

@@ -1,9 +1,9 @@
 //! Connections, files, and the two sides.
 
 use bytes::Bytes;
-use hypersend_lab::within;
+use hypersend_lab::{Proxy, within};
 use hypersend_net::{tls, transport};
-use hypersend_peer::{Offer, PathId, Rank, ReceiveError, Received, Receiving, SendError, Sending, Sent};
+use hypersend_peer::{Offer, PathId, Progress, Rank, ReceiveError, Received, Receiving, SendError, Sending, Sent};
 use quinn::{
     ClientConfig, Connection, Endpoint, ServerConfig,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
@@ -17,6 +17,12 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    net::UdpSocket,
+    sync::mpsc,
+    time::{Instant, sleep_until},
 };
 
 pub(crate) const MIB: usize = 1 << 20;
@@ -52,30 +58,45 @@ impl Door {
         self.endpoint.local_addr().unwrap()
     }
 
-    pub(crate) async fn dial(&self, address: SocketAddr) -> Link {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone()).unwrap();
-        let mut tls = rustls::ClientConfig::builder_with_provider(tls::provider())
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        tls.alpn_protocols = vec![b"test".to_vec()];
-        let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
-        config.transport_config(Arc::new(transport::client_config()));
-        let dialling = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-        let connecting = dialling.connect_with(config, address, "localhost").unwrap();
-        let accepting = async { self.endpoint.accept().await.unwrap().await.unwrap() };
-        let (sender, receiver) = within("a connection is made", async { tokio::join!(connecting, accepting) }).await;
-        Link { sender: sender.unwrap(), receiver, endpoints: [dialling, self.endpoint.clone()] }
+    pub(crate) fn certificate(&self) -> &[u8] {
+        &self.certificate
     }
+
+    /// The next connection that comes in.
+    pub(crate) async fn accept(&self) -> Connection {
+        within("somebody connects", async { self.endpoint.accept().await.unwrap().await.unwrap() }).await
+    }
+
+    pub(crate) async fn dial(&self, address: SocketAddr) -> Link {
+        let connecting = connect(self.certificate.clone(), address);
+        let ((endpoint, sender), receiver) = tokio::join!(connecting, self.accept());
+        Link { sender, receiver, _endpoints: [endpoint, self.endpoint.clone()] }
+    }
+}
+
+/// Connects to a door with this certificate.
+pub(crate) async fn connect(certificate: CertificateDer<'static>, address: SocketAddr) -> (Endpoint, Connection) {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate).unwrap();
+    let mut tls = rustls::ClientConfig::builder_with_provider(tls::provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![b"test".to_vec()];
+    let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
+    config.transport_config(Arc::new(transport::client_config()));
+    let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let connecting = endpoint.connect_with(config, address, "localhost").unwrap();
+    let connection = within("a connection is made", connecting).await.unwrap();
+    (endpoint, connection)
 }
 
 /// One connection, both ends of it. The sender has dialled.
 pub(crate) struct Link {
     pub(crate) sender: Connection,
     pub(crate) receiver: Connection,
-    pub(crate) endpoints: [Endpoint; 2],
+    _endpoints: [Endpoint; 2],
 }
 
 impl Link {
@@ -84,8 +105,17 @@ impl Link {
         door.dial(door.address()).await
     }
 
-    /// By a path that leads to a door, as a proxy's does.
-    pub(crate) async fn by(door: &Door, address: SocketAddr) -> Self {
+    /// By a proxy.
+    pub(crate) async fn through_a_proxy() -> (Self, Proxy) {
+        let door = Door::open();
+        let proxy = Proxy::start(door.address());
+        (door.dial(proxy.address()).await, proxy)
+    }
+
+    /// By a path on which every datagram takes so long, each way.
+    pub(crate) async fn delayed(by: Duration) -> Self {
+        let door = Door::open();
+        let address = delay(door.address(), by).await;
         door.dial(address).await
     }
 
@@ -93,6 +123,43 @@ impl Link {
         sending.add_path(PathId(id), rank, self.sender.clone());
         receiving.add_path(PathId(id), rank, self.receiver.clone());
     }
+}
+
+/// Passes datagrams of one client on, each after a while. Ends with the test.
+async fn delay(to: SocketAddr, by: Duration) -> SocketAddr {
+    let front = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap());
+    let back = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap());
+    let address = front.local_addr().unwrap();
+    let (client, mut known) = tokio::sync::watch::channel(None);
+    pass(front.clone(), back.clone(), by, move |from| {
+        client.send_replace(Some(from));
+        Some(to)
+    });
+    pass(back, front, by, move |_| *known.borrow_and_update());
+    address
+}
+
+fn pass(
+    from: Arc<UdpSocket>,
+    out: Arc<UdpSocket>,
+    by: Duration,
+    mut target: impl FnMut(SocketAddr) -> Option<SocketAddr> + Send + 'static,
+) {
+    let (late, mut due) = mpsc::unbounded_channel::<(Instant, Vec<u8>, SocketAddr)>();
+    tokio::spawn(async move {
+        let mut buffer = vec![0; 65_535];
+        while let Ok((length, sender)) = from.recv_from(&mut buffer).await {
+            if let Some(target) = target(sender) {
+                let _ = late.send((Instant::now() + by, buffer[..length].to_vec(), target));
+            }
+        }
+    });
+    tokio::spawn(async move {
+        while let Some((at, bytes, target)) = due.recv().await {
+            sleep_until(at).await;
+            let _ = out.send_to(&bytes, target).await;
+        }
+    });
 }
 
 /// Two folders.
@@ -141,6 +208,13 @@ impl World {
     }
 }
 
+/// Waits until so many bytes are there.
+pub(crate) async fn stored(receiving: &Receiving, bytes: u64) -> Progress {
+    let mut progress = receiving.progress();
+    let enough = |now: &Option<Progress>| now.is_some_and(|now| now.stored_bytes >= bytes);
+    within("bytes are stored", progress.wait_for(enough)).await.unwrap().unwrap()
+}
+
 pub(crate) fn content(name: &str, length: usize) -> Bytes {
     let mut bytes = vec![0; length];
     blake3::Hasher::new().update(name.as_bytes()).finalize_xof().fill(&mut bytes);
@@ -149,21 +223,26 @@ pub(crate) fn content(name: &str, length: usize) -> Bytes {
 
 /// One transfer over one connection, both results.
 pub(crate) async fn both(
-    sending: &mut Sending,
+    sending: &Sending,
     receiving: &mut Receiving,
 ) -> (Result<Sent, SendError>, Result<Received, ReceiveError>) {
     within("both sides end", async { tokio::join!(sending.finish(), receiving.finish()) }).await
 }
 
-pub(crate) async fn transfer(offer: &Arc<Offer>, world: &World) -> Received {
-    let link = Link::make().await;
-    let (mut sending, mut receiving) = (Sending::start(offer.clone()), world.receive());
-    link.join(0, Rank::Direct, &sending, &receiving);
-    let (sent, received) = both(&mut sending, &mut receiving).await;
+/// A transfer that works.
+pub(crate) async fn arrives(sending: &Sending, receiving: &mut Receiving) -> Received {
+    let (sent, received) = both(sending, receiving).await;
     let (sent, received) = (sent.unwrap(), received.unwrap());
     assert_eq!((sent.files, sent.bytes), (received.files, received.bytes));
     assert!(received.reported);
     received
+}
+
+pub(crate) async fn transfer(offer: &Arc<Offer>, world: &World) -> Received {
+    let link = Link::make().await;
+    let (sending, mut receiving) = (Sending::start(offer.clone()), world.receive());
+    link.join(0, Rank::Direct, &sending, &receiving);
+    arrives(&sending, &mut receiving).await
 }
 
 /// All files below a folder, by their paths in it.

@@ -1,0 +1,253 @@
+//! A sender that does not keep to the protocol, or stops in the middle of it.
+
+use crate::support::{Link, MIB, World, arrives, content};
+use hypersend_lab::within;
+use hypersend_net::{
+    bulk::send_range,
+    connection::Connection,
+    frames::{FrameReader, send},
+    stream::SendStream,
+};
+use hypersend_peer::{ListingError, PathId, Rank, ReceiveError, Sending};
+use hypersend_protocol::{
+    account::Done,
+    frame::encode,
+    hash::{ChunkValue, EntryKey, ListingId, RootHash},
+    name::FileName,
+    peer::{ListingEntry, ListingPage, PeerRequest, PieceFollows, ReceiverState, SmallFollows},
+    time::UnixMillis,
+};
+use std::fs;
+
+/// Takes requests and answers each as the test says; reports are taken as they should be.
+fn answers<F>(link: &Link, answer: impl Fn(PeerRequest, SendStream) -> F + Send + 'static)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let connection = Connection::from(link.sender.clone());
+    connection.welcome();
+    tokio::spawn(async move {
+        while let Ok((mut out, recv)) = connection.accept_bi().await {
+            let request = FrameReader::new(recv).expect::<PeerRequest>().await.unwrap();
+            if matches!(request, PeerRequest::Report(_)) {
+                send(&mut out, &Done {}).await.unwrap();
+                out.finish();
+            } else {
+                tokio::spawn(answer(request, out));
+            }
+        }
+    });
+}
+
+fn entry(name: &str, size: u64) -> ListingEntry {
+    ListingEntry {
+        name: FileName::parse(name).unwrap(),
+        parent: None,
+        folder: false,
+        size,
+        modified: UnixMillis(0),
+        executable: false,
+        key: EntryKey([9; 32]),
+    }
+}
+
+/// The page of a list that is as it should be.
+fn page(entries: Vec<ListingEntry>) -> ListingPage {
+    let mut hasher = blake3::Hasher::new_derive_key("hypersend 2026 listing");
+    for entry in &entries {
+        hasher.update(&entry.parent.map_or(0, |parent| parent + 1).to_le_bytes());
+        hasher.update(&entry.size.to_le_bytes()).update(&entry.modified.0.to_le_bytes());
+        hasher.update(&[u8::from(entry.folder), u8::from(entry.executable)]).update(&entry.key.0);
+        hasher.update(&u32::try_from(entry.name.as_str().len()).unwrap().to_le_bytes());
+        hasher.update(entry.name.as_str().as_bytes());
+    }
+    ListingPage {
+        listing: ListingId(hasher.finalize().into()),
+        total_entries: u32::try_from(entries.len()).unwrap(),
+        total_bytes: entries.iter().map(|entry| entry.size).sum(),
+        entries,
+    }
+}
+
+/// What becomes of a receiver whose sender answers so.
+async fn outcome<F>(world: &World, answer: impl Fn(PeerRequest, SendStream) -> F + Send + 'static) -> ReceiveError
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let link = Link::make().await;
+    let mut receiving = world.receive();
+    answers(&link, answer);
+    receiving.add_path(PathId(0), Rank::Direct, link.receiver.clone());
+    within("the receiver ends", receiving.finish()).await.unwrap_err()
+}
+
+/// ... to the question for the list.
+async fn list_outcome(page: ListingPage) -> ReceiveError {
+    raw_list_outcome(encode(&page).unwrap()).await
+}
+
+async fn raw_list_outcome(page: Vec<u8>) -> ReceiveError {
+    let world = World::new();
+    let error = outcome(&world, move |_, mut out| {
+        let page = page.clone();
+        async move {
+            let _ = out.write(page.into()).await;
+            out.finish();
+        }
+    })
+    .await;
+    assert_eq!(world.arrived(), [""; 0]);
+    error
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_that_make_no_sense_are_refused() {
+    let honest = || page(vec![entry("a", 1), entry("b", 2)]);
+    let nonsense = |error: &ReceiveError| matches!(error, ReceiveError::Nonsense(_));
+    let endless = ListingPage { total_entries: u32::MAX, ..honest() };
+    assert!(matches!(list_outcome(endless).await, ReceiveError::Listing(ListingError::TooMany)));
+    let longer = ListingPage { total_entries: 3, ..honest() };
+    let other_id = ListingPage { listing: ListingId([0; 32]), ..honest() };
+    let other_sum = ListingPage { total_bytes: 4, ..honest() };
+    for bad in [longer, other_id, other_sum, page(vec![]), ListingPage { total_entries: 1, ..honest() }] {
+        let error = list_outcome(bad).await;
+        assert!(nonsense(&error), "{error:?}");
+    }
+    let twice = list_outcome(page(vec![entry("a", 1), entry("a", 2)])).await;
+    assert!(matches!(twice, ReceiveError::Listing(ListingError::Twice(_))), "{twice:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_leave_the_folder_are_refused() {
+    let bytes = encode(&page(vec![entry("QQ", 1)])).unwrap();
+    let at = bytes.windows(2).position(|two| two == b"QQ").unwrap();
+    for name in ["..", "a/", "/a", "\\a", "a\0"] {
+        let mut bad = bytes.clone();
+        bad[at..at + 2].copy_from_slice(name.as_bytes());
+        let error = raw_list_outcome(bad).await;
+        assert!(matches!(error, ReceiveError::Nonsense(_)), "{name:?}: {error:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_are_not_those_of_their_value_are_given_up_in_the_end() {
+    for size in [10_u64, 3 * MIB as u64] {
+        let world = World::new();
+        let listing = page(vec![entry("film.mkv", size)]);
+        let error = outcome(&world, move |request, mut out| {
+            let listing = listing.clone();
+            async move {
+                match request {
+                    PeerRequest::GetListing(_) => send(&mut out, &listing).await.unwrap(),
+                    PeerRequest::GetPiece(get) => {
+                        let follows = PieceFollows { length: get.length, value: ChunkValue([1; 32]) };
+                        let _ = send_range(&mut out, &follows, content("x", get.length as usize)).await;
+                    }
+                    PeerRequest::GetSmall(_) => {
+                        let follows = SmallFollows { entry: 0, length: 10, root: RootHash([1; 32]) };
+                        let _ = send_range(&mut out, &follows, content("x", 10)).await;
+                    }
+                    _ => panic!("{request:?}"),
+                }
+                out.finish();
+            }
+        })
+        .await;
+        assert!(matches!(&error, ReceiveError::Damaged(file) if file == "film.mkv"), "{size}: {error:?}");
+        assert!(!world.to().join("film.mkv").exists());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_of_another_length_are_refused() {
+    let world = World::new();
+    let listing = page(vec![entry("film.mkv", 3 * MIB as u64)]);
+    let error = outcome(&world, move |request, mut out| {
+        let listing = listing.clone();
+        async move {
+            match request {
+                PeerRequest::GetListing(_) => send(&mut out, &listing).await.unwrap(),
+                _ => {
+                    let follows = PieceFollows { length: u32::MAX, value: ChunkValue([1; 32]) };
+                    let _ = send(&mut out, &follows).await;
+                }
+            }
+            out.finish();
+        }
+    })
+    .await;
+    assert!(matches!(error, ReceiveError::Nonsense(_)), "{error:?}");
+}
+
+/// A receiver that put everything into its place and was stopped before its sender knew finds out, and fetches nothing again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_stopped_before_its_last_report_knows_that_it_is_done() {
+    let world = World::new();
+    world.file("film.mkv", 3 * MIB);
+    world.file("trip/a", 10);
+    let offer = world.offer(&["film.mkv", "trip"]).await;
+    // The sender's answers pass through a hand that holds the last report back.
+    let (link, upstream) = (Link::make().await, Link::make().await);
+    let sending = Sending::start(offer.clone());
+    sending.add_path(PathId(0), Rank::Direct, upstream.sender.clone());
+    let (finished, mut seen) = tokio::sync::watch::channel(false);
+    let (front, back) = (Connection::from(link.sender.clone()), Connection::from(upstream.receiver.clone()));
+    front.welcome();
+    back.welcome();
+    tokio::spawn(async move {
+        while let Ok((mut out, recv)) = front.accept_bi().await {
+            let request = FrameReader::new(recv).expect::<PeerRequest>().await.unwrap();
+            let bytes = match request {
+                PeerRequest::Report(report) if report.state == ReceiverState::Finished => {
+                    finished.send_replace(true);
+                    continue;
+                }
+                PeerRequest::GetListing(get) => encode(&get),
+                PeerRequest::GetPiece(get) => encode(&get),
+                PeerRequest::GetSmall(get) => encode(&get),
+                PeerRequest::Confirm(get) => encode(&get),
+                PeerRequest::Report(get) => encode(&get),
+            };
+            let (mut ask, mut answer) = back.open_bi().await.unwrap();
+            ask.write(bytes.unwrap().into()).await.unwrap();
+            ask.finish();
+            tokio::spawn(async move {
+                while let Ok(Some(bytes)) = answer.read(MIB).await {
+                    if out.write(bytes).await.is_err() {
+                        return;
+                    }
+                }
+                out.finish();
+            });
+        }
+    });
+    let receiving = world.receive();
+    receiving.add_path(PathId(0), Rank::Direct, link.receiver.clone());
+    within("everything is in its place", seen.wait_for(|seen| *seen)).await.unwrap();
+    drop(receiving);
+    assert!(world.to().join("film.mkv").exists());
+
+    // What would be asked for now would be refused.
+    fs::remove_file(world.from("trip/a")).unwrap();
+    let link = Link::make().await;
+    let (sending, mut receiving) = (Sending::start(offer), world.receive());
+    link.join(0, Rank::Direct, &sending, &receiving);
+    let received = arrives(&sending, &mut receiving).await;
+    assert_eq!(received.places, [world.to().join("film.mkv"), world.to().join("trip")]);
+    assert_eq!(world.arrived(), ["film.mkv", "trip"]);
+}
+
+/// A sender that promises bytes and never sends them holds up its own transfer only, and dropping that works.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_that_says_nothing_can_be_left() {
+    let world = World::new();
+    let link = Link::make().await;
+    let mut receiving = world.receive();
+    answers(&link, |_, out| async move {
+        std::future::pending::<()>().await;
+        drop(out);
+    });
+    receiving.add_path(PathId(0), Rank::Direct, link.receiver.clone());
+    receiving.cancel();
+    assert!(matches!(within("it ends", receiving.finish()).await, Err(ReceiveError::Cancelled)));
+}
