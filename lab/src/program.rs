@@ -9,7 +9,7 @@ use std::{
 };
 
 /// What `hypersend-server` is built from.
-const SERVER_SOURCES: [&str; 4] = ["server", "transfer", "net", "protocol"];
+const SERVER_SOURCES: [&str; 5] = ["server", "transfer", "net", "relay", "protocol"];
 
 /// The `hypersend-server` beside this test, built first when it is missing or older than its sources. The variable
 /// `HYPERSEND_SERVER` names another one.
