@@ -1,7 +1,8 @@
 //! Child processes: spoken to in lines of JSON, accounted for by the kernel, killed when dropped.
 
-use crate::relay::Namespace;
+use crate::relay::command;
 use anyhow::{Context, Result, bail};
+use hypersend_lab::Namespace;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fs,
@@ -90,7 +91,7 @@ impl Process {
     /// The same in a network namespace, if one is named.
     pub(crate) fn role_in(namespace: Option<&Namespace>, name: &str, task: &impl Serialize) -> Result<Self> {
         let program = std::env::current_exe().context("find this program")?;
-        Self::start(name, Namespace::command(namespace, &program).arg("role").arg(serde_json::to_string(task)?))
+        Self::start(name, command(namespace, &program).arg("role").arg(serde_json::to_string(task)?))
     }
 
     /// Its process id.

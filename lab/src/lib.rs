@@ -9,6 +9,7 @@
 //! | [`fixtures`] | files of any size whose content is known by its hash |
 //! | [`proxy`] | the path between client and server: cut, slowed, lossy, behind a NAT that forgets |
 //! | [`tcp_path`], [`ways`] | that path by TCP; and by both |
+//! | [`netns`], [`nat`] | hosts of their own on this machine; two of them behind NATs, with the internet between them |
 //! | [`mongod`] | a real MongoDB, shared by the tests of a program, or killed or made ill by one; or three of them |
 //! | [`bucket`] | a server of S3 with one bucket |
 //! | `guarded` | programs beside the tests, which end with them |
@@ -26,9 +27,12 @@ pub mod fixtures;
 mod guarded;
 pub mod http;
 pub mod mongod;
+pub mod nat;
+pub mod netns;
 pub mod peer;
 pub mod program;
 pub mod proxy;
+pub mod relay;
 pub mod server;
 pub mod stand_in;
 pub mod tcp_path;
@@ -40,8 +44,11 @@ pub use bucket::Bucket;
 pub use dice::Dice;
 pub use http::HttpPeer;
 pub use mongod::Mongod;
+pub use nat::{Nat, NatLab};
+pub use netns::Namespace;
 pub use peer::RawPeer;
 pub use proxy::Proxy;
+pub use relay::TestRelay;
 pub use server::TestServer;
 pub use stand_in::StandIn;
 pub use tcp_path::TcpPath;

@@ -45,8 +45,6 @@ reasons! {
     OverShare = "over-share";
     /// The session is above what one session may have.
     OverCap = "over-cap";
-    /// Came to an address at which only Observe is answered.
-    NotHere = "not-here";
 }
 
 /// Counted since the start.

@@ -22,8 +22,8 @@ const SPKI_OF_ED25519: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x6
 #[command(name = "hypersend-relay", version)]
 pub struct Flags {
     /// Address and UDP port to listen on; all of IPv6 takes IPv4 as well. On a host with several addresses, name the one that
-    /// clients are told. Given again, the later ones tell clients how they look from there and do nothing else: by two answers a
-    /// client knows what its NAT does
+    /// clients are told. May be given several times, and each does the same: a client that is seen from two learns what its NAT
+    /// does
     #[arg(long, value_name = "ADDR:PORT", default_value = "[::]:8444")]
     pub listen: Vec<SocketAddr>,
     /// The server's Ed25519 public key, by which tickets are verified: 32 bytes in base64, or a file that holds them or a
@@ -63,7 +63,7 @@ pub struct Flags {
     /// Sides of sessions at one time that are one user's
     #[arg(long, value_name = "COUNT", default_value = "32", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_sessions_of_user: u32,
-    /// Sockets on the port, each with a thread, 1 to 64 [default: as many as cores]
+    /// Sockets on each port, each with a thread, 1 to 64 [default: as many as cores]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub sockets: Option<u8>,
     /// Seconds that sessions may go on for after a signal to stop

@@ -40,7 +40,7 @@ mod table;
 pub use counters::{Counters, DropReason};
 pub use flags::Flags;
 pub use moment::Moment;
-pub use relay::{Action, Notice, Relay};
+pub use relay::{Action, Door, Notice, Relay};
 pub use settings::Settings;
 pub use switch::{Observer, Snapshot, Switch};
 pub use table::Ended;

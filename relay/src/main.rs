@@ -37,7 +37,7 @@ fn run(flags: &Flags) -> Result<()> {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     log.with_ansi(std::io::stderr().is_terminal()).init();
     let sockets = flags.sockets.map_or_else(|| available_parallelism().map_or(1, usize::from).min(64), usize::from);
-    // A thread for each socket, and one for signals, the sweep and the metrics.
+    // A thread for each socket of a port, and one for signals, the sweep and the metrics.
     let runtime = Builder::new_multi_thread().worker_threads(sockets + 1).enable_all().build();
     runtime.context("start the runtime")?.block_on(serve(flags, sockets))
 }
@@ -57,8 +57,7 @@ async fn serve(flags: &Flags, sockets: usize) -> Result<()> {
         },
     };
     let settings = settings(flags, id, introduced)?;
-    let (first, elsewhere) = flags.listen.split_first().context("--listen has a default")?;
-    let switch = Switch::bind(&settings, *first, elsewhere, sockets)?;
+    let switch = Switch::bind(&settings, &flags.listen, sockets)?;
     let addresses = switch.local_addrs().context("ask for the addresses")?;
     if let Some(address) = flags.metrics {
         let failed = || format!("listen on {address} (TCP); choose another address by --metrics");

@@ -10,7 +10,7 @@ use crate::{
     moment::Moment,
     settings::{KEEPALIVE, MAX_VERIFICATIONS_PER_SECOND, Settings},
     shares::Shares,
-    table::{Ended, Table},
+    table::{Ended, Place, Table},
 };
 use hypersend_protocol::{
     id::{P2pId, RelayId},
@@ -22,6 +22,16 @@ use hypersend_protocol::{
 use ring::signature::{ED25519, UnparsedPublicKey};
 use std::{net::SocketAddr, ops::Range, time::Duration};
 
+/// One of the addresses that the relay itself listens on. To a NAT, what does not come from the one that was sent to is from
+/// somebody else; so whoever is bound is sent everything by the door at which it knocked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Door(pub usize);
+
+impl Door {
+    /// The one that is told to clients.
+    pub const FIRST: Self = Self(0);
+}
+
 /// What to do with a datagram.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -29,7 +39,7 @@ pub enum Action {
     Drop(DropReason),
     /// Nothing: it has had its effect, and has no answer.
     Taken,
-    /// Send this to where it came from.
+    /// Send this to where it came from, by the door that it came to.
     Answer {
         /// The answer.
         answer: ControlBytes<MAX_ANSWER_BYTES>,
@@ -40,6 +50,8 @@ pub enum Action {
     Forward {
         /// The other side's address.
         to: SocketAddr,
+        /// The door that the other side knows.
+        by: Door,
     },
 }
 
@@ -48,6 +60,8 @@ pub enum Action {
 pub struct Notice {
     /// Where to.
     pub to: SocketAddr,
+    /// By which door.
+    pub by: Door,
     /// What.
     pub bytes: ControlBytes<MAX_ANSWER_BYTES>,
 }
@@ -81,10 +95,10 @@ impl Relay {
         }
     }
 
-    /// Takes a datagram that came from an address.
-    pub fn datagram(&mut self, now: Moment, from: SocketAddr, bytes: &[u8]) -> Action {
+    /// Takes a datagram that came from an address by a door.
+    pub fn datagram(&mut self, now: Moment, by: Door, from: SocketAddr, bytes: &[u8]) -> Action {
         let mut action = Action::Taken;
-        self.batch(now, from, bytes, bytes.len(), |_, what| action = what);
+        self.batch(now, by, from, bytes, bytes.len(), |_, what| action = what);
         action
     }
 
@@ -93,6 +107,7 @@ impl Relay {
     pub fn batch(
         &mut self,
         now: Moment,
+        by: Door,
         from: SocketAddr,
         bytes: &[u8],
         segment: usize,
@@ -105,8 +120,8 @@ impl Relay {
             let packets: usize = rest.chunks(segment).take_while(|one| may_be_quic(one[0])).map(<[u8]>::len).sum();
             if packets > 0 {
                 let (granted, dropped) = match self.forward(now, from, packets, segment) {
-                    Ok((to, granted, rest)) => {
-                        what(at..at + granted, Action::Forward { to });
+                    Ok((Place { to, by }, granted, rest)) => {
+                        what(at..at + granted, Action::Forward { to, by });
                         (granted, rest)
                     }
                     Err(reason) => (0, reason),
@@ -118,7 +133,7 @@ impl Relay {
                 at += packets;
             } else {
                 let one = &rest[..segment.min(rest.len())];
-                let done = self.control(now, from, one);
+                let done = self.control(now, by, from, one);
                 match &done {
                     Ok(Action::Answer { .. }) => self.counters.answered += 1,
                     Ok(_) => {}
@@ -130,33 +145,6 @@ impl Relay {
             if at == bytes.len() {
                 return;
             }
-        }
-    }
-
-    /// Takes datagrams, as [`batch`](Self::batch) does, that came together to an address which is there only to be asked from:
-    /// Observe is answered and all else dropped, because what is passed on has to leave by the address that its receiver's NAT
-    /// knows.
-    pub fn batch_elsewhere(
-        &mut self,
-        from: SocketAddr,
-        bytes: &[u8],
-        segment: usize,
-        mut what: impl FnMut(Range<usize>, Action),
-    ) {
-        let mut at = 0;
-        for one in bytes.chunks(segment.max(1)) {
-            let action = match ToRelay::read(one) {
-                Ok(ToRelay::Observe { nonce }) => {
-                    self.counters.answered += 1;
-                    answer(FromRelay::Observed { nonce, observed: from }, None)
-                }
-                _ => {
-                    self.counters.drop(DropReason::NotHere, 1);
-                    Action::Drop(DropReason::NotHere)
-                }
-            };
-            what(at..at + one.len(), action);
-            at += one.len();
         }
     }
 
@@ -199,7 +187,7 @@ impl Relay {
         from: SocketAddr,
         bytes: usize,
         segment: usize,
-    ) -> Result<(SocketAddr, usize, DropReason), DropReason> {
+    ) -> Result<(Place, usize, DropReason), DropReason> {
         let seat = self.table.seat(now, from)?;
         let to = self.table.peer(now, seat).ok_or(DropReason::NoPeer)?;
         let allowed = self.caps.take(now.steady, seat.place, bytes, segment);
@@ -215,7 +203,7 @@ impl Relay {
         Ok((to, granted, rest))
     }
 
-    fn control(&mut self, now: Moment, from: SocketAddr, bytes: &[u8]) -> Result<Action, DropReason> {
+    fn control(&mut self, now: Moment, by: Door, from: SocketAddr, bytes: &[u8]) -> Result<Action, DropReason> {
         let asked = ToRelay::read(bytes).map_err(|wrong| match wrong {
             NotControl::Foreign => DropReason::Foreign,
             NotControl::Version(_) => DropReason::Version,
@@ -226,7 +214,7 @@ impl Relay {
                 let cookie = self.cookies.bake(now.steady, from, session);
                 Ok(answer(FromRelay::Challenge { nonce, cookie }, None))
             }
-            ToRelay::Bind { nonce, cookie, ticket } => self.bind(now, from, nonce, &cookie, &ticket),
+            ToRelay::Bind { nonce, cookie, ticket } => self.bind(now, Place { to: from, by }, nonce, &cookie, &ticket),
             ToRelay::Keepalive { session, nonce } => {
                 let seat = self.table.seat_in(now, from, session)?;
                 let peer = self.table.peer(now, seat).is_some();
@@ -245,13 +233,13 @@ impl Relay {
     fn bind(
         &mut self,
         now: Moment,
-        from: SocketAddr,
+        from: Place,
         nonce: Nonce,
         cookie: &Cookie,
         ticket: &SignedTicket,
     ) -> Result<Action, DropReason> {
         let session = ticket.ticket.session;
-        if !self.cookies.is_good(now.steady, from, session, cookie) {
+        if !self.cookies.is_good(now.steady, from.to, session, cookie) {
             return Err(DropReason::BadCookie);
         }
         let admitted = self.admit(now, ticket)?.and_then(|()| self.stays(now, &ticket.ticket));
@@ -268,10 +256,11 @@ impl Relay {
         }
         self.counters.bound += 1;
         let notice = bound.peer.filter(|_| bound.is_news);
-        let notice = notice.map(|to| Notice { to, bytes: FromRelay::PeerPresent { session }.encode() });
+        let notice =
+            notice.map(|Place { to, by }| Notice { to, by, bytes: FromRelay::PeerPresent { session }.encode() });
         let lasts_ms = millis(ticket.ticket.expires.since(now.unix));
         let (keepalive_ms, peer) = (millis(KEEPALIVE), bound.peer.is_some());
-        Ok(answer(FromRelay::Bound { nonce, observed: from, lasts_ms, keepalive_ms, peer }, notice))
+        Ok(answer(FromRelay::Bound { nonce, observed: from.to, lasts_ms, keepalive_ms, peer }, notice))
     }
 
     /// Whether a ticket is good here and now. What costs most is looked at last.

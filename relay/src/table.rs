@@ -5,7 +5,7 @@
 //! something else, and when nothing comes from it for [`IDLE`]; it no longer counts for anything from that moment on, and
 //! [`Table::sweep`] clears it away. A session without sides ends at the sweep.
 
-use crate::{counters::DropReason, moment::Moment, settings::IDLE};
+use crate::{counters::DropReason, moment::Moment, relay::Door, settings::IDLE};
 use hypersend_protocol::{
     id::{P2pId, UserId},
     relay::{
@@ -23,6 +23,13 @@ pub struct Ended {
     pub session: P2pId,
     /// Bytes that were passed on, by the side that sent them.
     pub forwarded: [u64; 2],
+}
+
+/// Where a side is: its address, and the door by which it was bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) to: SocketAddr,
+    pub(crate) by: Door,
 }
 
 /// Where a side of a session is to be found.
@@ -51,7 +58,7 @@ struct Session {
 
 #[derive(Clone, Copy)]
 struct Binding {
-    address: SocketAddr,
+    at: Place,
     user: UserId,
     expires: UnixMillis,
     /// When something came from the address.
@@ -69,7 +76,7 @@ pub(crate) struct Bound {
     /// The place, if the session is new.
     pub(crate) begun: Option<usize>,
     /// Where the other side is.
-    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) peer: Option<Place>,
     /// Whether that is news to the other side: this one was not there, or elsewhere.
     pub(crate) is_news: bool,
 }
@@ -105,14 +112,14 @@ impl Table {
     }
 
     /// Puts a side at an address; whether the ticket is good has been looked at before.
-    pub(crate) fn bind(&mut self, now: Moment, from: SocketAddr, ticket: &Ticket) -> Result<Bound, RelayRefusal> {
+    pub(crate) fn bind(&mut self, now: Moment, from: Place, ticket: &Ticket) -> Result<Bound, RelayRefusal> {
         let known = self.by_id.get(&ticket.session).copied();
         if known.is_none() && self.by_id.len() >= self.max_sessions {
             return Err(RelayRefusal::Full);
         }
         // What this one takes the place of: the same side at any address, and anything at the same address.
         let before = known.map(|place| Seat { place, side: ticket.side });
-        let elsewhere = self.by_address.get(&from).copied().filter(|&seat| Some(seat) != before);
+        let elsewhere = self.by_address.get(&from.to).copied().filter(|&seat| Some(seat) != before);
         let replaced = [before, elsewhere].map(|seat| seat.and_then(|seat| self.binding(seat).copied()));
         let given_up = replaced.iter().flatten().filter(|binding| binding.user == ticket.user).count();
         let held = self.of_user.get(&ticket.user).copied().unwrap_or(0) as usize - given_up;
@@ -124,13 +131,13 @@ impl Table {
             self.release(seat);
         }
         let place = known.unwrap_or_else(|| self.begin(ticket.session));
-        let binding = Binding { address: from, user: ticket.user, expires: ticket.expires, seen: now.steady };
+        let binding = Binding { at: from, user: ticket.user, expires: ticket.expires, seen: now.steady };
         self.session_mut(place).sides[ticket.side.index()] = Some(binding);
-        self.by_address.insert(from, Seat { place, side: ticket.side });
+        self.by_address.insert(from.to, Seat { place, side: ticket.side });
         *self.of_user.entry(ticket.user).or_default() += 1;
 
-        let stays = replaced[0].is_some_and(|binding| binding.address == from && !binding.is_over(now));
-        let peer = self.live(now, Seat { place, side: ticket.side.other() }).map(|binding| binding.address);
+        let stays = replaced[0].is_some_and(|binding| binding.at.to == from.to && !binding.is_over(now));
+        let peer = self.live(now, Seat { place, side: ticket.side.other() }).map(|binding| binding.at);
         Ok(Bound { begun: known.is_none().then_some(place), peer, is_news: !stays })
     }
 
@@ -156,8 +163,8 @@ impl Table {
     }
 
     /// Where the other side is.
-    pub(crate) fn peer(&self, now: Moment, seat: Seat) -> Option<SocketAddr> {
-        self.live(now, Seat { side: seat.side.other(), ..seat }).map(|binding| binding.address)
+    pub(crate) fn peer(&self, now: Moment, seat: Seat) -> Option<Place> {
+        self.live(now, Seat { side: seat.side.other(), ..seat }).map(|binding| binding.at)
     }
 
     /// Counts what a side has sent and the other is sent.
@@ -168,7 +175,7 @@ impl Table {
     /// Ends a side.
     pub(crate) fn release(&mut self, seat: Seat) {
         let Some(binding) = self.session_mut(seat.place).sides[seat.side.index()].take() else { return };
-        self.by_address.remove(&binding.address);
+        self.by_address.remove(&binding.at.to);
         if let Some(held) = self.of_user.get_mut(&binding.user) {
             *held -= 1;
             if *held == 0 {

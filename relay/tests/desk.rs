@@ -8,7 +8,7 @@ use hypersend_protocol::{
     },
     time::UnixMillis,
 };
-use hypersend_relay::{Action, Moment, Relay, Settings};
+use hypersend_relay::{Action, Door, Moment, Relay, Settings};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use std::{net::SocketAddr, time::Duration};
 use uuid::Uuid;
@@ -80,7 +80,7 @@ impl Desk {
     }
 
     pub(crate) fn send(&mut self, from: SocketAddr, bytes: &[u8]) -> Action {
-        self.relay.datagram(self.now, from, bytes)
+        self.relay.datagram(self.now, Door::FIRST, from, bytes)
     }
 
     pub(crate) fn ask(&mut self, from: SocketAddr, question: ToRelay) -> Action {

@@ -5,7 +5,7 @@ use hypersend_protocol::relay::{
     FromRelay, MARK, RELAY_VERSION, ToRelay,
     ticket::{Side, SignedTicket},
 };
-use hypersend_relay::{Action, Moment, Relay};
+use hypersend_relay::{Action, Door, Moment, Relay};
 use proptest::{collection::vec, prelude::*, sample::Index};
 use std::{
     collections::HashMap,
@@ -96,7 +96,7 @@ proptest! {
                 Step::Packet { from } => {
                     let from = address(from, Side::Sender);
                     let to = match desk.send(from, &[0x40; 40]) {
-                        Action::Forward { to } => Some(to),
+                        Action::Forward { to, .. } => Some(to),
                         _ => None,
                     };
                     prop_assert_eq!(to, model.peer(from));
@@ -123,7 +123,7 @@ proptest! {
         for ((ip, port), (steady, unix), control, kind, rest) in datagrams {
             let now = Moment { steady: Duration::from_millis(steady), unix: hypersend_protocol::time::UnixMillis(unix) };
             let bytes = if control { [&[MARK, RELAY_VERSION, kind, 0], &rest[..]].concat() } else { rest };
-            match relay.datagram(now, SocketAddr::new(ip, port), &bytes) {
+            match relay.datagram(now, Door::FIRST, SocketAddr::new(ip, port), &bytes) {
                 Action::Answer { answer, notice } => {
                     prop_assert!(answer.len() + notice.map_or(0, |notice| notice.bytes.len()) <= bytes.len());
                 }

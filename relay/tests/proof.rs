@@ -157,36 +157,6 @@ fn anybody_is_told_how_it_looks_and_nothing_is_remembered_or_made_larger() {
 }
 
 #[test]
-fn elsewhere_only_observe_is_answered() {
-    let mut desk = Desk::new();
-    let [sender, _] = desk.bind_both(1);
-    let observe = ToRelay::Observe { nonce: NONCE }.encode();
-    let others = [
-        PACKET.to_vec(),
-        ToRelay::Hello { session: session(1), nonce: NONCE }.encode().to_vec(),
-        ToRelay::Keepalive { session: session(1), nonce: NONCE }.encode().to_vec(),
-        ToRelay::Unbind { session: session(1) }.encode().to_vec(),
-        observe[..29].to_vec(),
-        vec![0x0b],
-    ];
-    for bytes in &others {
-        let mut done = Vec::new();
-        desk.relay.batch_elsewhere(sender, bytes, bytes.len(), |part, action| done.push((part, action)));
-        assert_eq!(done, [(0..bytes.len(), Action::Drop(DropReason::NotHere))]);
-    }
-    assert_eq!(desk.relay.counters().dropped(DropReason::NotHere), others.len() as u64);
-    // Two that came together, and what is no whole one.
-    let bytes = [&observe[..], &observe[..], &observe[..7]].concat();
-    let mut done = Vec::new();
-    desk.relay.batch_elsewhere(sender, &bytes, observe.len(), |part, action| done.push((part, action)));
-    let [(_, one), (_, two), (_, Action::Drop(DropReason::NotHere))] = &done[..] else { panic!("{done:?}") };
-    for action in [one, two] {
-        assert_eq!(answered(action), FromRelay::Observed { nonce: NONCE, observed: sender });
-    }
-    assert_eq!((desk.relay.sessions(), desk.relay.addresses()), (1, 2));
-}
-
-#[test]
 fn forged_tickets_take_a_bounded_time() {
     let mut desk = Desk::new();
     let own = address(1, Side::Sender);

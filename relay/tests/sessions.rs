@@ -9,7 +9,7 @@ use hypersend_protocol::{
     time::UnixMillis,
 };
 use hypersend_relay::{
-    Action, DropReason, Ended, Notice,
+    Action, Door, DropReason, Ended, Notice,
     settings::{IDLE, KEEPALIVE},
 };
 use std::{net::SocketAddr, time::Duration};
@@ -38,13 +38,40 @@ fn moved(from: SocketAddr) -> SocketAddr {
 }
 
 #[test]
+fn each_side_is_sent_everything_by_the_door_at_which_it_bound() {
+    let mut desk = Desk::new();
+    let [sender, receiver] = [Side::Sender, Side::Receiver].map(|side| address(1, side));
+    desk.bind(receiver, desk.ticket(1, Side::Receiver));
+    // The other side knocks at another door, with a cookie from there.
+    let (elsewhere, ticket) = (Door(1), desk.ticket(1, Side::Sender));
+    let cookie = desk.cookie(sender, session(1));
+    let bind = ToRelay::Bind { nonce: NONCE, cookie, ticket }.encode();
+    let done = desk.relay.datagram(desk.now, elsewhere, sender, &bind);
+    assert!(matches!(answered(&done), FromRelay::Bound { peer: true, .. }));
+    let notice = notice(&done).unwrap();
+    assert_eq!((notice.to, notice.by), (receiver, Door::FIRST));
+    // Whichever door something comes to.
+    for by in [Door::FIRST, elsewhere] {
+        let forward = |to, by| Action::Forward { to, by };
+        assert_eq!(desk.relay.datagram(desk.now, by, sender, &PACKET), forward(receiver, Door::FIRST));
+        assert_eq!(desk.relay.datagram(desk.now, by, receiver, &PACKET), forward(sender, elsewhere));
+    }
+    // Only a Bind moves it.
+    let keepalive = ToRelay::Keepalive { session: session(1), nonce: NONCE }.encode();
+    desk.relay.datagram(desk.now, Door::FIRST, sender, &keepalive);
+    assert_eq!(desk.send(receiver, &PACKET), Action::Forward { to: sender, by: elsewhere });
+    desk.bind(sender, desk.ticket(1, Side::Sender));
+    assert_eq!(desk.send(receiver, &PACKET), Action::Forward { to: sender, by: Door::FIRST });
+}
+
+#[test]
 fn a_relay_forwards_only_between_the_two_of_a_session() {
     let mut desk = Desk::new();
     let first = desk.bind_both(1);
     let second = desk.bind_both(2);
     for [one, other] in [first, second] {
-        assert_eq!(desk.send(one, &PACKET), Action::Forward { to: other });
-        assert_eq!(desk.send(other, &PACKET[..100]), Action::Forward { to: one });
+        assert_eq!(desk.send(one, &PACKET), Action::Forward { to: other, by: Door::FIRST });
+        assert_eq!(desk.send(other, &PACKET[..100]), Action::Forward { to: one, by: Door::FIRST });
     }
     assert_eq!(desk.relay.forwarded(session(1)), Some([1_200, 100]));
     assert_eq!((desk.relay.counters().forwarded, desk.relay.counters().forwarded_bytes), (4, 2_600));
@@ -57,7 +84,7 @@ fn only_what_may_be_quic_is_forwarded() {
     for first in 0..=u8::MAX {
         let mut bytes = PACKET;
         bytes[0] = first;
-        let forwarded = desk.send(sender, &bytes) == Action::Forward { to: receiver };
+        let forwarded = desk.send(sender, &bytes) == Action::Forward { to: receiver, by: Door::FIRST };
         assert_eq!(forwarded, first >= 0x40, "{first:#04x}");
     }
     // Above all not what would speak in the relay's name.
@@ -80,7 +107,10 @@ fn a_client_hears_how_it_looks_from_outside_and_whether_the_other_is_there() {
 
     let done = desk.bind(receiver, desk.ticket(1, Side::Receiver));
     let told = FromRelay::PeerPresent { session: session(1) }.encode();
-    assert_eq!((answered(&done), notice(&done)), (bound(receiver, true), Some(Notice { to: sender, bytes: told })));
+    assert_eq!(
+        (answered(&done), notice(&done)),
+        (bound(receiver, true), Some(Notice { to: sender, by: Door::FIRST, bytes: told }))
+    );
     assert_eq!(answered(&desk.keepalive(sender, 1)), alive(sender, true));
     // A Bind that comes again, because its answer was lost, is no news.
     assert_eq!(notice(&desk.bind(receiver, desk.ticket(1, Side::Receiver))), None);
@@ -92,11 +122,11 @@ fn the_newest_address_that_proved_itself_is_where_a_side_is() {
     let [sender, receiver] = desk.bind_both(1);
     let new = moved(receiver);
     assert_eq!(desk.send(new, &PACKET), Action::Drop(DropReason::Unknown), "not proved yet");
-    assert_eq!(desk.send(sender, &PACKET), Action::Forward { to: receiver });
+    assert_eq!(desk.send(sender, &PACKET), Action::Forward { to: receiver, by: Door::FIRST });
     let done = desk.bind(new, desk.ticket(1, Side::Receiver));
     assert_eq!(notice(&done).map(|notice| notice.to), Some(sender));
-    assert_eq!(desk.send(sender, &PACKET), Action::Forward { to: new });
-    assert_eq!(desk.send(new, &PACKET), Action::Forward { to: sender });
+    assert_eq!(desk.send(sender, &PACKET), Action::Forward { to: new, by: Door::FIRST });
+    assert_eq!(desk.send(new, &PACKET), Action::Forward { to: sender, by: Door::FIRST });
     assert_eq!(desk.send(receiver, &PACKET), Action::Drop(DropReason::Unknown));
     assert_eq!((desk.relay.sessions(), desk.relay.addresses()), (1, 2));
 }
@@ -107,7 +137,7 @@ fn an_address_that_binds_to_another_session_leaves_the_first() {
     let [sender, receiver] = desk.bind_both(1);
     let other = desk.bind_both(2)[1];
     assert!(is_bound(&desk.bind(sender, desk.ticket(2, Side::Sender))));
-    assert_eq!(desk.send(sender, &PACKET), Action::Forward { to: other });
+    assert_eq!(desk.send(sender, &PACKET), Action::Forward { to: other, by: Door::FIRST });
     assert_eq!(desk.send(receiver, &PACKET), Action::Drop(DropReason::NoPeer));
     // To be the other side of one's own session is to leave one's own.
     assert!(is_bound(&desk.bind(sender, desk.ticket(2, Side::Receiver))));
@@ -155,15 +185,15 @@ fn a_side_ends_with_its_ticket_and_goes_on_with_a_newer_one() {
     let before_the_end = |desk: &Desk| UnixMillis(end.0 - 1) > desk.now.unix;
     while before_the_end(&desk) {
         desk.wait(Duration::from_secs(30).min(UnixMillis(end.0 - 1).since(desk.now.unix)));
-        assert_eq!(desk.send(receiver, &PACKET), Action::Forward { to: sender });
-        assert_eq!(desk.send(sender, &PACKET), Action::Forward { to: receiver });
+        assert_eq!(desk.send(receiver, &PACKET), Action::Forward { to: sender, by: Door::FIRST });
+        assert_eq!(desk.send(sender, &PACKET), Action::Forward { to: receiver, by: Door::FIRST });
     }
     assert!(is_bound(&desk.bind(sender, desk.ticket(1, Side::Sender))));
     desk.wait(Duration::from_millis(1));
     assert_eq!(desk.send(receiver, &PACKET), Action::Drop(DropReason::Ended));
     assert_eq!(desk.send(sender, &PACKET), Action::Drop(DropReason::NoPeer));
     assert!(is_bound(&desk.bind(receiver, desk.ticket(1, Side::Receiver))));
-    assert_eq!(desk.send(sender, &PACKET), Action::Forward { to: receiver });
+    assert_eq!(desk.send(sender, &PACKET), Action::Forward { to: receiver, by: Door::FIRST });
 }
 
 #[test]
@@ -211,9 +241,9 @@ fn a_relay_that_leaves_takes_nobody_new_and_lets_who_is_there_move_and_come_back
     let alone = desk.bind(address(2, Side::Sender), desk.ticket(2, Side::Sender));
     assert!(is_bound(&alone));
     desk.relay.leave();
-    assert_eq!(desk.send(sender, &PACKET), Action::Forward { to: receiver });
+    assert_eq!(desk.send(sender, &PACKET), Action::Forward { to: receiver, by: Door::FIRST });
     assert!(is_bound(&desk.bind(moved(sender), desk.ticket(1, Side::Sender))));
-    assert_eq!(desk.send(receiver, &PACKET), Action::Forward { to: moved(sender) });
+    assert_eq!(desk.send(receiver, &PACKET), Action::Forward { to: moved(sender), by: Door::FIRST });
     for (number, side) in [(2, Side::Receiver), (3, Side::Sender)] {
         let done = desk.bind(address(number, side), desk.ticket(number, side));
         assert_eq!(refused(&done), Some(RelayRefusal::Leaving));

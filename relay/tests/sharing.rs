@@ -2,7 +2,7 @@
 
 use crate::desk::{Desk, session};
 use hypersend_protocol::relay::ticket::Side;
-use hypersend_relay::{Action, DropReason};
+use hypersend_relay::{Action, Door, DropReason};
 use std::{net::SocketAddr, time::Duration};
 
 /// What a session sends: so many bytes at a time, every so many microseconds.
@@ -43,7 +43,9 @@ fn run(sources: &[Source], warm_up: u32, seconds: u32) -> Vec<f64> {
         for (source, [from, to]) in sources.iter().zip(&places) {
             if us % source.every_us == 0 {
                 let done = desk.send(*from, &bytes[..source.bytes]);
-                assert!(done == Action::Forward { to: *to } || done == Action::Drop(DropReason::OverShare));
+                assert!(
+                    done == Action::Forward { to: *to, by: Door::FIRST } || done == Action::Drop(DropReason::OverShare)
+                );
             }
         }
         desk.wait(Duration::from_micros(step_us));
@@ -191,7 +193,7 @@ fn what_the_capacity_has_no_room_for_does_not_count_against_the_rate_of_a_sessio
     let [from, to] = desk.bind_both(1);
     // What a session has from the start, and then, by its rate alone, 80 kB more.
     for _ in 0..54 {
-        assert_eq!(desk.send(from, &[0x40; 1_200]), Action::Forward { to });
+        assert_eq!(desk.send(from, &[0x40; 1_200]), Action::Forward { to, by: Door::FIRST });
     }
     desk.wait(Duration::from_millis(10));
     for _ in 0..200 {
@@ -206,7 +208,7 @@ fn a_relay_without_a_capacity_drops_nothing() {
     for side in [Side::Sender, Side::Receiver] {
         let (from, to) = if side == Side::Sender { (from, to) } else { (to, from) };
         for _ in 0..10_000 {
-            assert_eq!(desk.send(from, &[0x40; 1_200]), Action::Forward { to });
+            assert_eq!(desk.send(from, &[0x40; 1_200]), Action::Forward { to, by: Door::FIRST });
         }
     }
 }

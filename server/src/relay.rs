@@ -1,7 +1,7 @@
-//! The relay in the server's own process: two UDP ports, the one on which the two sides of a transfer meet and the next, from which it
-//! only says how who asks looks.
+//! The relay in the server's own process, on two UDP ports: the one that clients are told to bind at, and the next, which shows them
+//! how their NAT treats another.
 //!
-//! One thread's worth of it, in the server's own runtime: who needs more, or wants it nearer to people, runs `hypersend-relay`.
+//! One socket for each, in the server's own runtime: who needs more, or wants it nearer to people, runs `hypersend-relay`.
 
 use crate::{
     services::{Relays, TicketKey},
@@ -119,8 +119,9 @@ impl OwnRelay {
 fn bind(relay: &hypersend_relay::Settings, address: SocketAddr) -> io::Result<Switch> {
     // Any port has any port beside it.
     let next = if address.port() == 0 { Some(0) } else { address.port().checked_add(1) };
-    let next: Vec<SocketAddr> = next.map(|port| SocketAddr::new(address.ip(), port)).into_iter().collect();
-    Switch::bind(relay, address, &next, 1).map_err(|error| {
+    let next = next.map(|port| SocketAddr::new(address.ip(), port));
+    let addresses: Vec<SocketAddr> = [address].into_iter().chain(next).collect();
+    Switch::bind(relay, &addresses, 1).map_err(|error| {
         let kind = error.source().and_then(|source| source.downcast_ref::<io::Error>());
         match kind.and_then(io::Error::raw_os_error) {
             Some(code) => io::Error::from_raw_os_error(code),

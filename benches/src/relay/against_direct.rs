@@ -1,11 +1,7 @@
 //! Bulk of one QUIC connection, memory to memory, directly and through a relay by turns: on loopback, and on links of known
 //! rates that both ways share.
 
-use super::{
-    link::{Link, Namespace},
-    programs::Relay,
-    seat::Seat,
-};
+use super::{link::Link, programs::Relay, seat::Seat};
 use crate::{
     process::Process,
     report::{Figure, Report, Verdict},
@@ -14,6 +10,7 @@ use crate::{
     spread::{float, median},
 };
 use anyhow::{Context, Result};
+use hypersend_lab::Namespace;
 use std::{net::Ipv4Addr, time::Duration};
 
 /// The part of the direct rate that is promised.

@@ -16,5 +16,5 @@ mod link;
 mod programs;
 mod seat;
 
-pub(crate) use link::Namespace;
+pub(crate) use link::command;
 pub(crate) use seat::Seat;

@@ -1,7 +1,7 @@
 //! A relay's process, and a coturn's.
 
 use super::{
-    link::Namespace,
+    link,
     seat::{RELAY, server_key},
 };
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use data_encoding::BASE64;
+use hypersend_lab::Namespace;
 use std::{
     env,
     net::{Ipv4Addr, SocketAddr, UdpSocket},
@@ -31,7 +32,7 @@ impl Relay {
         ip: Ipv4Addr,
         more: &[&str],
     ) -> Result<Self> {
-        let mut command = Namespace::command(namespace, &settings.relay()?);
+        let mut command = link::command(namespace, &settings.relay()?);
         let key = BASE64.encode(&server_key()?);
         command.args(["--listen", &format!("{ip}:0"), "--id", &RELAY.to_string(), "--server-key", &key]);
         command.args(["--log", "warn"]).args(more);

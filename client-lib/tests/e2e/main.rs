@@ -22,6 +22,7 @@ mod p2p;
 mod presence;
 mod ranges;
 mod refusals;
+mod relays;
 mod resume;
 mod sessions;
 mod signals;

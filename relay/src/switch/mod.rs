@@ -1,9 +1,9 @@
 //! The shell around the core: sockets, the clock, and an end.
 //!
-//! A relay has one UDP port for its sessions and one or several sockets on it, each with a task of its own; and perhaps more
-//! ports, with a socket each, at which it only says how whoever asks looks from there. They share the core behind a
-//! lock that is held for the decisions about one batch, and never across an await. So a datagram may come in by one
-//! socket and its session's other side be known from another; it goes out by the socket that it came in by.
+//! A relay has one UDP port or more, its doors, and one or several sockets on each, with a task for each socket. They share the
+//! core behind a lock that is held for the decisions about one batch, and never across an await. So a datagram may come in by one
+//! socket and its session's other side be known from another; it goes out by the socket that it came in by or, where the other
+//! side knows another door, by the first one there.
 
 mod bundle;
 mod port;
@@ -12,10 +12,10 @@ mod socket;
 use crate::{
     clock::Clock,
     counters::Counters,
-    relay::Relay,
+    relay::{Door, Relay},
     settings::{SWEEP, Settings},
 };
-use port::{Port, Purpose};
+use port::Port;
 use std::{
     io,
     net::{SocketAddr, UdpSocket},
@@ -26,6 +26,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    net::UdpSocket as AsyncUdpSocket,
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval},
 };
@@ -47,8 +48,8 @@ pub struct SocketFailed(#[source] io::Error);
 /// A relay with its sockets.
 pub struct Switch {
     shared: Arc<Shared>,
-    sockets: Vec<UdpSocket>,
-    elsewhere: Vec<UdpSocket>,
+    /// By doors. Each has one at least.
+    doors: Vec<Vec<UdpSocket>>,
 }
 
 /// What the sockets have in common.
@@ -109,25 +110,21 @@ impl Observer {
 }
 
 impl Switch {
-    /// Binds the port of the first address with so many sockets, each of which takes 2 MiB and up to 8 MiB of the kernel's. More sockets than
-    /// cores are of no use; where the kernel does not divide the flows among them, one is used. At the
-    /// addresses in `elsewhere` only Observe is answered.
-    pub fn bind(
-        settings: &Settings,
-        address: SocketAddr,
-        elsewhere: &[SocketAddr],
-        sockets: usize,
-    ) -> Result<Self, BindError> {
-        let failed = |source| BindError { address, source };
+    /// Binds the port of each address with so many sockets, each of which takes 2 MiB and up to 8 MiB of the kernel's. More
+    /// sockets than cores are of no use; where the kernel does not divide the flows among them, one is used.
+    pub fn bind(settings: &Settings, addresses: &[SocketAddr], sockets: usize) -> Result<Self, BindError> {
         let sockets = if cfg!(target_os = "linux") { sockets } else { 1 };
-        let sockets = socket::bind(address, sockets).map_err(failed)?;
-        let granted = socket::receive_buffer(&sockets[0]).map_err(failed)?;
-        if granted < socket::BUFFER_SIZE {
-            let wanted = socket::BUFFER_SIZE;
-            tracing::warn!(granted, wanted, "small receive buffer; raise net.core.rmem_max for full speed");
-        }
-        let one = |&address| socket::one(address).map_err(|source| BindError { address, source });
-        let elsewhere = elsewhere.iter().map(one).collect::<Result<_, _>>()?;
+        let door = |&address| {
+            let failed = |source| BindError { address, source };
+            let all = socket::bind(address, sockets).map_err(failed)?;
+            let granted = socket::receive_buffer(&all[0]).map_err(failed)?;
+            if granted < socket::BUFFER_SIZE {
+                let wanted = socket::BUFFER_SIZE;
+                tracing::warn!(granted, wanted, "small receive buffer; raise net.core.rmem_max for full speed");
+            }
+            Ok(all)
+        };
+        let doors = addresses.iter().map(door).collect::<Result<_, BindError>>()?;
         let shared = Arc::new(Shared {
             relay: Mutex::new(Relay::new(settings)),
             clock: Clock::start(),
@@ -135,12 +132,12 @@ impl Switch {
             unsent: AtomicU64::new(0),
             waits: AtomicU64::new(0),
         });
-        Ok(Self { shared, sockets, elsewhere })
+        Ok(Self { shared, doors })
     }
 
-    /// Where it listens: first where its sessions are, then where it answers only Observe.
+    /// Where it listens, door by door.
     pub fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
-        self.sockets[..1].iter().chain(&self.elsewhere).map(UdpSocket::local_addr).collect()
+        self.doors.iter().map(|sockets| sockets[0].local_addr()).collect()
     }
 
     /// To watch it by.
@@ -152,10 +149,15 @@ impl Switch {
     /// ended or `grace` is over.
     pub async fn run(self, stopping: CancellationToken, grace: Duration) -> Result<(), SocketFailed> {
         let mut ports = JoinSet::new();
-        let sessions = self.sockets.into_iter().map(|socket| (socket, Purpose::Sessions));
-        let elsewhere = self.elsewhere.into_iter().map(|socket| (socket, Purpose::Observe));
-        for (socket, purpose) in sessions.chain(elsewhere) {
-            ports.spawn(Port::new(socket, purpose, self.shared.clone()).map_err(SocketFailed)?.run());
+        let shared = |socket| AsyncUdpSocket::from_std(socket).map(Arc::new);
+        let door = |sockets: Vec<_>| sockets.into_iter().map(shared).collect::<io::Result<Vec<_>>>();
+        let doors = self.doors.into_iter().map(door).collect::<Result<Vec<_>, _>>().map_err(SocketFailed)?;
+        let first_of_doors: Vec<_> = doors.iter().map(|sockets| sockets[0].clone()).collect();
+        for (at, sockets) in doors.iter().enumerate() {
+            for socket in sockets {
+                let port = Port::new(socket, Door(at), &first_of_doors, self.shared.clone());
+                ports.spawn(port.map_err(SocketFailed)?.run());
+            }
         }
         let mut sweeps = interval(SWEEP);
         sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,4 +1,5 @@
-//! One socket: takes datagrams in batches, has the core say what becomes of them, and carries that out.
+//! One socket: takes datagrams in batches, has the core say what becomes of them, and carries that out, by this socket or, where
+//! the other side came by another door, by one there.
 //!
 //! What the kernel has put together (GRO) goes on as it lies in the buffer, for the kernel to take apart again (GSO); what
 //! came alone is put together with others of the batch that go to the same address. The core is locked for a batch at a time
@@ -8,16 +9,16 @@ use super::{
     Shared,
     bundle::{Bundle, MAX_SENT_AS_ONE, Part},
 };
-use crate::relay::Action;
+use crate::relay::{Action, Door};
 use quinn_udp::{BATCH_SIZE, EcnCodepoint, RecvMeta, Transmit, UdpSocketState};
 use std::{
     array,
     io::{self, IoSliceMut},
-    net::{SocketAddr, UdpSocket},
+    net::SocketAddr,
     ops::Range,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
-use tokio::{io::Interest, net::UdpSocket as AsyncUdpSocket, task::consume_budget};
+use tokio::{io::Interest, net::UdpSocket, task::consume_budget};
 
 /// The most that a kernel hands over as one: a UDP datagram's length has 16 bits, and what is put together is no longer.
 const BUFFER: usize = 1 << 16;
@@ -26,19 +27,12 @@ const BUFFER: usize = 1 << 16;
 /// are only where somebody mixes packets with questions, who is not to make this take long.
 const LOOK_AHEAD: usize = BATCH_SIZE;
 
-/// What a port is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// Everything.
-    Sessions,
-    /// To be asked from: see [`Relay::batch_elsewhere`](crate::Relay::batch_elsewhere).
-    Observe,
-}
-
 pub(super) struct Port {
     shared: Arc<Shared>,
-    purpose: Purpose,
-    sender: Sender,
+    /// The door that the socket is at.
+    door: Door,
+    /// For each door one; at this one's own, by its own socket.
+    senders: Vec<Sender>,
     buffers: Vec<u8>,
     meta: [RecvMeta; BATCH_SIZE],
     wishes: Vec<Wish>,
@@ -56,14 +50,19 @@ struct Wish {
 
 impl Port {
     /// Must be called in a runtime.
-    pub(super) fn new(socket: UdpSocket, purpose: Purpose, shared: Arc<Shared>) -> io::Result<Self> {
-        let state = UdpSocketState::new((&socket).into())?;
-        let sender = Sender { socket: AsyncUdpSocket::from_std(socket)?, state, shared: shared.clone() };
+    pub(super) fn new(
+        socket: &Arc<UdpSocket>,
+        door: Door,
+        first_of_doors: &[Arc<UdpSocket>],
+        shared: Arc<Shared>,
+    ) -> io::Result<Self> {
+        let sender = |(at, first)| Sender::new(if at == door.0 { socket } else { first }, shared.clone());
+        let senders = first_of_doors.iter().enumerate().map(sender).collect::<Result<_, _>>()?;
         let buffers = vec![0; BUFFER * BATCH_SIZE];
         Ok(Self {
             shared,
-            purpose,
-            sender,
+            door,
+            senders,
             buffers,
             meta: [RecvMeta::default(); BATCH_SIZE],
             wishes: Vec::new(),
@@ -82,7 +81,7 @@ impl Port {
     }
 
     async fn turn(&mut self) -> io::Result<()> {
-        self.sender.socket.readable().await?;
+        self.senders[self.door.0].socket.readable().await?;
         let messages = match self.receive() {
             Ok(messages) => messages,
             // A readiness that was none, and what Windows says when an earlier datagram found nobody.
@@ -94,18 +93,18 @@ impl Port {
         self.decide(messages);
         for at in 0..self.wishes.len() {
             self.gather(at);
-            let Self { sender, buffers, meta, wishes, bundle, .. } = self;
+            let Self { door, senders, buffers, meta, wishes, bundle, .. } = self;
             let wish = &wishes[at];
             match &wish.action {
                 Action::Forward { .. } if wish.is_done => {}
-                Action::Forward { to } => {
+                Action::Forward { to, by } => {
                     let part = bundle.with(wish.about(buffers, meta));
-                    sender.send(*to, part.bytes, part.segment, part.ecn).await?;
+                    senders[by.0].send(*to, part.bytes, part.segment, part.ecn).await?;
                 }
                 Action::Answer { answer, notice } => {
-                    sender.send(meta[wish.message].addr, answer, answer.len(), None).await?;
+                    senders[door.0].send(meta[wish.message].addr, answer, answer.len(), None).await?;
                     if let Some(notice) = notice {
-                        sender.send(notice.to, &notice.bytes, notice.bytes.len(), None).await?;
+                        senders[notice.by.0].send(notice.to, &notice.bytes, notice.bytes.len(), None).await?;
                     }
                 }
                 Action::Drop(_) | Action::Taken => {}
@@ -117,13 +116,14 @@ impl Port {
     /// Puts what is to be forwarded at this place together with what goes to the same address, in its order, as far as it
     /// fits; the next begins anew.
     fn gather(&mut self, at: usize) {
-        let Self { sender, buffers, meta, wishes, bundle, .. } = self;
+        let Self { senders, buffers, meta, wishes, bundle, .. } = self;
         bundle.clear();
         let (first, rest) = wishes[at..].split_first_mut().expect("there is a wish at this place");
-        if first.is_done || !matches!(first.action, Action::Forward { .. }) {
+        let Action::Forward { by, .. } = first.action else { return };
+        if first.is_done {
             return;
         }
-        let max_segments = sender.state.max_gso_segments();
+        let max_segments = senders[by.0].state.max_gso_segments();
         for wish in rest.iter_mut().take(LOOK_AHEAD).filter(|wish| !wish.is_done && wish.action == first.action) {
             if !bundle.add(first.about(buffers, meta), wish.about(buffers, meta), max_segments) {
                 return;
@@ -133,11 +133,12 @@ impl Port {
     }
 
     fn receive(&mut self) -> io::Result<usize> {
-        let Self { sender: Sender { socket, state, .. }, buffers, meta, .. } = self;
+        let Self { door, senders, buffers, meta, .. } = self;
+        let Sender { socket, state, .. } = &senders[door.0];
         let mut buffers = buffers.chunks_exact_mut(BUFFER);
         let mut buffers: [_; BATCH_SIZE] =
             array::from_fn(|_| IoSliceMut::new(buffers.next().expect("there is a buffer for each message")));
-        socket.try_io(Interest::READABLE, || state.recv((&*socket).into(), &mut buffers, meta))
+        socket.try_io(Interest::READABLE, || state.recv((&**socket).into(), &mut buffers, meta))
     }
 
     fn decide(&mut self, messages: usize) {
@@ -151,10 +152,7 @@ impl Port {
                     self.wishes.push(Wish { message, part, action, is_done: false });
                 }
             };
-            match self.purpose {
-                Purpose::Sessions => relay.batch(now, meta.addr, bytes, meta.stride, what),
-                Purpose::Observe => relay.batch_elsewhere(meta.addr, bytes, meta.stride, what),
-            }
+            relay.batch(now, self.door, meta.addr, bytes, meta.stride, what);
         }
     }
 }
@@ -169,12 +167,17 @@ impl Wish {
 }
 
 struct Sender {
-    socket: AsyncUdpSocket,
+    socket: Arc<UdpSocket>,
     state: UdpSocketState,
     shared: Arc<Shared>,
 }
 
 impl Sender {
+    fn new(socket: &Arc<UdpSocket>, shared: Arc<Shared>) -> io::Result<Self> {
+        let state = UdpSocketState::new((&**socket).into())?;
+        Ok(Self { socket: socket.clone(), state, shared })
+    }
+
     /// Sends datagrams of this length each, the last perhaps shorter. That one of them does not get away is counted, and no
     /// error: its sender finds out as it does of any loss.
     async fn send(
@@ -204,7 +207,7 @@ impl Sender {
                     // quinn-udp takes the kernel's refusal of a batch for that of every batch. If datagrams of this
                     // length do not even go alone, it was no such refusal: whoever sends such ones slows nobody down.
                     if failed_as_one && self.state.max_gso_segments() == 1 {
-                        self.state = UdpSocketState::new((&self.socket).into())?;
+                        self.state = UdpSocketState::new((&*self.socket).into())?;
                     }
                 }
             }
@@ -217,7 +220,7 @@ impl Sender {
     /// outer error is of the socket itself.
     async fn attempt(&self, transmit: &Transmit<'_>) -> io::Result<io::Result<()>> {
         loop {
-            let sent = self.socket.try_io(Interest::WRITABLE, || self.state.try_send((&self.socket).into(), transmit));
+            let sent = self.socket.try_io(Interest::WRITABLE, || self.state.try_send((&*self.socket).into(), transmit));
             match sent {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.shared.waits.fetch_add(1, Relaxed);

@@ -10,28 +10,23 @@ use std::{
 /// 208 KiB is three batches. `net.core.rmem_max` and `wmem_max` may allow less.
 pub(super) const BUFFER_SIZE: usize = 4 << 20;
 
-/// Sockets on one port, among which the kernel divides the flows by their addresses. An unspecified IPv6 address takes IPv4
+/// Sockets on one port, none of which blocks, among which the kernel divides the flows by their addresses. An unspecified IPv6 address takes IPv4
 /// as well.
 ///
 /// Several sockets on a port need `SO_REUSEPORT`, with which a second relay could take the same port and half of this one's
 /// flows. So the port is first asked for without it, which fails if anybody has it.
 pub(super) fn bind(address: SocketAddr, sockets: usize) -> io::Result<Vec<UdpSocket>> {
     if sockets <= 1 {
-        return Ok(vec![one(address)?]);
+        return Ok(vec![one(address, false)?]);
     }
-    drop(one(address)?);
-    let first = of(address, true)?;
+    drop(one(address, false)?);
+    let first = one(address, true)?;
     let address = first.local_addr()?;
     let mut all = vec![first];
     for _ in 1..sockets {
-        all.push(of(address, true)?);
+        all.push(one(address, true)?);
     }
     Ok(all)
-}
-
-/// The one socket on a port.
-pub(super) fn one(address: SocketAddr) -> io::Result<UdpSocket> {
-    of(address, false)
 }
 
 /// Bytes that the kernel granted for receiving. Linux reports twice that, the other half being its own bookkeeping
@@ -41,7 +36,7 @@ pub(super) fn receive_buffer(socket: &UdpSocket) -> io::Result<usize> {
     Ok(if cfg!(target_os = "linux") { reported / 2 } else { reported })
 }
 
-fn of(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
+fn one(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
@@ -52,6 +47,7 @@ fn of(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
     // Refused sizes are cut to the maximum by the kernel.
     socket.set_recv_buffer_size(BUFFER_SIZE)?;
     socket.set_send_buffer_size(BUFFER_SIZE)?;
+    socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket.into())
 }

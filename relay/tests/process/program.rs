@@ -49,7 +49,7 @@ impl Program {
         SocketAddr::new(ip.parse().unwrap(), self.addresses[0].port())
     }
 
-    /// Where it says how others look, and nothing else.
+    /// Its other doors.
     pub(crate) fn elsewhere(&self) -> &[SocketAddr] {
         &self.addresses[1..]
     }

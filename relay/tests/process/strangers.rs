@@ -105,24 +105,25 @@ fn an_address_that_is_not_bound_gets_nothing_and_its_packets_go_nowhere() {
 }
 
 #[test]
-fn anybody_learns_from_every_address_how_it_looks_and_from_a_further_one_nothing_else() {
+fn every_door_says_how_others_look_and_takes_sides_of_one_session() {
     let further = ["--sockets", "1", "--listen", "127.0.0.2:0", "--listen", "127.0.0.1:0"];
     let relay = Program::start("127.0.0.1:0", &further);
-    let addresses = [&[relay.at("127.0.0.1")], relay.elsewhere()].concat();
-    assert_eq!(addresses.len(), 3);
-    for (at, address) in (0..).zip(addresses) {
-        let mut stranger = Stranger::new(address);
-        if at > 0 {
-            stranger.send(&ToRelay::Hello { session: session(1), nonce: Nonce([8; 8]) }.encode());
-            stranger.send(&[0x40; 1_200]);
-        }
+    let doors = [&[relay.at("127.0.0.1")], relay.elsewhere()].concat();
+    assert_eq!(doors.len(), 3);
+    for (at, &door) in (0..).zip(&doors) {
+        let mut stranger = Stranger::new(door);
         let (nonce, observed) = (Nonce([at; 8]), stranger.socket.local_addr().unwrap());
         stranger.send(&ToRelay::Observe { nonce }.encode());
         assert_eq!(stranger.next(), FromRelay::Observed { nonce, observed });
     }
-    assert_eq!(relay.metric("answers_total"), 3);
-    assert_eq!(relay.metric("dropped_datagrams_total{reason=\"not-here\"}"), 4);
-    assert_eq!(relay.metric("addresses"), 0);
+    // A socket that is connected hears only the door that it knows.
+    let [mut sender, mut receiver] = [bound(doors[0], 1, Side::Sender), bound(doors[1], 1, Side::Receiver)];
+    assert!(matches!(sender.next(), FromRelay::PeerPresent { .. }));
+    sender.send(&[0x40; 1_200]);
+    assert_eq!(receiver.socket.recv(&mut [0; 2_000]).unwrap(), 1_200);
+    receiver.send(&[0x41; 900]);
+    assert_eq!(sender.socket.recv(&mut [0; 2_000]).unwrap(), 900);
+    assert_eq!(relay.metric("forwarded_datagrams_total"), 2);
 }
 
 #[test]
