@@ -9,7 +9,10 @@ use std::{
 };
 
 /// What `hypersend-server` is built from.
-const SERVER_SOURCES: [&str; 4] = ["server", "transfer", "net", "protocol"];
+const SERVER_SOURCES: [&str; 5] = ["server", "transfer", "net", "relay", "protocol"];
+
+/// What `hypersend-relay` is built from.
+const RELAY_SOURCES: [&str; 2] = ["relay", "protocol"];
 
 /// The `hypersend-server` beside this test, built first when it is missing or older than its sources. The variable
 /// `HYPERSEND_SERVER` names another one.
@@ -17,16 +20,25 @@ pub fn server() -> &'static Path {
     static SERVER: OnceLock<PathBuf> = OnceLock::new();
     SERVER.get_or_init(|| match env::var_os("HYPERSEND_SERVER") {
         Some(path) => path.into(),
-        None => beside_this_test(),
+        None => beside_this_test("hypersend-server", &SERVER_SOURCES),
     })
 }
 
-fn beside_this_test() -> PathBuf {
+/// The `hypersend-relay` beside this test, likewise. The variable `HYPERSEND_RELAY` names another one.
+pub fn relay() -> &'static Path {
+    static RELAY: OnceLock<PathBuf> = OnceLock::new();
+    RELAY.get_or_init(|| match env::var_os("HYPERSEND_RELAY") {
+        Some(path) => path.into(),
+        None => beside_this_test("hypersend-relay", &RELAY_SOURCES),
+    })
+}
+
+fn beside_this_test(name: &str, sources: &[&str]) -> PathBuf {
     let dir = profile_dir();
-    let program = dir.join("hypersend-server");
+    let program = dir.join(name);
     let built = fs::metadata(&program).and_then(|metadata| metadata.modified());
-    if !built.is_ok_and(|built| built >= newest_source()) {
-        build(&dir);
+    if !built.is_ok_and(|built| built >= newest_source(sources)) {
+        build(&dir, name);
     }
     assert!(program.exists(), "cargo built no {}", program.display());
     program
@@ -42,9 +54,9 @@ fn profile_dir() -> PathBuf {
     }
 }
 
-fn newest_source() -> SystemTime {
+fn newest_source(sources: &[&str]) -> SystemTime {
     let workspace = workspace();
-    let newest = SERVER_SOURCES.iter().filter_map(|name| newest_in(&workspace.join(name).join("src")));
+    let newest = sources.iter().filter_map(|name| newest_in(&workspace.join(name).join("src")));
     newest.max().expect("the workspace has sources")
 }
 
@@ -62,17 +74,17 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-fn build(profile_dir: &Path) {
+fn build(profile_dir: &Path, name: &str) {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let profile = match profile_dir.file_name().and_then(|name| name.to_str()) {
         Some("debug") => "dev",
         Some(profile) => profile,
-        None => panic!("{} is no folder of a cargo profile; build hypersend-server first", profile_dir.display()),
+        None => panic!("{} is no folder of a cargo profile; build {name} first", profile_dir.display()),
     };
-    eprintln!("lab: building hypersend-server, which is missing or older than its sources");
+    eprintln!("lab: building {name}, which is missing or older than its sources");
     let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "--package", "hypersend-server", "--profile", profile, "--target-dir"]);
+    build.args(["build", "--quiet", "--package", name, "--profile", profile, "--target-dir"]);
     build.arg(profile_dir.parent().expect("a profile's folder is in the target folder")).current_dir(workspace());
     let status = build.status().expect("run cargo");
-    assert!(status.success(), "hypersend-server does not build; run: cargo build -p hypersend-server");
+    assert!(status.success(), "{name} does not build; run: cargo build -p {name}");
 }

@@ -50,6 +50,8 @@ impl TestServer {
             ("LOGINS_PER_ADDRESS_PER_MINUTE", "100000"),
             ("REGISTRATIONS_PER_ADDRESS_PER_MINUTE", "100000"),
             ("LOG", "info,hypersend_server=debug"),
+            // Its ports are the same for all unless a test says so.
+            ("RELAY_LISTEN", "off"),
         ];
         let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         Self::of(usual.into_iter().chain(settings).map(own).collect()).await

@@ -1,9 +1,13 @@
 //! The command line, and how its values are written.
 #![expect(clippy::doc_markdown, reason = "these documents are the help text, where backticks would show")]
 
+use crate::{place::RelayPlace, register::Fingerprint};
 use clap::Parser;
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL_NOPAD};
-use hypersend_protocol::id::RelayId;
+use hypersend_protocol::{
+    id::RelayId,
+    name::{RelayName, Token},
+};
 use std::{fs, io, net::SocketAddr, time::Duration};
 
 /// What stands before the 32 bytes of an Ed25519 key in a public key of X.509, which PEM files hold (RFC 8410, 4).
@@ -23,9 +27,26 @@ pub struct Flags {
     #[arg(long, value_name = "ADDR:PORT", default_value = "[::]:8444")]
     pub listen: Vec<SocketAddr>,
     /// The server's Ed25519 public key, by which tickets are verified: 32 bytes in base64, or a file that holds them or a
-    /// PEM public key
-    #[arg(long, value_name = "BASE64-or-FILE", value_parser = server_key)]
-    pub server_key: [u8; 32],
+    /// PEM public key. With --server the server tells it
+    #[arg(long, value_name = "BASE64-or-FILE", value_parser = server_key, required_unless_present = "server")]
+    pub server_key: Option<[u8; 32]>,
+    /// The server that is to hand this relay out, which is told every ten seconds that it is there
+    #[arg(long, value_name = "https://HOST[:PORT]", value_parser = server)]
+    pub server: Option<String>,
+    /// The server's certificate, sha256:..., where no authority vouches for it
+    #[arg(long, value_name = "FINGERPRINT", requires = "server")]
+    pub server_fingerprint: Option<Fingerprint>,
+    /// What the server's operator has set as RELAY_TOKEN; other users of this machine see it here and not in the environment
+    /// [env: RELAY_TOKEN]
+    #[arg(long, value_name = "TOKEN", requires = "server")]
+    pub token: Option<Token>,
+    /// What people call this relay
+    #[arg(long, value_name = "NAME", default_value = "relay")]
+    pub name: RelayName,
+    /// Where clients find this relay, and the port that leads to the first --listen if it is another [default: the address that
+    /// the server sees]
+    #[arg(long, value_name = "HOST[:PORT]", requires = "server")]
+    pub announce: Option<RelayPlace>,
     /// Id of this relay, a UUID; tickets name it [default: a new one at each start, which the log tells]
     #[arg(long, value_name = "UUID")]
     pub id: Option<RelayId>,
@@ -68,6 +89,14 @@ pub enum KeyError {
     Content,
 }
 
+fn server(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("https://").map(|rest| rest.trim_end_matches('/'));
+    let is_host = |host: &str| !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ']);
+    let host =
+        host.filter(|host| is_host(host)).ok_or_else(|| "expected https://HOST or https://HOST:PORT".to_owned())?;
+    Ok(format!("https://{host}"))
+}
+
 fn server_key(text: &str) -> Result<[u8; 32], KeyError> {
     if let Some(key) = raw_key(text) {
         return Ok(key);
@@ -89,8 +118,8 @@ fn pem_key(text: &str) -> Option<[u8; 32]> {
     decoded.strip_prefix(&SPKI_OF_ED25519)?.try_into().ok()
 }
 
-/// Bytes in a second, from bits.
-fn capacity(text: &str) -> Result<u64, String> {
+/// Bytes in a second, from bits with a suffix, such as 200M; or what was expected.
+pub fn capacity(text: &str) -> Result<u64, String> {
     let expected = || "expected bits in a second, 8k to 8000G, with k, M or G for 1000, 1000² and 1000³".to_owned();
     let (number, scale) = match text.char_indices().last() {
         Some((at, 'k')) => (&text[..at], 1_000),

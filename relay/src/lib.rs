@@ -17,6 +17,8 @@
 //! | `clock` | the one place that reads the clocks |
 //! | [`metrics`] | what an operator watches, over HTTP |
 //! | [`flags`] | the command line |
+//! | [`place`] | where clients find a relay |
+//! | [`register`] | says to the server that the relay is there |
 //!
 //! The datagrams are those of `hypersend_protocol::relay`; `docs/protocol.md` has their flow.
 
@@ -27,6 +29,8 @@ pub mod counters;
 pub mod flags;
 pub mod metrics;
 mod moment;
+pub mod place;
+pub mod register;
 pub mod relay;
 pub mod settings;
 mod shares;

@@ -1,9 +1,12 @@
 //! `hypersend-relay`: runs the relay until SIGTERM or SIGINT.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
-use hypersend_protocol::id::RelayId;
-use hypersend_relay::{Flags, Settings, Switch, metrics};
+use hypersend_protocol::{id::RelayId, limit::MAX_RELAY_PORTS};
+use hypersend_relay::{
+    Flags, Settings, Switch, metrics,
+    register::{Registered, Registrar, Registration},
+};
 use std::{
     io::{IsTerminal, Write},
     net::SocketAddr,
@@ -43,7 +46,17 @@ async fn serve(flags: &Flags, sockets: usize) -> Result<()> {
     // Before anything is announced, so that whoever reads the announcement may signal at once.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let settings = settings(flags)?;
+    let id = flags.id.unwrap_or_else(|| RelayId(Uuid::now_v7()));
+    let registrar = registrar(flags, id)?;
+    let introduced = match &registrar {
+        None => None,
+        Some(registrar) => tokio::select! {
+            introduced = registrar.introduce() => Some(introduced?),
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+        },
+    };
+    let settings = settings(flags, id, introduced)?;
     let switch = Switch::bind(&settings, &flags.listen, sockets)?;
     let addresses = switch.local_addrs().context("ask for the addresses")?;
     if let Some(address) = flags.metrics {
@@ -54,6 +67,15 @@ async fn serve(flags: &Flags, sockets: usize) -> Result<()> {
     }
     tracing::info!(id = %settings.id, capacity = settings.capacity, sockets, "relay");
     let stopping = CancellationToken::new();
+    let (observer, leaving) = (switch.observer(), stopping.clone());
+    let ports: Vec<u16> = addresses.iter().map(SocketAddr::port).take(MAX_RELAY_PORTS).collect();
+    let registering = async move {
+        match (registrar, introduced) {
+            (Some(registrar), Some(introduced)) => registrar.keep(introduced, &ports, &observer, &leaving).await,
+            _ => std::future::pending().await,
+        }
+    };
+    let mut registering = tokio::spawn(registering);
     let mut running = tokio::spawn(switch.run(stopping.clone(), flags.drain));
     announce(&addresses)?;
     let mut stop = async || {
@@ -65,6 +87,7 @@ async fn serve(flags: &Flags, sockets: usize) -> Result<()> {
     tokio::select! {
         () = stop() => stopping.cancel(),
         ended = &mut running => return Ok(ended.context("run the relay")??),
+        changed = &mut registering => match changed.context("call the server")?? {},
     }
     tokio::select! {
         () = stop() => tracing::info!("stopped at once"),
@@ -73,11 +96,35 @@ async fn serve(flags: &Flags, sockets: usize) -> Result<()> {
     Ok(())
 }
 
-fn settings(flags: &Flags) -> Result<Settings> {
+fn registrar(flags: &Flags, id: RelayId) -> Result<Option<Registrar>> {
+    let Some(server) = flags.server.clone() else { return Ok(None) };
+    let token = match &flags.token {
+        Some(token) => String::from(token.clone()),
+        None => std::env::var("RELAY_TOKEN").context("--server needs the server's RELAY_TOKEN in the environment")?,
+    };
+    let registration = Registration {
+        server,
+        fingerprint: flags.server_fingerprint,
+        token,
+        id,
+        name: flags.name.clone(),
+        announce: flags.announce.clone(),
+        max_sessions: flags.max_sessions,
+    };
+    Ok(Some(Registrar::new(registration)?))
+}
+
+fn settings(flags: &Flags, id: RelayId, introduced: Option<Registered>) -> Result<Settings> {
     let mut cookie_secret = [0; 32];
     getrandom::fill(&mut cookie_secret).context("ask the system for random bytes")?;
-    let id = flags.id.unwrap_or_else(|| RelayId(Uuid::now_v7()));
-    let mut settings = Settings::new(id, flags.server_key, cookie_secret);
+    let told = introduced.map(|introduced| introduced.server_key);
+    if let (Some(told), Some(given)) = (told, flags.server_key)
+        && told != given
+    {
+        bail!("the server says another key than --server-key; leave --server-key out, or look whom --server names");
+    }
+    let key = told.or(flags.server_key).context("give --server or --server-key")?;
+    let mut settings = Settings::new(id, key, cookie_secret);
     settings.capacity = flags.capacity;
     settings.session_capacity = flags.session_capacity;
     settings.max_sessions = flags.max_sessions;

@@ -43,7 +43,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 pub async fn serve(listener: TcpListener, observer: Observer) -> Infallible {
     let mut registry = Registry::with_prefix("hypersend_relay");
     registry.register("build", "The program that is running", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-    registry.register_collector(Box::new(Collected(observer.clone())));
+    registry.register_collector(Box::new(Collected::new(observer.clone())));
     let (registry, room) = (Arc::new(registry), Arc::new(Semaphore::new(MAX_CONNECTIONS)));
     loop {
         let permit = room.clone().acquire_owned().await.expect("nobody closes the semaphore");
@@ -91,7 +91,14 @@ fn written(registry: &Registry) -> String {
 }
 
 /// Asked when somebody looks: counting costs the relay nothing more.
-struct Collected(Observer);
+pub struct Collected(Observer);
+
+impl Collected {
+    /// How this relay stands.
+    pub fn new(observer: Observer) -> Self {
+        Self(observer)
+    }
+}
 
 impl fmt::Debug for Collected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

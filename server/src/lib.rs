@@ -12,6 +12,7 @@
 //! | [`services`] | what the server can do for whom |
 //! | [`store`] | what it remembers |
 //! | [`hub`] | who is listening right now |
+//! | [`relay`] | the relay in this process |
 //! | [`objects`] | files in a bucket |
 //! | [`disk`] | where file I/O blocks |
 //! | [`certificate`] | the TLS certificate, made at first start if there is none |
@@ -31,6 +32,7 @@ pub mod metrics;
 mod native;
 pub mod objects;
 pub mod ports;
+pub mod relay;
 pub mod server;
 pub mod services;
 pub mod settings;

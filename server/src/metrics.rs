@@ -6,6 +6,7 @@
 mod process;
 
 use http::{Method, StatusCode};
+use hypersend_relay::{Observer, metrics::Collected};
 use process::Process;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
@@ -97,10 +98,20 @@ fn latencies() -> Histogram {
 
 impl Default for Metrics {
     fn default() -> Self {
+        Self::new(None)
+    }
+}
+
+impl Metrics {
+    /// Counters of everything, with those of the relay in this process.
+    pub(crate) fn new(relay: Option<Observer>) -> Self {
         let mut registry = Registry::with_prefix("hypersend");
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The program that is running", build);
         registry.register_collector(Box::new(Process));
+        if let Some(relay) = relay {
+            registry.sub_registry_with_prefix("relay").register_collector(Box::new(Collected::new(relay)));
+        }
 
         let connections = Family::<ProtocolLabels, Gauge>::default();
         registry.register("connections", "Connections that are open", connections.clone());

@@ -8,10 +8,11 @@ use crate::{
     janitor::Janitor,
     metrics::Metrics,
     objects::{Objects, ObjectsError},
-    ports::{DoorClosed, Doors, ListenError, QuicListener, TcpListener},
+    ports::{DoorClosed, Doors, GRACE, ListenError, QuicListener, TcpListener},
+    relay::{OwnRelay, RelayPortError},
     services::{
-        Accounts, Chats, Files, P2p, Passwords, Policy, Presence, Rates, Services, Signals, Throttle, TokenKey,
-        Updates, UpdatesError, UploadPolicy, Uploads,
+        Accounts, Chats, Files, P2p, Passwords, Policy, Presence, Rates, Relays, Services, Signals, Throttle,
+        TicketKey, TokenKey, Updates, UpdatesError, UploadPolicy, Uploads,
         root::{BucketRoot, FolderRoot, Root},
     },
     settings::{SecretKey, Settings},
@@ -79,6 +80,9 @@ pub enum StartError {
     /// No port.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// No ports for the relay.
+    #[error(transparent)]
+    Relay(#[from] RelayPortError),
     /// No database.
     #[error("open the database")]
     Store(#[from] StoreError),
@@ -99,6 +103,8 @@ pub struct Server {
     certificate: Certificate,
     news: Option<NewsStream>,
     hub: Hub,
+    relay: Option<OwnRelay>,
+    relays: Relays,
 }
 
 impl std::fmt::Debug for Server {
@@ -140,7 +146,13 @@ impl Server {
         };
         let places = (disk, root);
         let presence = Presence::new(store.clone(), hub.clone(), news.is_some());
-        let services = services(settings, &secret, &store, &presence, throttle.clone(), places, updates);
+        let relay = OwnRelay::bind(settings, &secret)?;
+        let metrics = Metrics::new(relay.as_ref().map(OwnRelay::observer));
+        let services = services(settings, &secret, &store, &presence, throttle.clone(), places, updates, metrics);
+        if let Some(relay) = &relay {
+            relay.join(&services.relays);
+        }
+        let relays = services.relays.clone();
         let janitor = Janitor::new(store, &services, throttle, settings);
         let (quic, tcp) = bind(settings, &certificate, &secret).await?;
         let limits = Limits {
@@ -152,7 +164,7 @@ impl Server {
         let http = HttpState::new(services.clone(), limits, settings.metrics_token.clone());
         let router = http::router(http.clone(), &settings.cors_origins);
         let (uploads, doors) = (services.uploads.clone(), Doors::new(services, router));
-        Ok(Self { quic, tcp, http, doors, uploads, presence, janitor, certificate, news, hub })
+        Ok(Self { quic, tcp, http, doors, uploads, presence, janitor, certificate, news, hub, relay, relays })
     }
 
     /// Where it listens.
@@ -183,6 +195,7 @@ impl Server {
                 self.http.tidy(ending.clone()),
                 self.certificate.keep(ending.clone()),
                 self.janitor.run(ending.clone()),
+                pass_on(self.relay, ending.clone()),
                 hear(self.news, self.hub, self.presence.clone(), ending.clone()),
             )
         };
@@ -190,6 +203,7 @@ impl Server {
             served = serving => served,
             // Until everybody has gone: those who move to another server meanwhile are not to seem away.
             never = self.presence.run() => match never {},
+            never = self.relays.announce() => match never {},
         };
         let ends = async {
             tokio::join!(timeout(SETTLING, self.uploads.settled()), timeout(SETTLING, self.presence.take_leave()))
@@ -211,6 +225,13 @@ async fn hear(news: Option<NewsStream>, hub: Hub, presence: Presence, stopping: 
         }
     };
     stopping.run_until_cancelled(hearing).await;
+}
+
+/// Has the own relay, if there is one, pass datagrams on.
+async fn pass_on(relay: Option<OwnRelay>, stopping: CancellationToken) {
+    if let Some(relay) = relay {
+        relay.run(stopping, GRACE).await;
+    }
 }
 
 /// Makes the folders of the data, for the server's own account alone: what is in the files is as private as the database. A
@@ -248,6 +269,7 @@ async fn bind(
     unreachable!("the last attempt returns")
 }
 
+#[expect(clippy::too_many_arguments, reason = "each is another part of the server, put together once")]
 fn services(
     settings: &Settings,
     secret: &SecretKey,
@@ -256,11 +278,13 @@ fn services(
     throttle: Throttle,
     (disk, root): (Disk, Root),
     updates: Updates,
+    metrics: Metrics,
 ) -> Services {
     let key = TokenKey::new(secret, settings.access_token_lifetime);
     let policy = Policy { registration_open: settings.registration_open, session_lifetime: settings.session_lifetime };
     let passwords = Passwords::new(settings.bcrypt_cost);
-    let (hub, metrics) = (presence.hub().clone(), Metrics::default());
+    let hub = presence.hub().clone();
+    let relays = Relays::new(store.clone(), TicketKey::new(secret), settings.relay_token.clone());
     let limits = UploadPolicy { max_file_size: settings.max_file_size, max_reserved: settings.max_reserved };
     Services {
         accounts: Accounts::new(store.clone(), hub.clone(), passwords, throttle, key, policy, metrics.clone()),
@@ -269,7 +293,8 @@ fn services(
         uploads: Uploads::new(store.clone(), disk, settings.uploads(), root.clone(), limits, metrics.clone()),
         files: Files::new(store.clone(), root, metrics.clone()),
         p2p: P2p::new(store.clone()),
-        signals: Signals::new(store.clone(), hub),
+        signals: Signals::new(store.clone(), hub, relays.clone()),
+        relays,
         updates,
         metrics,
     }
@@ -303,6 +328,7 @@ mod tests {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             data_root: dir.join("data"),
             certs_dir: dir.join("certs"),
+            relay_listen: None,
             ..Settings::default()
         }
     }

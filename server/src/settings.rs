@@ -2,6 +2,7 @@
 
 use crate::store::Place;
 use hypersend_protocol::{DEFAULT_PORT, limit::MAX_FILE_SIZE, name::Token};
+use hypersend_relay::flags::capacity;
 use instant_acme::LetsEncrypt;
 use std::{
     collections::BTreeMap,
@@ -19,10 +20,12 @@ mod flags;
 mod mongodb;
 mod objects;
 mod origins;
+mod relay;
 mod text;
 
 pub use dotenv::{DotenvError, read_dotenv};
 pub use flags::{Command, Flags};
+pub use hypersend_relay::place::RelayPlace;
 pub use mongodb::MongodbUri;
 pub use objects::{BucketPlace, ObjectsSettings};
 pub use origins::CorsOrigins;
@@ -63,6 +66,17 @@ pub struct Settings {
     pub secret_key: Option<SecretKey>,
     /// `METRICS_TOKEN`: who shows it as a Bearer token may read `/metrics`; at least 32 bytes. None: nobody.
     pub metrics_token: Option<SecretKey>,
+    /// `RELAY_LISTEN`: address and UDP port of the relay in this process, which takes the next port too; or off. None: no such
+    /// relay. \[::\]:8444.
+    pub relay_listen: Option<SocketAddr>,
+    /// `RELAY_ANNOUNCE`: the host, perhaps with a port, at which clients find that relay. None: the host by which they reach this
+    /// server, and other servers do not hand it out.
+    pub relay_announce: Option<RelayPlace>,
+    /// `RELAY_CAPACITY`: what that relay passes on in a second, all transfers together; set in bits (200M), here in bytes. None: no
+    /// bound.
+    pub relay_capacity: Option<u64>,
+    /// `RELAY_TOKEN`: relays elsewhere that show it as a Bearer token are handed out to clients; at least 32 bytes. None: none are.
+    pub relay_token: Option<SecretKey>,
     /// `LOG_FORMAT`: text or json. text.
     pub log_format: LogFormat,
     /// `LOG`: what is logged, in the syntax of tracing's `EnvFilter`. info.
@@ -241,6 +255,10 @@ impl Settings {
             server_names: list(from.text("SERVER_NAMES").unwrap_or("localhost,127.0.0.1,::1")),
             secret_key: from.secret("SECRET_KEY", SecretKey::parse)?,
             metrics_token: from.secret("METRICS_TOKEN", SecretKey::parse_bearer)?,
+            relay_listen: from.parse("RELAY_LISTEN", Some(relay::LISTEN), relay::listen)?,
+            relay_announce: from.parse("RELAY_ANNOUNCE", None, |text| text::parse(text).map(Some))?,
+            relay_capacity: from.parse("RELAY_CAPACITY", None, |text| capacity(text).map(Some))?,
+            relay_token: from.secret("RELAY_TOKEN", SecretKey::parse_bearer)?,
             log_format: flags.log_format.map_or_else(|| from.parse("LOG_FORMAT", LogFormat::Text, text::parse), Ok)?,
             log: from.text("LOG").unwrap_or("info").to_owned(),
             registration_open: from.parse("REGISTRATION", true, |text| switch(text, "open", "closed"))?,
@@ -322,6 +340,10 @@ impl fmt::Display for Settings {
             ("SERVER_NAMES", self.server_names.join(",")),
             ("SECRET_KEY", if self.secret_key.is_some() { "***" } else { "(none: kept under DATA_ROOT)" }.into()),
             ("METRICS_TOKEN", if self.metrics_token.is_some() { "***" } else { "(none: no metrics)" }.into()),
+            ("RELAY_LISTEN", self.relay_listen.map_or_else(|| "off".to_owned(), |address| address.to_string())),
+            ("RELAY_ANNOUNCE", self.relay_announce.as_ref().map_or_else(String::new, ToString::to_string)),
+            ("RELAY_CAPACITY", self.relay_capacity.map_or_else(String::new, |bytes| (bytes * 8).to_string())),
+            ("RELAY_TOKEN", if self.relay_token.is_some() { "***" } else { "(none: no other relays)" }.into()),
             ("LOG_FORMAT", format!("{:?}", self.log_format).to_lowercase()),
             ("LOG", self.log.clone()),
             ("REGISTRATION", if self.registration_open { "open" } else { "closed" }.into()),
@@ -420,6 +442,10 @@ mod tests {
         assert!(load(&[("SECRET_KEY", &"k".repeat(31))]).is_err());
         assert!(load(&[("SECRET_KEY", &"k".repeat(32))]).is_ok());
         assert!(reason(("METRICS_TOKEN", "a token of more than 32 bytes with spaces")).contains("without spaces"));
+        assert!(reason(("RELAY_LISTEN", "8444")).ends_with("expected an address with a port, or off"));
+        assert_eq!(load(&[("RELAY_LISTEN", "off")]).unwrap().relay_listen, None);
+        assert_eq!(load(&[("RELAY_CAPACITY", "200M")]).unwrap().relay_capacity, Some(25_000_000));
+        assert!(reason(("RELAY_TOKEN", "short")).contains("***"), "a token was printed");
         assert!(load(&[("METRICS_TOKEN", &"t".repeat(32))]).unwrap().metrics_token.unwrap().is(&"t".repeat(32)));
         assert!(reason(("TLS_CERT", "/c.pem")).contains("set both"));
         let both = [("ACME_DOMAINS", "chat.example.org"), ("TLS_CERT", "/c.pem"), ("TLS_KEY", "/k.pem")];

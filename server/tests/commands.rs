@@ -19,7 +19,8 @@ struct Home {
 impl Home {
     fn new() -> Self {
         let listen = ("LISTEN", "127.0.0.1:0".to_owned());
-        Self { folder: tempfile::tempdir().expect("a temporary folder"), settings: vec![listen] }
+        let relay = ("RELAY_LISTEN", "off".to_owned());
+        Self { folder: tempfile::tempdir().expect("a temporary folder"), settings: vec![listen, relay] }
     }
 
     fn set(mut self, name: &'static str, value: impl Into<String>) -> Self {

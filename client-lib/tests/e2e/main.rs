@@ -23,6 +23,7 @@ mod p2p;
 mod presence;
 mod ranges;
 mod refusals;
+mod relays;
 mod resume;
 mod sessions;
 mod signals;

@@ -21,13 +21,13 @@ use hypersend_lab::{
 use hypersend_net::frames::send;
 use std::time::{Duration, Instant};
 
-async fn offer(from: &TestUser, to: &TestUser) -> P2pId {
+pub(crate) async fn offer(from: &TestUser, to: &TestUser) -> P2pId {
     let chat = from.client.open_direct(to.email()).await.unwrap().id;
     let files = vec![OfferedFile { name: "film.mkv".parse().unwrap(), size: 1 << 30 }];
     from.client.offer_p2p(chat, to.id(), files).await.unwrap().id
 }
 
-async fn open(client: &Client, session: P2pId) -> SignalChannel {
+pub(crate) async fn open(client: &Client, session: P2pId) -> SignalChannel {
     within("the signals are open", client.open_signals(session)).await.unwrap()
 }
 

@@ -1,7 +1,7 @@
 //! Refusals as Problem Details (RFC 9457).
 
 use super::patient::Stalled;
-use crate::services::{AccountError, ChatError, FileError, P2pError, SignalError, UploadError};
+use crate::services::{AccountError, ChatError, FileError, P2pError, RelayError, SignalError, UploadError};
 use axum::{
     extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection},
     response::{IntoResponse, Response},
@@ -85,7 +85,7 @@ macro_rules! refused {
     )+};
 }
 
-refused!(AccountError ChatError FileError P2pError SignalError);
+refused!(AccountError ChatError FileError P2pError RelayError SignalError);
 
 impl From<UploadError> for Problem {
     fn from(error: UploadError) -> Self {

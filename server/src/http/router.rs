@@ -4,8 +4,8 @@ use super::{
     cors,
     problem::{self, Problem},
     routes::{
-        auth, capabilities, chats, events, files, forms, health, messages, metrics, p2p, resumable, signals, tus,
-        updates, uploads, users,
+        auth, capabilities, chats, events, files, forms, health, messages, metrics, p2p, relays, resumable, signals,
+        tus, updates, uploads, users,
     },
     state::HttpState,
 };
@@ -76,6 +76,7 @@ fn api(with_drafts: bool) -> (Router<HttpState>, utoipa::openapi::OpenApi) {
         .merge(events::router())
         .merge(p2p::router())
         .merge(signals::router())
+        .merge(relays::router())
         .merge(updates::router())
         .merge(capabilities::router());
     let v1 = if with_drafts { v1.merge(resumable::router()) } else { v1 };

@@ -12,6 +12,7 @@ mod files;
 mod p2p;
 mod passwords;
 mod presence;
+mod relays;
 pub mod root;
 mod signals;
 mod throttle;
@@ -26,6 +27,7 @@ pub use files::{FileError, Files, OpenFile};
 pub use p2p::{P2p, P2pError};
 pub use passwords::Passwords;
 pub use presence::{Here, Presence};
+pub use relays::{RelayError, Relays, SAYS_EVERY as RELAY_SAYS_EVERY, TicketKey};
 pub use signals::{SignalError, SignalLine, Signals};
 pub use throttle::{Rates, Throttle, TooOften};
 pub use tokens::TokenKey;
@@ -52,6 +54,8 @@ pub struct Services {
     pub files: Files,
     /// Transfers from one client to another.
     pub p2p: P2p,
+    /// Relays for them.
+    pub relays: Relays,
     /// What their two sides say to each other.
     pub signals: Signals,
     /// Releases of client programs.

@@ -3,7 +3,7 @@
 //! The store has the registers, and the hub says when to look. Whoever opened a side's register last holds it; an earlier
 //! one, here or at another server, is told so and ends.
 
-use super::{accounts::Caller, p2p::P2pError, store_refusal};
+use super::{accounts::Caller, p2p::P2pError, relays::Relays, store_refusal};
 use crate::{
     hub::{Hub, Listener, Missed, TransferNotice},
     store::{
@@ -30,6 +30,7 @@ const RENEW_EVERY: Duration = FORGOTTEN_AFTER.checked_div(3).expect("three is no
 pub struct Signals {
     store: Arc<dyn Store>,
     hub: Hub,
+    relays: Relays,
 }
 
 impl std::fmt::Debug for Signals {
@@ -71,8 +72,8 @@ type Result<T> = std::result::Result<T, SignalError>;
 
 impl Signals {
     /// On this store.
-    pub fn new(store: Arc<dyn Store>, hub: Hub) -> Self {
-        Self { store, hub }
+    pub fn new(store: Arc<dyn Store>, hub: Hub, relays: Relays) -> Self {
+        Self { store, hub, relays }
     }
 
     /// Opens the caller's side of a session that is not over.
@@ -84,6 +85,7 @@ impl Signals {
         if found.status.is_over() {
             return Err(SignalError::Over(found.status));
         }
+        let relays = self.relays.seats(session, me.id(), side).await?;
         let holder = Holder(i64::from_ne_bytes(*Uuid::new_v4().as_bytes().first_chunk().expect("it has 16 bytes")));
         let mine = self.store.open_signal((session, side), holder).await?;
         self.hub.signal(session, side);
@@ -99,7 +101,7 @@ impl Signals {
             look: Look { theirs: true, ..Look::default() },
             over: None,
             renew: Instant::now() + RENEW_EVERY,
-            relays: Vec::new(),
+            relays,
         })
     }
 

@@ -18,6 +18,7 @@ pub mod messages;
 pub mod mongodb;
 pub mod news;
 pub mod p2p;
+pub mod relays;
 pub mod sessions;
 pub mod signals;
 pub mod sqlite;
@@ -39,6 +40,7 @@ use hypersend_protocol::{
 use messages::{Append, DeleteMessage, Message, NewMessage};
 use news::{Attempt, Duty, NewsStream, Node};
 use p2p::{NewP2p, Offered, P2pChange, P2pChanged};
+use relays::Relay;
 use sessions::{Rotated, Rotation, Session};
 use signals::{Holder, Place as SignalPlace, Register};
 use std::{cmp::Ordering, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
@@ -254,6 +256,11 @@ pub trait Store: Send + Sync + 'static {
     async fn set_signal(&self, place: SignalPlace, register: Register) -> Result<bool>;
     /// What a register says, if it was opened and is not forgotten.
     async fn signal(&self, place: SignalPlace) -> Result<Option<Register>>;
+
+    /// Takes note of a relay as it is now; it counts for so long from now.
+    async fn put_relay(&self, relay: Relay, lasting: Duration) -> Result<()>;
+    /// Relays that are there and have room, the least loaded first.
+    async fn relays(&self, limit: u32) -> Result<Vec<Relay>>;
 
     /// A user's events after a cursor, oldest first.
     async fn events_after(&self, user: UserId, after: Cursor, limit: u32) -> Result<Feed<Vec<Event>>>;

@@ -26,6 +26,7 @@ class Server:
     def start(self):
         usual = {
             "LISTEN": self.address,
+            "RELAY_LISTEN": "127.0.0.1:0",
             "BCRYPT_COST": "10",
             "MAX_FILE_SIZE": str(MAX_FILE_SIZE),
             "LOGINS_PER_ACCOUNT_PER_MINUTE": "100000",

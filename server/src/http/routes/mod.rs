@@ -10,6 +10,7 @@ pub(super) mod health;
 pub(super) mod messages;
 pub(super) mod metrics;
 pub(super) mod p2p;
+pub(super) mod relays;
 pub(super) mod resumable;
 pub(super) mod signals;
 pub(super) mod tus;

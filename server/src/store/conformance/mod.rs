@@ -19,6 +19,7 @@ pub(super) mod members;
 pub(super) mod messages;
 pub(super) mod p2p;
 pub(super) mod presence;
+pub(super) mod relays;
 pub(super) mod sessions;
 pub(super) mod signals;
 pub(super) mod users;
@@ -123,6 +124,10 @@ macro_rules! cases {
                 both_sides_hear_of_every_change
                 sessions_of_both_sides_are_listed_newest_first
                 sessions_without_news_are_pruned
+            }
+            relays {
+                relays_are_listed_the_least_loaded_first
+                relays_that_take_nobody_are_not_listed
             }
             signals {
                 a_register_says_what_was_set_last

@@ -5,7 +5,7 @@
 use super::transaction::{Failure, Result};
 use crate::store::StoreError;
 use hypersend_protocol::{
-    id::{ChatId, ClientId, FileId, P2pId, SessionId, UserId},
+    id::{ChatId, ClientId, FileId, P2pId, RelayId, SessionId, UserId},
     time::UnixMillis,
 };
 use mongodb::bson::{Binary, Bson, DateTime, Uuid, spec::BinarySubtype};
@@ -36,7 +36,7 @@ macro_rules! ids {
     )+};
 }
 
-ids! { UserId SessionId ChatId FileId P2pId ClientId }
+ids! { UserId SessionId ChatId FileId P2pId RelayId ClientId }
 
 /// BSON's integers end at 2^63 - 1. A larger number comes only from a peer who asks for what is after or before it, and no
 /// stored number reaches the end: stopping there does not change the answer.

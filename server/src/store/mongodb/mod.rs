@@ -15,7 +15,7 @@
 //! | `news`, `peers` | what other servers do; what servers settle among themselves |
 //! | `orphans` | transactions that a dead server left open |
 //! | `presence` | who is connected to which server, and which servers there are |
-//! | `signals` | registers of transfers |
+//! | `signals`, `relays` | registers of transfers; the relays that are there |
 //! | `archive` | all records out of a database and into another |
 //! | `users`, `sessions`, `chats`, `members`, `messages`, `files`, `p2p`, `events` | the acts |
 
@@ -45,6 +45,7 @@ mod plan_tests;
 mod presence;
 #[cfg(test)]
 mod presence_tests;
+mod relays;
 mod schema;
 mod sessions;
 mod signals;

@@ -2,7 +2,7 @@
 //! The document `schema` in `meta` says of which version they are.
 
 use super::{
-    chats, events, files, messages, p2p, peers, presence, sessions, signals,
+    chats, events, files, messages, p2p, peers, presence, relays, sessions, signals,
     transaction::{Failure, Table},
     users,
 };
@@ -66,7 +66,7 @@ pub(super) fn collections() -> Vec<Collection> {
     let mut all = records();
     all.extend(peers::collections());
     all.extend(presence::collections());
-    all.push(signals::collection());
+    all.extend([signals::collection(), relays::collection()]);
     all
 }
 

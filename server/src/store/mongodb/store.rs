@@ -6,7 +6,7 @@ use super::{
     connection::{COMMAND, SERVER, connect},
     events,
     field::Field,
-    files, members, messages, news, p2p, peers, presence, schema, sessions, signals,
+    files, members, messages, news, p2p, peers, presence, relays, schema, sessions, signals,
     transaction::{self, Act, FORGOTTEN, Failure, deadline, see_through, transact, within},
     users,
     writer::Writer,
@@ -20,6 +20,7 @@ use crate::store::{
     messages::{Append, DeleteMessage, Message, NewMessage},
     news::{Attempt, Duty, NewsStream, Node},
     p2p::{NewP2p, Offered, P2pChange, P2pChanged},
+    relays::Relay,
     sessions::{Rotated, Rotation, Session},
     signals::{Holder, Place, Register},
     users::{NewUser, PasswordHash, User},
@@ -301,6 +302,14 @@ impl Store for MongodbStore {
 
     async fn signal(&self, place: Place) -> Result<Option<Register>> {
         self.read(signals::get(&mut self.reading(), place)).await
+    }
+
+    async fn put_relay(&self, relay: Relay, lasting: Duration) -> Result<()> {
+        self.read(relays::put(&self.db, relay, lasting)).await
+    }
+
+    async fn relays(&self, limit: u32) -> Result<Vec<Relay>> {
+        self.read(relays::list(&mut self.reading(), limit)).await
     }
 
     async fn events_after(&self, user: UserId, after: Cursor, limit: u32) -> Result<Feed<Vec<Event>>> {

@@ -11,7 +11,7 @@
 //! | `writer`, `readers` | the two sides |
 //! | `connection`, `schema` | how connections are opened; the migrations |
 //! | `column` | how domain values are written in columns |
-//! | `signals` | registers of transfers, in memory |
+//! | `signals`, `relays` | registers of transfers and the relays that are there, in memory |
 //! | `archive` | all records out of a database and into another |
 //! | `users`, `sessions`, `chats`, `members`, `messages`, `files`, `events` | the acts |
 
@@ -27,6 +27,7 @@ mod p2p;
 #[cfg(test)]
 mod plan_tests;
 mod readers;
+mod relays;
 mod schema;
 mod sessions;
 mod signals;

@@ -5,6 +5,7 @@ use super::{
     connection::{open_existing, open_writer},
     events, files, members, messages, p2p,
     readers::Readers,
+    relays::Relays,
     schema, sessions,
     signals::Registers,
     users,
@@ -18,6 +19,7 @@ use crate::store::{
     messages::{Append, DeleteMessage, Message, NewMessage},
     news::{Attempt, Duty, NewsStream, Node},
     p2p::{NewP2p, Offered, P2pChange, P2pChanged},
+    relays::Relay,
     sessions::{Rotated, Rotation, Session},
     signals::{Holder, Place, Register},
     users::{NewUser, PasswordHash, User},
@@ -39,6 +41,7 @@ pub struct SqliteStore {
     readers: Readers,
     writer: Writer,
     registers: Registers,
+    relays: Relays,
 }
 
 impl SqliteStore {
@@ -52,6 +55,7 @@ impl SqliteStore {
                 readers: Readers::open(&path)?,
                 writer: Writer::start(db, sink)?,
                 registers: Registers::default(),
+                relays: Relays::default(),
             })
         });
         opened.await.map_err(|e| StoreError::Unavailable(e.into()))?
@@ -267,6 +271,15 @@ impl Store for SqliteStore {
 
     async fn signal(&self, place: Place) -> Result<Option<Register>> {
         Ok(self.registers.get(place))
+    }
+
+    async fn put_relay(&self, relay: Relay, lasting: Duration) -> Result<()> {
+        self.relays.put(relay, lasting);
+        Ok(())
+    }
+
+    async fn relays(&self, limit: u32) -> Result<Vec<Relay>> {
+        Ok(self.relays.list(limit))
     }
 
     async fn events_after(&self, user: UserId, after: Cursor, limit: u32) -> Result<Feed<Vec<Event>>> {

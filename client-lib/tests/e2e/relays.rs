@@ -1,0 +1,110 @@
+//! Relays that the two sides of a transfer are told of, and that take the tickets which come with them.
+
+use crate::signals::{offer, open};
+use hypersend_client::{
+    Client,
+    protocol::{
+        id::P2pId,
+        relay::{FromRelay, Nonce, ToRelay},
+        signal::RelaySeat,
+    },
+};
+use hypersend_lab::{HttpPeer, TestRelay, TestServer, TestUser, eventually, users, within};
+use std::net::SocketAddr;
+use tokio::net::UdpSocket;
+
+const TOKEN: &str = "a token that only the operator knows";
+
+/// The place of a side, once there are as many as that.
+async fn seats(client: &Client, session: P2pId, count: usize) -> Vec<RelaySeat> {
+    let look = async || {
+        let seats = open(client, session).await.relays();
+        (seats.len() == count).then_some(seats)
+    };
+    eventually("the server tells of so many relays", look).await
+}
+
+/// A side that has bound at a relay.
+struct Bound {
+    socket: UdpSocket,
+    observed: SocketAddr,
+    peer: bool,
+}
+
+async fn next(socket: &UdpSocket) -> FromRelay {
+    let mut bytes = [0; 2_000];
+    let length = within("the relay answers", socket.recv(&mut bytes)).await.unwrap();
+    FromRelay::read(&bytes[..length]).unwrap()
+}
+
+async fn bind(seat: &RelaySeat) -> Bound {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.connect(("127.0.0.1", seat.ports[0])).await.unwrap();
+    let (session, nonce) = (seat.ticket.ticket.session, Nonce([7; 8]));
+    socket.send(&ToRelay::Hello { session, nonce }.encode()).await.unwrap();
+    let FromRelay::Challenge { cookie, .. } = next(&socket).await else { panic!("no Challenge") };
+    socket.send(&ToRelay::Bind { nonce, cookie, ticket: seat.ticket }.encode()).await.unwrap();
+    match next(&socket).await {
+        FromRelay::Bound { observed, peer, .. } => Bound { socket, observed, peer },
+        other => panic!("not bound: {other:?}"),
+    }
+}
+
+/// Both sides at the relay of these seats; a packet goes from one to the other.
+async fn meet(hers: &RelaySeat, his: &RelaySeat) -> [Bound; 2] {
+    assert_eq!((hers.relay, &hers.ports), (his.relay, &his.ports));
+    assert_ne!(hers.ticket, his.ticket);
+    let (ann, bob) = (bind(hers).await, bind(his).await);
+    assert_eq!((ann.peer, bob.peer), (false, true));
+    assert_eq!(ann.observed, ann.socket.local_addr().unwrap());
+    assert!(matches!(next(&ann.socket).await, FromRelay::PeerPresent { .. }));
+    // What may be QUIC's.
+    let packet = [0x40; 1_200];
+    bob.socket.send(&packet).await.unwrap();
+    let mut got = [0; 2_000];
+    assert_eq!(within("it comes", ann.socket.recv(&mut got)).await.unwrap(), packet.len());
+    [ann, bob]
+}
+
+#[tokio::test]
+async fn the_servers_own_relay_takes_the_tickets_that_it_hands_out() {
+    let server = TestServer::with([("RELAY_LISTEN", "127.0.0.1:0"), ("METRICS_TOKEN", TOKEN)]).await;
+    let [ann, bob] = users(&server).await;
+    let session = offer(&ann, &bob).await;
+    let (hers, his) = (seats(&ann.client, session, 1).await, seats(&bob.client, session, 1).await);
+    assert_eq!((hers[0].host.as_ref(), hers[0].ports.len()), (None, 2));
+    let sides = meet(&hers[0], &his[0]).await;
+    // The second port shows how a client looks from there.
+    let nonce = Nonce([3; 8]);
+    sides[0].socket.connect(("127.0.0.1", hers[0].ports[1])).await.unwrap();
+    sides[0].socket.send(&ToRelay::Observe { nonce }.encode()).await.unwrap();
+    let observed = sides[0].observed;
+    assert_eq!(next(&sides[0].socket).await, FromRelay::Observed { nonce, observed });
+}
+
+#[tokio::test]
+async fn a_relay_that_registers_is_handed_out_until_it_drains() {
+    let server = TestServer::with([("RELAY_TOKEN", TOKEN)]).await;
+    let [ann, bob] = users(&server).await;
+    let session = offer(&ann, &bob).await;
+    assert_eq!(seats(&ann.client, session, 0).await, []);
+    let mut relay = TestRelay::start(&server, TOKEN, "fra1");
+    let (hers, his) = (seats(&ann.client, session, 1).await, seats(&bob.client, session, 1).await);
+    let host = hers[0].host.as_ref().map(ToString::to_string);
+    assert_eq!((hers[0].name.as_str(), host.as_deref(), hers[0].ports.len()), ("fra1", Some("127.0.0.1"), 2));
+    let _sides = meet(&hers[0], &his[0]).await;
+    relay.terminate();
+    seats(&ann.client, session, 0).await;
+    assert_eq!(relay.ended(), None, "a session is still there");
+}
+
+#[tokio::test]
+async fn a_relay_with_another_token_is_told_so_and_ends() {
+    for (settings, says) in [([("RELAY_TOKEN", TOKEN)], "401"), ([("RELAY_TOKEN", "")], "has set no RELAY_TOKEN")] {
+        let server = TestServer::with(settings).await;
+        let mut relay = TestRelay::start(&server, "another token, of as many bytes as that", "fra1");
+        let ended = eventually("the relay ends", || std::future::ready(relay.ended())).await;
+        assert_eq!(ended, Some(1));
+        assert!(relay.log().contains(says), "{}", relay.log());
+    }
+}
