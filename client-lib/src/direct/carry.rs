@@ -21,9 +21,9 @@ pub(super) trait Engine {
     fn remove_path(&self, path: PathId);
     fn progress(&self) -> watch::Receiver<Option<Progress>>;
     /// Calls it off; the other side is told where there is a way to it.
-    fn call_off(&self);
-    /// Cancel safe.
-    fn finish(&mut self) -> impl Future<Output = Result<Self::Done, Self::Error>> + Send;
+    fn call_off(&self) -> impl Future<Output = ()> + Send;
+    /// Waits until everything is across. Cancel safe.
+    fn end(&mut self) -> impl Future<Output = Result<Self::Done, Self::Error>> + Send;
 }
 
 impl Engine for Sending {
@@ -42,11 +42,11 @@ impl Engine for Sending {
         self.progress()
     }
 
-    fn call_off(&self) {
-        self.cancel(ErrorCode::Cancelled);
+    async fn call_off(&self) {
+        self.cancel(ErrorCode::Cancelled).await;
     }
 
-    async fn finish(&mut self) -> Result<Sent, SendError> {
+    async fn end(&mut self) -> Result<Sent, SendError> {
         self.finish().await
     }
 }
@@ -67,11 +67,11 @@ impl Engine for Receiving {
         self.progress()
     }
 
-    fn call_off(&self) {
+    async fn call_off(&self) {
         self.cancel();
     }
 
-    async fn finish(&mut self) -> Result<Received, ReceiveError> {
+    async fn end(&mut self) -> Result<Received, ReceiveError> {
         self.finish().await
     }
 }
@@ -98,13 +98,13 @@ pub(super) async fn carry<E: Engine>(
     loop {
         tokio::select! {
             biased;
-            done = engine.finish() => return match done {
+            done = engine.end() => return match done {
                 Ok(done) => Ok(Carried::Done(done)),
                 Err(error) => Err(error.into()),
             },
             () = cancel.cancelled(), if !called_off => {
                 called_off = true;
-                engine.call_off();
+                engine.call_off().await;
             }
             Ok(()) = progress.changed() => {
                 told.progress.send_replace(*progress.borrow_and_update());

@@ -8,7 +8,7 @@ use hypersend_client::{
         p2p::{P2pPath, P2pSession, P2pStatus},
     },
 };
-use hypersend_lab::{TestServer, TestUser, users, within};
+use hypersend_lab::{TestServer, TestUser, fixtures::random_file, users, within};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -34,12 +34,8 @@ impl Pair {
         Self { server, ann, bob, chat, out: tempfile::tempdir().unwrap(), into: tempfile::tempdir().unwrap() }
     }
 
-    fn file(&self, name: &str, size: usize) -> PathBuf {
-        let path = self.out.path().join(name);
-        let seed = name.len() as u64;
-        let bytes: Vec<u8> = (0..size as u64).map(|n| (n.wrapping_mul(0x9e37_79b9) >> 11) as u8 ^ seed as u8).collect();
-        fs::write(&path, bytes).unwrap();
-        path
+    fn file(&self, name: &str, size: u64) -> PathBuf {
+        random_file(&self.out.path().join(name), size, name.len() as u64)
     }
 
     async fn send(&self, paths: &[PathBuf], options: SendOptions) -> DirectTransfer<Sent> {

@@ -145,7 +145,7 @@ impl Side {
                 Ok(outcomes) => answer(&mut waiting, outcomes),
                 // One of them may be what the others suffer from.
                 Err(failure) if failure.is_of_the_act() && waiting.len() > 1 => {
-                    self.commit_each(&mut waiting, &mut known).await
+                    self.commit_each(&mut waiting, &mut known).await;
                 }
                 Err(failure) => fail(&mut waiting, failure),
             }
