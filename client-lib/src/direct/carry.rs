@@ -96,6 +96,7 @@ pub(super) async fn carry<E: Engine>(
     let mut progress = engine.progress();
     let mut called_off = false;
     loop {
+        told.whereabouts(meeting.whereabouts());
         tokio::select! {
             biased;
             done = engine.end() => return match done {
@@ -112,6 +113,7 @@ pub(super) async fn carry<E: Engine>(
             happening = meeting.next(told) => match happening? {
                 Happening::Up(path, way, connection) => engine.add_path(name(path), rank(&way), connection),
                 Happening::Down(path) => engine.remove_path(name(path)),
+                Happening::Peer => {}
                 Happening::Over => return Ok(Carried::Over),
                 Happening::NoWay => return Ok(Carried::NoWay),
             },

@@ -11,8 +11,11 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use tokio::{
     net::lookup_host,
     sync::{mpsc, watch},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
+
+/// How long to wait at the end for the other side to close its ways.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// Values of either side that wait to be passed on.
 const WAITING: usize = 4;
@@ -54,10 +57,19 @@ pub(super) enum Happening {
     Up(PathId, Way, quinn::Connection),
     /// A way is gone.
     Down(PathId),
+    /// The other side has come, or gone.
+    Peer,
     /// The session is over, as the server says.
     Over,
     /// The other side is there, and no way to it is found; or it has been gone for longer than there is patience.
     NoWay,
+}
+
+impl Happening {
+    /// Whether nothing follows.
+    fn is_end(&self) -> bool {
+        matches!(self, Self::Over)
+    }
 }
 
 impl Meeting {
@@ -101,7 +113,7 @@ impl Meeting {
     }
 
     /// Where the transfer is, for people.
-    fn whereabouts(&self) -> Whereabouts {
+    pub(super) fn whereabouts(&self) -> Whereabouts {
         match self.way() {
             Some(way) => Whereabouts::Carried(way.clone()),
             None if self.has_peer => Whereabouts::Seeking,
@@ -120,7 +132,6 @@ impl Meeting {
     /// harmless: the newest is passed on again.
     pub(super) async fn next(&mut self, told: &Told) -> Result<Happening, DirectError> {
         loop {
-            told.whereabouts(self.whereabouts());
             let give_up = self.end_of_patience();
             tokio::select! {
                 Some(value) = self.say.recv() => {
@@ -139,7 +150,6 @@ impl Meeting {
                 },
                 Some(event) = self.paths.next() => {
                     if let Some(happening) = self.note(event, told) {
-                        told.whereabouts(self.whereabouts());
                         return Ok(happening);
                     }
                 }
@@ -169,11 +179,11 @@ impl Meeting {
             Event::PeerChanged => {
                 (self.has_peer, self.since) = (true, Instant::now());
                 told.keys.send_replace(self.paths.check_words().map(Keys));
-                None
+                Some(Happening::Peer)
             }
             Event::PeerLeft => {
                 (self.has_peer, self.since) = (false, Instant::now());
-                None
+                Some(Happening::Peer)
             }
             // The channel to the server outlives connections, and says itself when it is over.
             Event::SignalsLost => None,
@@ -187,6 +197,18 @@ impl Meeting {
             self.paths.add_relays(places(&self.host, &relays).await).await;
             self.relays = relays;
         }
+    }
+
+    /// Keeps the ways open for as long as the other side does; not for long. Its last question may not be answered yet.
+    pub(super) async fn linger(&mut self, told: &Told) {
+        let leaving = async {
+            while self.has_peer
+                && !self.ways.is_empty()
+                && self.next(told).await.is_ok_and(|happening| !happening.is_end())
+            {}
+        };
+        // It has all it wanted either way.
+        let _ = timeout(LINGER, leaving).await;
     }
 
     /// Says goodbye, and waits until the server has that.

@@ -120,7 +120,10 @@ impl Run {
         let carried = carry(&mut meeting, &mut sending, &self.told, &self.cancel).await;
         drop(path);
         let done = match carried {
-            Ok(Carried::Done(sent)) => Ok(sent),
+            Ok(Carried::Done(sent)) => {
+                meeting.linger(&self.told).await;
+                Ok(sent)
+            }
             Ok(Carried::NoWay) => self.store_for(session).await,
             Ok(Carried::Over) => self.over(session, &mut sending).await,
             Err(error) => Err(error),
