@@ -111,6 +111,11 @@ impl Register {
         if self.wake_at().is_none_or(|at| at > now) {
             return None;
         }
+        if !self.is_due {
+            // As a new version: the other side may have this one, and its word that it has may be lost. It says so again only
+            // if there is something new to have.
+            self.own.version += 1;
+        }
         self.is_due = false;
         self.set = Some(now);
         Some(self.own.encode().expect("what this side says of itself is within the limits"))
