@@ -61,6 +61,8 @@ pub(crate) enum Wish {
     StopDialing,
     /// A connection closed; nothing is to follow.
     Cut(PathId, Why),
+    /// Another main socket; [`Core::placed`] is to follow.
+    Rebind,
     /// Sockets opened, for guessing; [`Core::opened`] is to follow.
     Open(Vec<Via>),
     /// One of them made an endpoint's, which outlives the others.

@@ -111,6 +111,11 @@ impl Register {
         if self.wake_at().is_none_or(|at| at > now) {
             return None;
         }
+        if !self.is_due {
+            // As a new version: the other side may have this one, and its word that it has may be lost. It says so again only
+            // if there is something new to have.
+            self.own.version += 1;
+        }
         self.is_due = false;
         self.set = Some(now);
         Some(self.own.encode().expect("what this side says of itself is within the limits"))
@@ -133,5 +138,68 @@ impl Register {
         self.past.push_back(run);
         self.peer = None;
         self.own.seen = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hypersend_protocol::paths::{Mapping, ProbeSecret};
+
+    fn register(run: u64) -> Register {
+        Register::new(State {
+            incarnation: Incarnation(run),
+            version: 1,
+            seen: None,
+            fingerprint: [0; 32],
+            secret: ProbeSecret([0; 16]),
+            candidates: Vec::new(),
+            mapping: Mapping::Unknown,
+            relays: Vec::new(),
+            guessing: 0,
+            leaving: false,
+        })
+    }
+
+    fn second(number: u64) -> Moment {
+        Duration::from_secs(number)
+    }
+
+    fn pass(now: Moment, from: &mut Register, to: &mut Register) -> Option<Heard> {
+        from.due(now).map(|state| to.heard(State::decode(&state).unwrap()))
+    }
+
+    #[test]
+    fn a_lost_word_of_having_seen_is_said_again_and_then_all_is_quiet() {
+        let (mut one, mut other) = (register(1), register(2));
+        assert_eq!(pass(second(0), &mut other, &mut one), Some(Heard::Anew));
+        assert_eq!(pass(second(0), &mut one, &mut other), Some(Heard::Anew));
+        assert!(other.is_known() && !one.is_known());
+        assert!(other.due(second(1)).is_some(), "the one that is lost");
+        assert_eq!(other.due(second(20)), None, "it has been seen, and so it is silent");
+        assert_eq!(pass(second(20), &mut one, &mut other), Some(Heard::Newer));
+        assert_eq!(pass(second(21), &mut other, &mut one), Some(Heard::Newer));
+        assert!(one.is_known());
+        for now in 22..100 {
+            let said = (one.due(second(now)), other.due(second(now)));
+            assert_eq!(said, (None, None), "at {now} s");
+        }
+    }
+
+    #[test]
+    fn what_is_over_does_not_come_back() {
+        let (mut one, mut other) = (register(1), register(2));
+        let first = State::decode(&other.due(second(0)).unwrap()).unwrap();
+        assert_eq!(one.heard(first.clone()), Heard::Anew);
+        assert_eq!(one.heard(State { version: 3, ..first.clone() }), Heard::Newer);
+        assert_eq!(one.heard(State { version: 2, ..first.clone() }), Heard::Nothing, "an older one came late");
+        let anew = State { incarnation: Incarnation(3), ..first.clone() };
+        assert_eq!(one.heard(anew.clone()), Heard::Anew);
+        assert_eq!(one.heard(State { version: 9, ..first.clone() }), Heard::Nothing, "of a run that is over");
+        let to = |run| Some(Seen { incarnation: Incarnation(run), version: 1 });
+        let left = State { leaving: true, incarnation: Incarnation(4), seen: to(9), ..first };
+        assert_eq!(one.heard(left), Heard::Nothing, "a goodbye to another run of this side");
+        assert_eq!(one.heard(State { leaving: true, seen: to(1), ..anew.clone() }), Heard::Left);
+        assert_eq!(one.heard(anew), Heard::Nothing, "it has left");
     }
 }

@@ -63,6 +63,9 @@ pub(crate) struct Core {
     sought_since: Moment,
     relay_rests_until: Moment,
     relay_failures: u32,
+    /// Whether a relay has ever taken this side, and when the main socket was made.
+    was_bound: bool,
+    bound_anew: Moment,
     first_after: Option<Duration>,
     direct_after: Option<Duration>,
     out: Out,
@@ -100,6 +103,8 @@ impl Core {
             sought_since: Moment::ZERO,
             relay_rests_until: Moment::ZERO,
             relay_failures: 0,
+            was_bound: false,
+            bound_anew: Moment::ZERO,
             first_after: None,
             direct_after: None,
             out: Out::new(),
@@ -128,6 +133,7 @@ impl Core {
         let hosts: Vec<IpAddr> = hosts.iter().map(IpAddr::to_canonical).filter(|&ip| is_host(ip)).collect();
         if is_new {
             self.relays.again(now);
+            self.bound_anew = now;
         }
         (self.hosts, self.port) = (hosts, port);
         self.probes.begin_round(now);

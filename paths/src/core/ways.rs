@@ -59,6 +59,11 @@ impl Ways {
         self.used.iter().map(|used| &used.route).chain(&self.dialing).any(|route| route.relay.is_some())
     }
 
+    /// Whether there is no way at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.used.is_empty()
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.used.len() + self.dialing.len() >= MAX_PATHS
     }

@@ -1,18 +1,18 @@
 //! The one task of a session: tells the core what happens, and does what the core wants.
 
+mod open;
 mod wishes;
 
 use super::{
     MAX_EVENTS,
     connections::{Attempt, Connections, Done, LOOK},
     guesses::Guesses,
-    interfaces,
-    post::{self, Asked, MAX_INCOMING, Post},
-    tap::{Caught, MAX_CAUGHT, canonical},
+    post::{self, Asked, Post},
+    tap::{Caught, canonical},
 };
 use crate::{
-    config::{Config, OpenError, RelayPlace, Signals},
-    core::{Core, Moment, Route, Setup, Via},
+    config::{RelayPlace, Signals},
+    core::{Core, Moment, Route, Via},
     event::{Event, Way, Why},
     identity::{Fingerprint, Identity},
     report::Report,
@@ -94,65 +94,6 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    #[expect(clippy::type_complexity, reason = "the two things that the owner watches")]
-    pub(crate) fn new(
-        config: Config,
-        signals: Signals,
-        events: mpsc::Sender<Event>,
-        commands: mpsc::Receiver<Command>,
-        stop: CancellationToken,
-    ) -> Result<(Self, watch::Receiver<Report>, watch::Receiver<Option<Fingerprint>>), OpenError> {
-        let Config { role: side, session, identity, relays, candidates, guess, direct } = config;
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(OpenError::Random)?;
-        let fingerprint = identity.fingerprint().0;
-        let mut core = Core::new(Setup { session, side, fingerprint, mapped: candidates, direct, guess, seed });
-
-        let caught = mpsc::channel(MAX_CAUGHT);
-        let (ask, asked) = mpsc::channel(MAX_INCOMING);
-        let takes = takes(side, &identity, &ask);
-        let socket = post::bind().map_err(OpenError::Socket)?;
-        let main = Post::new(Via::MAIN, socket, caught.0.clone(), takes).map_err(OpenError::Socket)?;
-        let port = main.local_addr().map_err(OpenError::Socket)?.port();
-
-        let hosts = interfaces::addresses();
-        let (told, interfaces) = watch::channel(hosts.clone());
-        let mut watching = JoinSet::new();
-        watching.spawn(interfaces::watch(told));
-
-        let named: Vec<IpAddr> = hosts.iter().copied().collect();
-        core.placed(Moment::ZERO, &named, port, true);
-        core.add_relays(Moment::ZERO, relays);
-        let (report, reported) = watch::channel(core.report());
-        let (fingerprint, fingerprints) = watch::channel(None);
-        let driver = Self {
-            core,
-            began: Instant::now(),
-            identity,
-            side,
-            peer: None,
-            signals,
-            is_signalled: true,
-            state: None,
-            posts: BTreeMap::from([(Via::MAIN, main)]),
-            guesses: Guesses::default(),
-            caught,
-            ask,
-            asked,
-            connections: Connections::default(),
-            events,
-            queue: VecDeque::new(),
-            commands,
-            hosts,
-            interfaces,
-            _watching: watching,
-            report,
-            fingerprint,
-            stop,
-        };
-        Ok((driver, reported, fingerprints))
-    }
-
     pub(crate) async fn run(mut self) {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -197,7 +138,7 @@ impl Driver {
 
     /// A socket over which the other side was heard becomes an endpoint's.
     fn keep(&mut self, via: Via) {
-        let takes = takes(self.side, &self.identity, &self.ask);
+        let takes = open::takes(self.side, &self.identity, &self.ask);
         let post = self.guesses.take(via).and_then(|socket| Post::new(via, socket, self.caught.0.clone(), takes));
         match post {
             Ok(post) => _ = self.posts.insert(via, post),
@@ -322,9 +263,4 @@ impl Driver {
         let port = main.local_addr().map_or(0, |address| address.port());
         self.core.placed(self.now(), &hosts, port, is_new);
     }
-}
-
-/// What a receiver's endpoint takes connections with: settings by which it believes nobody, until it knows whom to believe.
-fn takes(side: Side, identity: &Identity, ask: &mpsc::Sender<Asked>) -> Option<(ServerConfig, mpsc::Sender<Asked>)> {
-    (side == Side::Receiver).then(|| (identity.server_config(Fingerprint([0; 32])), ask.clone()))
 }

@@ -9,6 +9,7 @@ use hypersend_protocol::{
     event::EventUpdate,
     file::{FileInfo, FilePage, RangeFollows, RangeStored, UploadState, Values},
     frame::{Body, Frame, FrameSet, Header, encode},
+    paths::{Probe, State},
     refusal::Refusal,
     relay::{FromRelay, ToRelay},
     session::{Hello, SessionNotice, Tokens, Welcome},
@@ -44,8 +45,19 @@ fn relay(bytes: &[u8]) {
     }
 }
 
+/// What two clients say to each other to find ways.
+fn paths(bytes: &[u8]) {
+    if let Ok(state) = State::decode(bytes) {
+        assert_eq!(state.encode().and_then(|bytes| State::decode(&bytes)), Ok(state));
+    }
+    if let Some((probe, mac)) = Probe::read(bytes) {
+        assert_eq!(probe.sealed(mac), bytes);
+    }
+}
+
 fuzz_target!(|bytes: &[u8]| {
     relay(bytes);
+    paths(bytes);
     let Some((header, start)) = Header::parse(bytes) else { return };
     let rest = &bytes[start..];
     read::<Opening>(header, rest);

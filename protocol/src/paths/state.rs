@@ -18,7 +18,7 @@
 //! | `leaving` | whether this side says goodbye to the incarnation in `seen` |
 //!
 //! A receiver ignores unknown fields, and reads a kind or mapping that it does not know as `other`. A state is set again when
-//! something in it has changed, and every few seconds until the other's `seen` shows it. One whose version is below that of
+//! something in it has changed, and every few seconds, as a new version, until the other's `seen` shows it. One whose version is below that of
 //! the last, of the same incarnation, is void.
 
 use crate::{

@@ -13,6 +13,10 @@ use crate::core::{
 use hypersend_protocol::{paths::MAX_STATE_RELAYS, relay::ticket::Side};
 use std::{net::SocketAddr, time::Duration};
 
+/// How long a socket by which no relay answers any more is kept: a system may have cut it off without a word, and a NAT may
+/// have broken its mapping. Longer than a relay takes to start again.
+const SOCKET_PATIENCE: Duration = Duration::from_secs(30);
+
 impl Core {
     /// Does what it is time for.
     pub(crate) fn settle(&mut self, now: Moment) {
@@ -76,6 +80,11 @@ impl Core {
         let seats = self.relays.seats();
         let all_silent = !seats.is_empty() && seats.iter().all(Seat::is_silent);
         let named: Vec<SocketAddr> = self.hosts.iter().map(|&ip| SocketAddr::new(ip, self.port)).collect();
+        self.was_bound |= seats.iter().any(|seat| seat.bound().is_some());
+        if self.was_bound && all_silent && self.ways.is_empty() && now >= self.bound_anew + SOCKET_PATIENCE {
+            self.bound_anew = now;
+            self.out.push_back(Wish::Rebind);
+        }
         let mapping = observe::mapping(&observations, &named, all_silent);
         let bound = seats.iter().filter(|seat| seat.bound().is_some()).map(|seat| seat.place.id);
         let relays = bound.take(MAX_STATE_RELAYS).collect();

@@ -59,10 +59,8 @@ impl End {
             seed: bytes,
         };
         let mut core = Core::new(setup);
-        let host = if nat.kind == Kind::Open { nat.outside } else { ip("10.0.0.2") };
-        core.placed(Moment::ZERO, &[host, ip("127.0.0.1")], PORT, true);
         core.add_relays(Moment::ZERO, vec![place(side)]);
-        Self {
+        let mut end = Self {
             core,
             nat,
             paths: BTreeMap::new(),
@@ -75,7 +73,15 @@ impl End {
             side,
             began,
             named: 0,
-        }
+        };
+        end.place(Moment::ZERO);
+        end
+    }
+
+    /// Tells the core of its main socket, which is new.
+    pub(super) fn place(&mut self, at: Moment) {
+        let host = if self.nat.kind == Kind::Open { self.nat.outside } else { ip("10.0.0.2") };
+        self.core.placed(at, &[host, ip("127.0.0.1")], PORT, true);
     }
 
     pub(super) fn up(&mut self, now: Moment, route: Route, id: u32) {

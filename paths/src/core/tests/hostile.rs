@@ -4,7 +4,7 @@ use super::{
     nat::Kind::{Independent, Open},
     net::Net,
 };
-use hypersend_protocol::paths::{Candidate, CandidateKind};
+use hypersend_protocol::paths::{Candidate, CandidateKind, Incarnation, Mapping};
 use std::{net::SocketAddr, time::Duration};
 
 #[test]
@@ -43,6 +43,30 @@ fn one_victim_gets_what_a_slow_search_sends() {
     net.pass(Duration::from_mins(10));
     let sent = net.strays[&address];
     assert!((40..150).contains(&sent), "{sent} datagrams in 10 minutes");
+}
+
+#[test]
+fn a_third_partys_ports_are_not_tried_for_ever() {
+    let mut net = Net::new(4, [Independent, Open]);
+    net.until(Duration::from_secs(5), |net| net.ends[0].core.report().own.mapping == Mapping::Independent).unwrap();
+    net.cut = Some([net.ends[0].nat.outside, net.ends[1].nat.outside]);
+    let mut forged = net.ends[0].core.peer().unwrap().clone();
+    let address = "45.0.0.1:53".parse().unwrap();
+    forged.candidates = vec![Candidate { address, kind: CandidateKind::Observed }];
+    (forged.mapping, forged.version) = (Mapping::Dependent, 1_000);
+    // It begins anew again and again, and names rounds as fast as it may.
+    for run in 0..40 {
+        forged.incarnation = Incarnation(run);
+        for _ in 0..20 {
+            forged.version += 1;
+            forged.guessing = net.ends[0].core.report().own.guessing;
+            net.forge(0, &forged);
+            net.pass(Duration::from_millis(500));
+        }
+    }
+    let datagrams: usize = net.strays.iter().filter(|(at, _)| at.ip() == address.ip()).map(|(_, sent)| sent).sum();
+    assert!(datagrams > 1_000, "the attack was no attack");
+    assert!(datagrams <= 12 * 1_024 + 4_000, "{datagrams} datagrams");
 }
 
 #[test]

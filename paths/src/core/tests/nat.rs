@@ -28,18 +28,21 @@ pub(super) struct Nat {
     pub(super) outside: IpAddr,
     /// For a socket, and a destination if that matters: the port outside.
     ports: BTreeMap<(Via, Option<SocketAddr>), u16>,
+    /// Nothing that the main socket sends gets out, until there is another.
+    pub(super) is_broken: bool,
     /// When a port outside has last sent to an address.
     sent: BTreeMap<(u16, SocketAddr), Moment>,
 }
 
 impl Nat {
     pub(super) fn new(kind: Kind, outside: IpAddr) -> Self {
-        Self { kind, outside, ports: BTreeMap::new(), sent: BTreeMap::new() }
+        Self { kind, outside, ports: BTreeMap::new(), is_broken: false, sent: BTreeMap::new() }
     }
 
     /// As what a datagram goes out.
     pub(super) fn out(&mut self, now: Moment, via: Via, inner: u16, to: SocketAddr, random: u64) -> Option<SocketAddr> {
         let of = match self.kind {
+            _ if self.is_broken && via == Via::MAIN => return None,
             Kind::Blocked => return None,
             Kind::Open => return Some(SocketAddr::new(self.outside, inner)),
             Kind::Independent => (via, None),
@@ -52,6 +55,12 @@ impl Nat {
         let port = *self.ports.entry(of).or_insert(port);
         self.sent.insert((port, to), now);
         Some(SocketAddr::new(self.outside, port))
+    }
+
+    /// There is another main socket.
+    pub(super) fn rebind(&mut self) {
+        self.is_broken = false;
+        self.ports.retain(|(via, _), _| *via != Via::MAIN);
     }
 
     /// Which socket a datagram from outside reaches; by its port if there is no NAT.

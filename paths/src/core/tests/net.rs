@@ -223,6 +223,11 @@ impl Net {
                     self.send(end, route.via, route.to, quic(4, id));
                 }
                 Wish::Tell(notice) => self.ends[end].notices.push(notice),
+                Wish::Rebind => {
+                    let one = &mut self.ends[end];
+                    one.nat.rebind();
+                    one.place(at);
+                }
                 Wish::Open(vias) => {
                     let one = &mut self.ends[end];
                     assert!(one.open.is_empty(), "one round at a time");

@@ -75,6 +75,15 @@ fn quiet_sides_say_little() {
     assert_eq!(versions(&net), before, "states went on changing");
 }
 
+#[test]
+fn a_socket_that_is_cut_off_is_given_up_for_another() {
+    let mut net = Net::new(9, [Independent, Independent]);
+    net.until(MINUTE, |net| net.has_direct() && net.has_relayed()).expect("both ways");
+    net.ends[1].nat.is_broken = true;
+    net.until(MINUTE, |net| !net.has_direct() && !net.has_relayed()).expect("both ways are gone");
+    net.until(MINUTE, |net| net.has_direct() && net.has_relayed()).expect("both ways again");
+}
+
 /// Two minutes of losses, cuts, restarts; then a minute of calm, after which all is as it is to be.
 #[test]
 fn any_history_ends_well() {
@@ -101,6 +110,8 @@ fn any_history_ends_well() {
         (net.loss, net.state_loss, net.cut) = (0, 0, None);
         let calm = net.until(MINUTE, |net| net.has_direct() && net.has_relayed());
         assert!(calm.is_some(), "HYPERSEND_SEED={seed}: {:?}", net.ends.map(|end| end.core.report()));
+        // What one side has given up and the other has not noticed takes until its timeout.
+        net.pass(Duration::from_secs(15));
         for end in &mut net.ends {
             end.downs.clear();
         }

@@ -29,6 +29,7 @@ impl Driver {
                         self.queue.push_back(Event::Down { path, why });
                     }
                 }
+                Wish::Rebind => self.place(true),
                 Wish::Open(vias) => {
                     let opened = self.guesses.open(vias, &self.caught.0);
                     self.core.opened(self.now(), opened);
