@@ -116,9 +116,11 @@ fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::HashMismatch => StatusCode::BAD_REQUEST,
         ErrorCode::NotFound => StatusCode::NOT_FOUND,
         ErrorCode::Forbidden => StatusCode::FORBIDDEN,
-        ErrorCode::Conflict | ErrorCode::EmailTaken | ErrorCode::Incomplete | ErrorCode::FileChanged => {
-            StatusCode::CONFLICT
-        }
+        ErrorCode::Conflict
+        | ErrorCode::EmailTaken
+        | ErrorCode::Incomplete
+        | ErrorCode::FileChanged
+        | ErrorCode::Cancelled => StatusCode::CONFLICT,
         ErrorCode::LimitReached => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
