@@ -5,7 +5,7 @@
 //! that dies, a slow disk and several receivers at once are all the receiver's own affair, and the sender keeps no state.
 //!
 //! ```text
-//! let offer = Arc::new(Offer::open(paths).await?);          let mut receiving = Receiving::start(destination, tag);
+//! let offer = Arc::new(Offer::open(paths).await?);          let mut receiving = Receiving::start(folder, tag, None);
 //! let sending = Sending::start(offer);                      receiving.add_path(id, Rank::Relayed, connection);
 //! sending.add_path(id, Rank::Relayed, connection);          receiving.add_path(id, Rank::Direct, better);
 //! sending.finish().await?                                   receiving.finish().await?

@@ -1,12 +1,14 @@
 //! The connections of one transfer as its receiver sees them: which one to ask on, and which have fallen silent.
 //!
 //! The best path is the one that is not silent, of the best rank, the lowest number. A path is silent when something was
-//! asked on it and no byte came for [`SILENCE`]; it is asked a trifle then, and is itself again when that is answered. A
-//! silent path is used only where all are.
+//! asked on it and no byte came for [`SILENCE`]; it is asked a trifle then, and is itself again when that is answered. One that
+//! falls silent again and again is asked after longer and longer: it may carry trifles and nothing else. A silent path is used
+//! only where all are.
 
 use hypersend_net::{
     connection::{Closed, Connection},
     frames::{FrameReader, send},
+    transport::SEND_WINDOW,
 };
 use hypersend_protocol::{
     peer::{GetListing, ListingPage},
@@ -23,7 +25,7 @@ use std::{
 };
 use tokio::{
     sync::{Notify, watch},
-    time::interval,
+    time::{interval, sleep},
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -31,13 +33,21 @@ use tokio_util::task::AbortOnDropHandle;
 /// made good on nearly all paths, and as long as a person watches a bar that stands still.
 pub const SILENCE: Duration = Duration::from_secs(3);
 
+/// How long a path that fell silent soon after it was found to speak is left alone before it is asked; twice as long each
+/// further time.
+const FIRST_DISTRUST: Duration = Duration::from_secs(1);
+const LAST_DISTRUST: Duration = Duration::from_mins(1);
+
+/// For how long a path has to speak to be trusted as before.
+const TRUSTED_AFTER: Duration = Duration::from_mins(2);
+
 /// How often a request looks at its path.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Bytes that may always be asked for at once: the product of 640 Mbit/s and 100 ms. What a path is known to carry in two
-/// round trips may be more, up to the other bound, which is what memory may hold of it at either side.
+/// round trips may be more, up to what the sender may have unacknowledged, which no chat shares here.
 const FLOOR: u64 = 8 << 20;
-const CEILING: u64 = 32 << 20;
+const CEILING: u64 = SEND_WINDOW;
 
 /// How good a path is, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -238,17 +248,26 @@ impl Health {
 
 /// Removes a path that has closed, and asks a silent one whether it is there again.
 async fn watch_path(paths: std::sync::Weak<Paths>, live: Live) {
+    let mut distrust = Duration::ZERO;
+    let mut spoke = Instant::now();
     let closed = loop {
         tokio::select! {
             closed = live.connection.closed() => break closed,
-            () = live.health.fell_silent.notified() => {
-                tokio::select! {
-                    closed = live.connection.closed() => break closed,
-                    answered = trifle(&live.connection) => match paths.upgrade() {
-                        Some(paths) if answered => paths.heard(&live, 0),
-                        Some(_) => {}
-                        None => return,
-                    },
+            () = live.health.fell_silent.notified() => {}
+        }
+        let again = spoke.elapsed() < TRUSTED_AFTER;
+        distrust = if again { (2 * distrust).clamp(FIRST_DISTRUST, LAST_DISTRUST) } else { Duration::ZERO };
+        let asked = async {
+            sleep(distrust).await;
+            trifle(&live.connection).await
+        };
+        tokio::select! {
+            closed = live.connection.closed() => break closed,
+            answered = asked => {
+                let Some(paths) = paths.upgrade() else { return };
+                if answered {
+                    paths.heard(&live, 0);
+                    spoke = Instant::now();
                 }
             }
         }

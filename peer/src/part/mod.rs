@@ -31,7 +31,7 @@ use hypersend_protocol::{
 use std::{
     fs::{self, File, TryLockError},
     io,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -61,7 +61,8 @@ impl Part {
         let dir = destination.join(folder_name(name, sender, key));
         let failed = |error| ReceiveError::io(&dir, error);
         let lock = loop {
-            match fs::create_dir(&dir) {
+            // Nobody else's business before it is in its place.
+            match fs::DirBuilder::new().mode(0o700).create(&dir) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 made => made.map_err(failed)?,
             }

@@ -31,6 +31,9 @@ pub enum ReceiveError {
     /// What is offered is no proper list of files.
     #[error(transparent)]
     Listing(#[from] ListingError),
+    /// What is sent is not what was offered and accepted.
+    #[error("the sender does not send what it offered, but {0}")]
+    Unexpected(String),
     /// A file arrived with other bytes than it was sent with, again and again.
     #[error("{0} arrives damaged again and again")]
     Damaged(String),

@@ -18,6 +18,7 @@ mod run;
 
 use crate::paths::{Paths, Rank};
 pub use error::ReceiveError;
+use hypersend_protocol::name::FileName;
 use hypersend_transfer::{progress::Progress, schedule::PathId};
 use std::{path::PathBuf, sync::Arc};
 use tokio::sync::watch;
@@ -49,11 +50,15 @@ pub struct Receiving {
 impl Receiving {
     /// Begins to receive into a folder that exists. Nothing happens until there is a path. `sender` tells senders apart, and is
     /// the same for the same sender every time: what arrived before is found by it. Must be called within a tokio runtime.
-    pub fn start(destination: PathBuf, sender: [u8; 32]) -> Self {
+    ///
+    /// `expected` are the names that its user has agreed to, in the order of the offer: a sender that sends anything else is
+    /// refused, since a name may mean something in the destination. `None` takes whatever comes.
+    pub fn start(destination: PathBuf, sender: [u8; 32], expected: Option<Vec<FileName>>) -> Self {
         let paths = Paths::new();
         let (told, progress) = watch::channel(None);
         let cancelled = watch::Sender::new(false);
-        let run = run::run(destination, sender, paths.clone(), told, cancelled.subscribe());
+        let what = run::Wanted { destination, sender, expected };
+        let run = run::run(what, paths.clone(), told, cancelled.subscribe());
         Self { paths, progress, cancelled, task: AbortOnDropHandle::new(tokio::spawn(run)) }
     }
 

@@ -10,6 +10,7 @@ use super::{
 use crate::{ask::ask, blocking, listing::Listing, paths::Paths, publish::publish};
 use hypersend_protocol::{
     limit::MAX_REFUSAL_MESSAGE_BYTES,
+    name::FileName,
     peer::{ReceiverState, Report},
     refusal::ErrorCode,
 };
@@ -44,23 +45,30 @@ enum Arrived {
     Published(Arc<Listing>, Vec<PathBuf>),
 }
 
+/// What is to be received.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) destination: PathBuf,
+    pub(super) sender: [u8; 32],
+    pub(super) expected: Option<Vec<FileName>>,
+}
+
 pub(super) async fn run(
-    destination: PathBuf,
-    sender: [u8; 32],
+    wanted: Wanted,
     paths: Arc<Paths>,
     told: watch::Sender<Option<Progress>>,
     mut cancelled: watch::Receiver<bool>,
 ) -> Result<Received, ReceiveError> {
     let reporting = AbortOnDropHandle::new(tokio::spawn(report_on(paths.clone(), told.subscribe())));
     let arrived = tokio::select! {
-        arrived = arrive(&destination, &sender, &paths, &told) => arrived,
+        arrived = arrive(&wanted, &paths, &told) => arrived,
         _ = paths.ended() => Err(ReceiveError::SenderCancelled),
         _ = cancelled.wait_for(|cancelled| *cancelled) => Err(ReceiveError::Cancelled),
     };
     // From here on nothing calls it off: the first thing that is moved could not be taken back.
     let settled = match arrived {
         Ok(arrived) => {
-            let destination = destination.clone();
+            let Wanted { destination, sender, .. } = wanted;
             blocking(move || settle(&destination, &sender, arrived)).await
         }
         Err(error) => Err(error),
@@ -94,15 +102,15 @@ pub(super) async fn run(
 
 /// Gets everything that is missing.
 async fn arrive(
-    destination: &Path,
-    sender: &[u8; 32],
+    wanted: &Wanted,
     paths: &Arc<Paths>,
     told: &watch::Sender<Option<Progress>>,
 ) -> Result<Arrived, ReceiveError> {
     loop {
         let listing = Arc::new(list::fetch(paths).await?);
+        check_expected(wanted.expected.as_deref(), &listing)?;
         let prepared = {
-            let (destination, sender, listing) = (destination.to_owned(), *sender, listing.clone());
+            let (destination, sender, listing) = (wanted.destination.clone(), wanted.sender, listing.clone());
             blocking(move || prepare(&destination, &sender, &listing)).await?
         };
         let mut parts = match prepared {
@@ -125,6 +133,16 @@ async fn arrive(
             Err(CarryError::Fatal(error)) => return Err(error),
         }
     }
+}
+
+fn check_expected(expected: Option<&[FileName]>, listing: &Listing) -> Result<(), ReceiveError> {
+    let Some(expected) = expected else { return Ok(()) };
+    let sent: Vec<_> = listing.tops().iter().filter_map(|&top| listing.get(top)).map(|top| top.name).collect();
+    if sent.iter().copied().eq(expected.iter().map(FileName::as_str)) {
+        return Ok(());
+    }
+    let other = sent.iter().find(|&&name| expected.iter().all(|expected| expected.as_str() != name));
+    Err(ReceiveError::Unexpected(other.map_or_else(|| "less of it".to_owned(), |name| format!("{name:?}"))))
 }
 
 async fn carry_all(

@@ -101,7 +101,7 @@ async fn one_offer_goes_to_several_receivers_at_once() {
         let to = world.to().join(number.to_string());
         fs::create_dir(&to).unwrap();
         let link = Link::make().await;
-        let (sending, mut receiving) = (Sending::start(offer.clone()), Receiving::start(to, SENDER));
+        let (sending, mut receiving) = (Sending::start(offer.clone()), Receiving::start(to, SENDER, None));
         link.join(0, Rank::Direct, &sending, &receiving);
         all.push(tokio::spawn(async move {
             let _link = link;
@@ -121,11 +121,37 @@ async fn a_destination_that_is_no_folder_is_refused() {
     world.file("a", 1);
     let link = Link::make().await;
     let sending = Sending::start(world.offer(&["a"]).await);
-    let mut receiving = Receiving::start(world.from("a"), SENDER);
+    let mut receiving = Receiving::start(world.from("a"), SENDER, None);
     link.join(0, Rank::Direct, &sending, &receiving);
     let (sent, received) = both(&sending, &mut receiving).await;
     assert!(matches!(received, Err(ReceiveError::NotAFolder(_))), "{received:?}");
     assert!(matches!(&sent, Err(SendError::Receiver(message)) if message.contains("not a folder")), "{sent:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_was_agreed_to_is_taken() {
+    let world = World::new();
+    world.file("film.mkv", 10);
+    world.file(".profile", 10);
+    let name = |name: &str| hypersend_protocol::name::FileName::parse(name).unwrap();
+    for (sent, agreed, taken) in [
+        (&[".profile"][..], &["film.mkv"][..], false),
+        (&["film.mkv", ".profile"], &["film.mkv"], false),
+        (&["film.mkv"], &["film.mkv", ".profile"], false),
+        (&["film.mkv"], &["film.mkv"], true),
+    ] {
+        let link = Link::make().await;
+        let sending = Sending::start(world.offer(sent).await);
+        let agreed = agreed.iter().map(|agreed| name(agreed)).collect();
+        let mut receiving = Receiving::start(world.to(), SENDER, Some(agreed));
+        link.join(0, Rank::Direct, &sending, &receiving);
+        let (_, received) = both(&sending, &mut receiving).await;
+        match received {
+            Ok(_) => assert!(taken),
+            Err(error) => assert!(!taken && matches!(error, ReceiveError::Unexpected(_)), "{error:?}"),
+        }
+    }
+    assert_eq!(world.arrived(), ["film.mkv"]);
 }
 
 /// A disk of its own, which ends with the test.

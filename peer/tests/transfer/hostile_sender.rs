@@ -237,6 +237,40 @@ async fn a_receiver_stopped_before_its_last_report_knows_that_it_is_done() {
     assert_eq!(world.arrived(), ["film.mkv", "trip"]);
 }
 
+/// What is in its place stays a success, whatever the sender says to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_last_report_that_nobody_answers_is_no_failure() {
+    let world = World::new();
+    let listing = page(vec![entry("a", 5)]);
+    let link = Link::make().await;
+    let connection = Connection::from(link.sender.clone());
+    connection.welcome();
+    tokio::spawn(async move {
+        let mut silent = Vec::new();
+        while let Ok((mut out, recv)) = connection.accept_bi().await {
+            match FrameReader::new(recv).expect::<PeerRequest>().await.unwrap() {
+                PeerRequest::GetListing(_) => send(&mut out, &listing).await.unwrap(),
+                PeerRequest::GetSmall(_) => {
+                    let root = RootHash(blake3::hash(b"hello").into());
+                    let follows = SmallFollows { entry: 0, length: 5, root };
+                    send_range(&mut out, &follows, "hello".into()).await.unwrap();
+                }
+                _ => {
+                    silent.push(out);
+                    continue;
+                }
+            }
+            out.finish();
+        }
+    });
+    let mut receiving = world.receive();
+    receiving.add_path(PathId(0), Rank::Direct, link.receiver.clone());
+    let received = within("it ends", receiving.finish()).await.unwrap();
+    assert!(!received.reported);
+    assert_eq!(fs::read(world.to().join("a")).unwrap(), b"hello");
+    assert_eq!(world.arrived(), ["a"]);
+}
+
 /// A sender that promises bytes and never sends them holds up its own transfer only, and dropping that works.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sender_that_says_nothing_can_be_left() {

@@ -28,7 +28,7 @@ async fn the_receiver_that_is_killed() {
     };
     let certificate = CertificateDer::from(fs::read(certificate).unwrap());
     let (_endpoint, connection) = connect(certificate, address.parse().unwrap()).await;
-    let mut receiving = Receiving::start(destination.into(), SENDER);
+    let mut receiving = Receiving::start(destination.into(), SENDER, None);
     receiving.add_path(PathId(0), Rank::Direct, connection);
     within("everything arrives", receiving.finish()).await.unwrap();
 }

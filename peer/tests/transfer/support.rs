@@ -196,7 +196,7 @@ impl World {
     }
 
     pub(crate) fn receive(&self) -> Receiving {
-        Receiving::start(self.to(), SENDER)
+        Receiving::start(self.to(), SENDER, None)
     }
 
     /// What is at the destination, hidden things included.

@@ -120,7 +120,8 @@ fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::Superseded
         | ErrorCode::EmailTaken
         | ErrorCode::Incomplete
-        | ErrorCode::FileChanged => StatusCode::CONFLICT,
+        | ErrorCode::FileChanged
+        | ErrorCode::Cancelled => StatusCode::CONFLICT,
         ErrorCode::LimitReached => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
