@@ -49,9 +49,9 @@ impl SignalChannel {
         let task = Task { link, session, mine: to_say, heard: hear, patience: Patience::default() };
         let task = AbortOnDropHandle::new(tokio::spawn(task.run()));
         let opened = heard.wait_for(|heard| heard.relays.is_some() || heard.end.is_some()).await;
-        match opened.map_err(|_| ClientError::Closed)?.clone() {
-            Heard { relays: None, end: Some(Err(error)), .. } => return Err(error),
-            _ => {}
+        let opened = opened.map_err(|_| ClientError::Closed)?.clone();
+        if let Heard { relays: None, end: Some(Err(error)), .. } = opened {
+            return Err(error);
         }
         Ok(Self { mine, heard, seen: 0, _task: task })
     }
