@@ -11,5 +11,5 @@ RUN groupadd --gid 10001 hypersend && useradd --uid 10001 --gid 10001 hypersend 
 COPY --from=build /src/target/release/hypersend-server /usr/local/bin/
 USER 10001:10001
 WORKDIR /var/lib/hypersend
-EXPOSE 8443/udp 8443/tcp
+EXPOSE 8443/udp 8443/tcp 8444/udp 8445/udp
 ENTRYPOINT ["hypersend-server"]

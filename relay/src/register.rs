@@ -37,13 +37,13 @@ pub struct Fingerprint(pub [u8; 32]);
 
 /// The text is no fingerprint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected sha256: and 64 hexadecimal digits, as the server's log shows them")]
+#[error("expected 64 hexadecimal digits, perhaps with sha256: before them, as the server's log shows them")]
 pub struct NotAFingerprint;
 
 impl FromStr for Fingerprint {
     type Err = NotAFingerprint;
     fn from_str(text: &str) -> Result<Self, NotAFingerprint> {
-        let digits = text.strip_prefix("sha256:").ok_or(NotAFingerprint)?;
+        let digits = text.strip_prefix("sha256:").unwrap_or(text);
         let bytes = HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).map_err(|_| NotAFingerprint)?;
         bytes.try_into().map(Self).map_err(|_| NotAFingerprint)
     }
@@ -319,6 +319,7 @@ mod tests {
     fn a_fingerprint_is_read_as_it_is_written() {
         let fingerprint = Fingerprint([0xab; 32]);
         assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint));
+        assert_eq!("ab".repeat(32).parse(), Ok(fingerprint));
         for bad in ["", "sha256:", "sha256:abcd", "md5:00"] {
             assert_eq!(bad.parse::<Fingerprint>(), Err(NotAFingerprint));
         }

@@ -66,5 +66,6 @@ pub async fn examine(settings: &Settings) -> Vec<Finding> {
     findings.extend(records::examine(settings).await);
     findings.extend([keys::certificate(settings), keys::secret(settings)]);
     findings.extend([network::buffers(), network::port(settings.listen).await, network::handshake().await]);
+    findings.extend([network::relay(settings.relay_listen), keys::tickets(settings)]);
     findings
 }

@@ -230,7 +230,8 @@ async fn hear(news: Option<NewsStream>, hub: Hub, presence: Presence, stopping: 
 /// Has the own relay, if there is one, pass datagrams on.
 async fn pass_on(relay: Option<OwnRelay>, stopping: CancellationToken) {
     if let Some(relay) = relay {
-        relay.run(stopping, GRACE).await;
+        // What lasts as long as the server is not to be carried about in its future.
+        Box::pin(relay.run(stopping, GRACE)).await;
     }
 }
 
@@ -342,7 +343,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let server = Server::start(&settings_in(dir.path())).await.unwrap();
         server.quic.fail();
-        let ended = timeout(Duration::from_secs(10), server.run(CancellationToken::new())).await;
+        let running = Box::pin(server.run(CancellationToken::new()));
+        let ended = timeout(Duration::from_secs(10), running).await;
         assert!(ended.expect("it ends by itself").is_err());
     }
 

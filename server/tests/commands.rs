@@ -204,10 +204,19 @@ async fn the_doctor_is_content_before_the_first_start_and_beside_a_server() {
         ("secret key", "secret.key"),
         ("port", "a server answers"),
         ("QUIC", "a handshake"),
+        ("relay key", "="),
     ] {
         let line = line(&findings, what);
         assert!(line.starts_with("ok") && line.contains(says), "{line}");
     }
+}
+
+#[test]
+fn a_relay_port_that_is_taken_keeps_the_server_from_starting_and_is_named() {
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let says = Home::new().set("RELAY_LISTEN", address.clone()).refusal(&[]);
+    assert!(says.contains(&address) && says.contains("give another RELAY_LISTEN, `off` for no relay"), "{says}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -82,7 +82,8 @@ impl Run {
         let terms = Terms { relay_only: self.options.relay_only, seek: None, wait: None };
         let mut meeting =
             Meeting::open(Role::Receiver, session.id, channel, self.client.server().host(), terms).await?;
-        let mut receiving = Receiving::start(self.folder.clone(), tag(session));
+        let agreed = session.files.iter().map(|file| file.name.clone()).collect();
+        let mut receiving = Receiving::start(self.folder.clone(), tag(session), Some(agreed));
         let path = tell_path(self.client.clone(), session.id, self.told.whereabouts.subscribe());
         let carried = tokio::select! {
             carried = carry(&mut meeting, &mut receiving, &self.told, &self.cancel) => carried,

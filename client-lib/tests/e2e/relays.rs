@@ -9,11 +9,11 @@ use hypersend_client::{
         signal::RelaySeat,
     },
 };
-use hypersend_lab::{HttpPeer, TestRelay, TestServer, TestUser, eventually, users, within};
+use hypersend_lab::{TestRelay, TestServer, eventually, users, within};
 use std::net::SocketAddr;
 use tokio::net::UdpSocket;
 
-const TOKEN: &str = "a token that only the operator knows";
+const TOKEN: &str = "a-token-that-only-the-operator-knows";
 
 /// The place of a side, once there are as many as that.
 async fn seats(client: &Client, session: P2pId, count: usize) -> Vec<RelaySeat> {
@@ -68,7 +68,7 @@ async fn meet(hers: &RelaySeat, his: &RelaySeat) -> [Bound; 2] {
 
 #[tokio::test]
 async fn the_servers_own_relay_takes_the_tickets_that_it_hands_out() {
-    let server = TestServer::with([("RELAY_LISTEN", "127.0.0.1:0"), ("METRICS_TOKEN", TOKEN)]).await;
+    let server = TestServer::with([("RELAY_LISTEN", "127.0.0.1:0")]).await;
     let [ann, bob] = users(&server).await;
     let session = offer(&ann, &bob).await;
     let (hers, his) = (seats(&ann.client, session, 1).await, seats(&bob.client, session, 1).await);
@@ -102,7 +102,7 @@ async fn a_relay_that_registers_is_handed_out_until_it_drains() {
 async fn a_relay_with_another_token_is_told_so_and_ends() {
     for (settings, says) in [([("RELAY_TOKEN", TOKEN)], "401"), ([("RELAY_TOKEN", "")], "has set no RELAY_TOKEN")] {
         let server = TestServer::with(settings).await;
-        let mut relay = TestRelay::start(&server, "another token, of as many bytes as that", "fra1");
+        let mut relay = TestRelay::start(&server, "another-token-of-as-many-bytes-as-that", "fra1");
         let ended = eventually("the relay ends", || std::future::ready(relay.ended())).await;
         assert_eq!(ended, Some(1));
         assert!(relay.log().contains(says), "{}", relay.log());

@@ -4,8 +4,10 @@ use super::Finding;
 use crate::{
     certificate::{self, Shown},
     clock, report,
+    services::TicketKey,
     settings::{SecretKey, Settings},
 };
+use data_encoding::BASE64;
 use std::{fs, io, os::unix::fs::PermissionsExt};
 
 /// From so long before its end on a certificate should have been renewed.
@@ -77,6 +79,16 @@ pub(super) fn secret(settings: &Settings) -> Finding {
     }
 }
 
+/// By which key relays verify the tickets of this server: what `hypersend-relay --server-key` takes.
+pub(super) fn tickets(settings: &Settings) -> Finding {
+    let what = "relay key";
+    let kept = || SecretKey::parse(&fs::read_to_string(settings.data_root.join("secret.key")).ok()?).ok();
+    match settings.secret_key.clone().or_else(kept) {
+        Some(secret) => Finding::ok(what, BASE64.encode(&TicketKey::new(&secret).public())),
+        None => Finding::ok(what, "none yet: it is made from the secret key"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +152,7 @@ mod tests {
             let found = secret(&settings).to_string();
             assert!(found.starts_with(begins), "{found}");
         }
+        assert_eq!(tickets(&settings).to_string().trim_end().len(), "ok       relay key    ".len() + 44);
         fs::write(&path, "short").unwrap();
         assert!(secret(&settings).is_failure());
     }

@@ -74,6 +74,27 @@ pub(super) async fn port(listen: SocketAddr) -> Finding {
     }
 }
 
+/// Whether the own relay's ports can be had. A server that runs has them, and is not asked.
+pub(super) fn relay(listen: Option<SocketAddr>) -> Finding {
+    let what = "relay";
+    let Some(listen) = listen else { return Finding::ok(what, "off") };
+    let next = listen.port().checked_add(1).map(|port| SocketAddr::new(listen.ip(), port));
+    for address in [Some(listen), next].into_iter().flatten() {
+        match UdpSocket::bind(address) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                let remedy = "by a server that runs, or else give another RELAY_LISTEN";
+                return Finding::warning(what, format!("{address} (UDP) is taken: {remedy}"));
+            }
+            Err(error) => {
+                let remedy = "give another RELAY_LISTEN, or off for no relay";
+                return Finding::failed(what, format!("{address}, UDP ({error}): {remedy}"));
+            }
+        }
+    }
+    Finding::ok(what, format!("{listen} and the next port are free, for UDP"))
+}
+
 /// Where on this machine a server is reached that listens there.
 fn loopback(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
@@ -155,6 +176,14 @@ mod tests {
     async fn this_process_reaches_itself() {
         let found = handshake().await;
         assert!(!found.is_failure(), "{found}");
+    }
+
+    #[test]
+    fn a_relay_port_that_is_taken_is_found_out() {
+        assert!(relay(None).to_string().contains("off"));
+        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let found = relay(Some(udp.local_addr().unwrap())).to_string();
+        assert!(found.starts_with("warning") && found.contains("give another RELAY_LISTEN"), "{found}");
     }
 
     #[tokio::test]

@@ -29,7 +29,7 @@ use tokio::time::interval;
 pub const SAYS_EVERY: Duration = Duration::from_secs(10);
 
 /// How long it counts after it said so: it may be late, or lose one.
-pub const COUNTS_FOR: Duration = Duration::from_secs(30);
+const COUNTS_FOR: Duration = Duration::from_secs(30);
 
 /// How long a ticket lets in. What was bound by it ends with it, so this is longer than most transfers take; a client that goes on
 /// asks for another.
@@ -72,7 +72,7 @@ impl fmt::Debug for TicketKey {
 }
 
 /// Says how the relay in this process stands.
-pub type Standing = Box<dyn Fn() -> Relay + Send + Sync>;
+type Standing = Box<dyn Fn() -> Relay + Send + Sync>;
 
 /// The service of relays; cloning shares it.
 #[derive(Clone)]
@@ -145,7 +145,7 @@ impl Relays {
         if expected.is(token) { Ok(()) } else { Err(RelayError::WrongToken) }
     }
 
-    /// Takes note of a relay, until it has been silent for [`COUNTS_FOR`].
+    /// Takes note of a relay, until it has been silent for 30 s.
     pub async fn register(&self, relay: Relay) -> Result<(), RelayError> {
         let (ports, draining) = (&relay.ports, relay.draining);
         if ports.len() > MAX_RELAY_PORTS || ports.contains(&0) || ports.is_empty() && !draining {

@@ -40,8 +40,7 @@ impl Registers {
     /// Sets it for its holder; `false` to anybody else.
     pub(super) fn set(&self, place: Place, register: Register) -> bool {
         let (mut kept, now) = (self.kept(), Instant::now());
-        let another = |kept: &&Kept| kept.counts(now) && kept.register.holder != register.holder;
-        if kept.get(&place).filter(another).is_some() {
+        if kept.get(&place).is_some_and(|kept| kept.counts(now) && kept.register.holder != register.holder) {
             return false;
         }
         put(&mut kept, place, register, now);
