@@ -30,6 +30,8 @@ pub(super) struct Meeting {
     report: watch::Receiver<Report>,
     say: mpsc::Receiver<Vec<u8>>,
     heard: mpsc::Sender<Vec<u8>>,
+    /// The newest that was heard, until there is room for it.
+    to_pass_on: Option<Vec<u8>>,
     ways: BTreeMap<PathId, Way>,
     /// Whether the other side is there.
     has_peer: bool,
@@ -98,6 +100,7 @@ impl Meeting {
             paths,
             say,
             heard,
+            to_pass_on: None,
             ways: BTreeMap::new(),
             has_peer: false,
             was_up: false,
@@ -128,10 +131,10 @@ impl Meeting {
         patience.filter(|_| self.ways.is_empty()).map(|patience| self.since + patience)
     }
 
-    /// What happens next, and tells what there is to be told. Not cancel safe in the midst of passing on a value, which is
-    /// harmless: the newest is passed on again.
+    /// What happens next; tells of keys and reports by itself. Cancel safe.
     pub(super) async fn next(&mut self, told: &Told) -> Result<Happening, DirectError> {
         loop {
+            self.look_at_relays().await;
             let give_up = self.end_of_patience();
             tokio::select! {
                 Some(value) = self.say.recv() => {
@@ -139,15 +142,14 @@ impl Meeting {
                     self.channel.set(value).expect("a state is no longer than a signal may be");
                 }
                 heard = self.channel.next() => match heard {
-                    Ok(Some(value)) => {
-                        self.look_at_relays().await;
-                        // Taken as soon as the other end gets to it, which waits for nothing.
-                        let _ = self.heard.send(value).await;
-                    }
+                    Ok(Some(value)) => self.to_pass_on = Some(value),
                     Ok(None) => return Ok(Happening::Over),
                     Err(error) if error.code() == Some(ErrorCode::Superseded) => return Err(DirectError::Elsewhere),
                     Err(error) => return Err(error.into()),
                 },
+                Ok(permit) = self.heard.reserve(), if self.to_pass_on.is_some() => {
+                    permit.send(self.to_pass_on.take().expect("the branch is for when it is there"));
+                }
                 Some(event) = self.paths.next() => {
                     if let Some(happening) = self.note(event, told) {
                         return Ok(happening);
@@ -190,7 +192,7 @@ impl Meeting {
         }
     }
 
-    /// New tickets and relays come with each stream to the server.
+    /// New tickets and relays come with each stream to the server. Begun again by the next call if it is cancelled.
     async fn look_at_relays(&mut self) {
         let relays = self.channel.relays();
         if relays != self.relays {

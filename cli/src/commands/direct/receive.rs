@@ -10,16 +10,15 @@ use crate::{
 };
 use futures::{StreamExt, stream::FuturesUnordered};
 use hypersend_client::{
-    direct::ReceiveOptions,
+    direct::{DirectTransfer, ReceiveOptions, Received, Whereabouts},
     protocol::{
+        id::P2pId,
         name::DisplayName,
         p2p::{P2pSession, P2pStatus},
     },
 };
-use std::{
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::{path::PathBuf, time::Instant};
+use tokio::sync::watch;
 
 /// What to accept, and where to put it.
 pub(in crate::commands) struct Wishes {
@@ -42,7 +41,12 @@ pub(in crate::commands) async fn receive(context: &Context, wishes: Wishes) -> R
     let mut offers = session.client.offers();
     context.talk.say("waiting for somebody to send something");
     let mut under_way = FuturesUnordered::new();
+    let mut whereabouts: Vec<watch::Receiver<Whereabouts>> = Vec::new();
     loop {
+        // One that was broken off, and whose sender is away, must not keep others from being the one.
+        let moving =
+            |way: &watch::Receiver<Whereabouts>| matches!(*way.borrow(), Whereabouts::Carried(_) | Whereabouts::Stored);
+        let wants_more = !wishes.once || !whereabouts.iter().any(moving);
         tokio::select! {
             biased;
             Some(done) = under_way.next() => match done {
@@ -51,11 +55,15 @@ pub(in crate::commands) async fn receive(context: &Context, wishes: Wishes) -> R
                 Err(failure) if wishes.once => return Err(failure),
                 Err(failure) => context.talk.warn(&failure),
             },
-            offer = offers.next(), if !wishes.once || under_way.is_empty() => {
+            offer = offers.next(), if wants_more => {
                 let offer = offer?;
                 let from = name_of_sender(&session, &offer).await?;
                 if accepted(context, &session, &offer, &from, wishes.yes).await? {
-                    under_way.push(fetch(context, &session, offer, from, &folder, wishes.relay_only));
+                    let (id, name) = (offer.id, title(&offer));
+                    let options = ReceiveOptions { relay_only: wishes.relay_only };
+                    let transfer = session.client.receive_direct(offer, &folder, options);
+                    whereabouts.push(transfer.whereabouts());
+                    under_way.push(follow(context, id, name, from, transfer));
                 }
             }
         }
@@ -93,17 +101,14 @@ async fn accepted(
     Ok(wanted)
 }
 
-async fn fetch(
+async fn follow(
     context: &Context,
-    session: &Session,
-    offer: P2pSession,
+    id: P2pId,
+    name: String,
     from: DisplayName,
-    folder: &Path,
-    relay_only: bool,
+    mut transfer: DirectTransfer<Received>,
 ) -> Result<(), Failure> {
     let began = Instant::now();
-    let (id, name) = (offer.id, title(&offer));
-    let mut transfer = session.client.receive_direct(offer, folder, ReceiveOptions { relay_only });
     let received = watch(context, &name, from.as_str(), &mut transfer).await?;
     let took = words::duration(began.elapsed());
     context.talk.say(&format!("{name}: {} from {from} in {took}", words::size(received.bytes)));
