@@ -82,9 +82,8 @@ async fn a_receiver_killed_at_any_moment_ends_with_everything_once() {
             match ended {
                 Some(status) => {
                     assert!(status.success(), "round {round}");
-                    if mercy {
-                        whole = begun.elapsed();
-                    }
+                    // A busy machine may have made the first one slow.
+                    whole = if mercy { begun.elapsed() } else { whole.min(begun.elapsed()) };
                     break;
                 }
                 // It had told its sender and cleared everything away: to start it again would be another transfer.
