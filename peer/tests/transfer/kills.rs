@@ -18,6 +18,9 @@ const ADDRESS: &str = "HYPERSEND_PEER_TEST_ADDRESS";
 const CERTIFICATE: &str = "HYPERSEND_PEER_TEST_CERTIFICATE";
 const DESTINATION: &str = "HYPERSEND_PEER_TEST_DESTINATION";
 
+/// How often one transfer is killed: a machine that has become slow would never get to its end otherwise.
+const MOST_KILLS: u32 = 20;
+
 /// Not a test by itself: what the process does that the test below starts and kills.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_receiver_that_is_killed() {
@@ -59,17 +62,17 @@ async fn a_receiver_killed_at_any_moment_ends_with_everything_once() {
     let door = Door::open();
     let mut kills = 0;
     // How long one run takes that nobody kills, from the connection to the end.
-    let mut whole = Duration::from_millis(500);
+    let mut whole = Duration::from_secs(30);
     for round in 0..16 {
-        let mut told = false;
+        let (mut told, mut kills_of_round) = (false, 0);
         loop {
             let mut child = start(&door, &world);
             let connection = door.accept().await;
             let sending = Sending::start(world.offer(&offered).await);
             sending.add_path(PathId(0), Rank::Direct, connection.clone());
             let begun = Instant::now();
-            // The first is left alone; then any moment up to a little after the end.
-            let mercy = round == 0;
+            // Two are left alone, since a busy machine may make one slow; then any moment up to a little after the end.
+            let mercy = round < 2 || kills_of_round >= MOST_KILLS;
             // The end, where everything is moved and cleared away, is short, so half of the kills are for it.
             let thousandths = if dice.below(2) == 0 { dice.below(1_100) } else { 600 + dice.below(450) };
             let due = whole.mul_f64(f64::from(u32::try_from(thousandths).unwrap()) / 1_000.0);
@@ -82,14 +85,17 @@ async fn a_receiver_killed_at_any_moment_ends_with_everything_once() {
             match ended {
                 Some(status) => {
                     assert!(status.success(), "round {round}");
-                    if mercy {
-                        whole = begun.elapsed();
+                    if round < 2 {
+                        whole = whole.min(begun.elapsed());
                     }
                     break;
                 }
                 // It had told its sender and cleared everything away: to start it again would be another transfer.
                 None if told && world.arrived().len() == offered.len() => break,
-                None => kills += 1,
+                None => {
+                    kills += 1;
+                    kills_of_round += 1;
+                }
             }
         }
         assert_eq!(world.arrived(), ["film.mkv", "note.txt", "trip"], "round {round}, {kills} kills");
