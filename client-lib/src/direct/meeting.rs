@@ -133,6 +133,7 @@ impl Meeting {
 
     /// What happens next; tells of keys and reports by itself. Cancel safe.
     pub(super) async fn next(&mut self, told: &Told) -> Result<Happening, DirectError> {
+        let room = self.heard.clone();
         loop {
             self.look_at_relays().await;
             let give_up = self.end_of_patience();
@@ -147,7 +148,7 @@ impl Meeting {
                     Err(error) if error.code() == Some(ErrorCode::Superseded) => return Err(DirectError::Elsewhere),
                     Err(error) => return Err(error.into()),
                 },
-                Ok(permit) = self.heard.reserve(), if self.to_pass_on.is_some() => {
+                Ok(permit) = room.reserve(), if self.to_pass_on.is_some() => {
                     permit.send(self.to_pass_on.take().expect("the branch is for when it is there"));
                 }
                 Some(event) = self.paths.next() => {

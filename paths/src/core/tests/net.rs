@@ -10,7 +10,7 @@ use hypersend_protocol::{
     relay::{MARK, address_bytes, ticket::Side},
     time::UnixMillis,
 };
-use hypersend_relay::{Action, Relay, Settings};
+use hypersend_relay::{Action, Door, Relay, Settings};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use std::{
     collections::BTreeMap,
@@ -272,14 +272,14 @@ impl Net {
             }
         } else if to == relay {
             let at = hypersend_relay::Moment { steady: self.now, unix: UnixMillis(1_000_000) };
-            match self.relay.as_mut().map(|relay| relay.datagram(at, from, bytes)) {
+            match self.relay.as_mut().map(|relay| relay.datagram(at, Door(0), from, bytes)) {
                 Some(Action::Answer { answer, notice }) => {
                     self.travel(to, from, answer.to_vec());
                     if let Some(notice) = notice {
                         self.travel(to, notice.to, notice.bytes.to_vec());
                     }
                 }
-                Some(Action::Forward { to: other }) => self.travel(to, other, bytes.to_vec()),
+                Some(Action::Forward { to: other, .. }) => self.travel(to, other, bytes.to_vec()),
                 _ => {}
             }
         } else if let Some(end) = self.ends.iter().position(|end| end.nat.outside == to.ip()) {
