@@ -6,6 +6,7 @@ use super::{
 };
 use crate::SignalChannel;
 use hypersend_paths::{Config, Event, Identity, PathId, Paths, RelayPlace, Report, Role, Signals, Way};
+use hypersend_peer::Progress;
 use hypersend_protocol::{id::P2pId, refusal::ErrorCode, signal::RelaySeat};
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use tokio::{
@@ -19,6 +20,7 @@ const WAITING: usize = 4;
 
 /// One side of a session. Dropping it closes all ways.
 pub(super) struct Meeting {
+    role: Role,
     channel: SignalChannel,
     /// The relays of the last time that they were looked at.
     relays: Vec<RelaySeat>,
@@ -79,6 +81,7 @@ impl Meeting {
         };
         let paths = Paths::open(config, Signals { set, heard: hear })?;
         Ok(Self {
+            role,
             channel,
             relays,
             host: host.to_owned(),
@@ -109,6 +112,17 @@ impl Meeting {
         }
     }
 
+    /// Tells where the transfer is. The sender leaves as soon as it hears that everything is there; what becomes of the ways
+    /// then is how a transfer ends, and no news to a receiver.
+    fn tell(&self, told: &Told) {
+        let has_all = |progress: &Progress| progress.stored_bytes == progress.total_bytes;
+        let is_carried = matches!(*told.whereabouts.borrow(), Whereabouts::Carried(_));
+        if self.role == Role::Receiver && is_carried && told.progress.borrow().as_ref().is_some_and(has_all) {
+            return;
+        }
+        told.whereabouts(self.whereabouts());
+    }
+
     /// When to give up looking for a way.
     fn end_of_patience(&self) -> Option<Instant> {
         // A side that was reached once will be again, unless it is gone.
@@ -120,7 +134,7 @@ impl Meeting {
     /// harmless: the newest is passed on again.
     pub(super) async fn next(&mut self, told: &Told) -> Result<Happening, DirectError> {
         loop {
-            told.whereabouts(self.whereabouts());
+            self.tell(told);
             let give_up = self.end_of_patience();
             tokio::select! {
                 Some(value) = self.say.recv() => {
@@ -139,7 +153,7 @@ impl Meeting {
                 },
                 Some(event) = self.paths.next() => {
                     if let Some(happening) = self.note(event, told) {
-                        told.whereabouts(self.whereabouts());
+                        self.tell(told);
                         return Ok(happening);
                     }
                 }
