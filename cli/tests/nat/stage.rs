@@ -53,7 +53,8 @@ impl Stage {
         lab.limit(LINK_MBIT);
         let home = tempfile::tempdir().unwrap();
         let server = serve(&lab, home.path());
-        let [ann, bob] = [("ann", &lab.a), ("bob", &lab.b)].map(|(name, side)| Person::register(name, side, home.path()));
+        let [ann, bob] =
+            [("ann", &lab.a), ("bob", &lab.b)].map(|(name, side)| Person::register(name, side, home.path()));
         Some(Self { _server: server, ann, bob, home, lab })
     }
 
