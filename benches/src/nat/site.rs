@@ -11,10 +11,10 @@ use std::{fs, net::SocketAddr, path::Path, time::Duration};
 use tempfile::TempDir;
 
 /// What each link carries, in Mbit/s: a file lasts, and processor time is left for what is measured.
-const LINK_MBIT: u32 = 40;
+const LINK_MBIT: u32 = 20;
 
-/// The file that is offered: more than the link carries while a way is waited for.
-const FILE: u64 = 1 << 30;
+/// The file that is offered, in bytes: more than the link carries while a way is waited for.
+const FILE: u64 = 128 << 20;
 
 /// Everything ends when dropped, the NATs last.
 pub(super) struct Site {

@@ -61,7 +61,7 @@ pub(super) async fn send(mut stage: Stage, login: Login, peer: String, file: Pat
     Ok(())
 }
 
-/// Accepts everything, for as long as the parent wants.
+/// Accepts everything, for as long as the parent wants, and keeps nothing.
 pub(super) async fn receive(mut stage: Stage, login: Login, folder: PathBuf) -> Result<()> {
     let client = login.connect().await?;
     let mut offers = client.offers();
@@ -69,8 +69,12 @@ pub(super) async fn receive(mut stage: Stage, login: Login, folder: PathBuf) -> 
     let accepting = async {
         loop {
             let offer = offers.next().await?;
+            // What came of one offer would be the next one's beginning.
+            let place = folder.join(offer.id.to_string());
+            tokio::fs::create_dir(&place).await?;
             // Each is called off by the sender.
-            let _ = client.receive_direct(offer, &folder, ReceiveOptions::default()).finish().await;
+            let _ = client.receive_direct(offer, &place, ReceiveOptions::default()).finish().await;
+            tokio::fs::remove_dir_all(&place).await?;
         }
     };
     tokio::select! {
