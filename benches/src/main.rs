@@ -14,6 +14,7 @@
 //! | [`resume`] | going on after kill -9, and the first chunk of a very large file |
 //! | [`idle`] | memory of idle connections |
 //! | [`relay`] | the relay against a direct way, its cost beside coturn's, and a crowd at it |
+//! | [`nat`] | ways between clients behind NATs, and how soon |
 //! | [`role`] | what a child process does |
 //! | [`process`] | child processes and the kernel's accounts of them |
 //! | [`server`] | a real server with a data root of its own |
@@ -27,6 +28,7 @@ mod idle;
 mod long_chat;
 mod machine;
 mod messages;
+mod nat;
 mod nodes;
 mod process;
 mod relay;
@@ -67,6 +69,7 @@ fn main() -> Result<()> {
             Bench::Relay => relay::against_direct::measure(&settings, &mut report),
             Bench::RelayCost => relay::cost::measure(&settings, &mut report),
             Bench::RelayCrowd => relay::crowd::measure(&settings, &mut report),
+            Bench::Nat => nat::measure(&settings, &mut report),
         };
         measured.with_context(|| format!("measure {bench}"))?;
     }

@@ -45,6 +45,9 @@ pub(crate) struct Settings {
     /// The relay's program [default: hypersend-relay beside this program]
     #[arg(long)]
     relay: Option<PathBuf>,
+    /// Meetings of the NATs for which ports are guessed
+    #[arg(long, default_value_t = 50)]
+    pub(crate) guesses: u32,
     /// The date to write into the results
     #[arg(long, default_value = "undated")]
     pub(crate) date: String,
@@ -92,6 +95,8 @@ pub(crate) enum Bench {
     RelayCost,
     /// A relay's capacity shared by many sessions
     RelayCrowd,
+    /// Ways between clients behind NATs
+    Nat,
 }
 
 impl fmt::Display for Bench {

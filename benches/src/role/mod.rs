@@ -10,6 +10,7 @@ mod flood;
 mod http;
 mod idlers;
 mod listen;
+mod meet;
 mod raw;
 mod reader;
 mod sender;
@@ -21,6 +22,7 @@ pub(crate) use crowd::Crowded;
 pub(crate) use flood::{Flood, Flooded};
 pub(crate) use http::{Done as HttpDone, Job as HttpJob, Version as HttpVersion};
 pub(crate) use listen::{Heard, Received};
+pub(crate) use meet::Met;
 pub(crate) use raw::Sink;
 pub(crate) use reader::Opened;
 pub(crate) use sender::{Carried, Stored};
@@ -140,6 +142,22 @@ pub(crate) enum Task {
         /// As whom.
         logins: Vec<Login>,
     },
+    /// Offers a file from client to client, over and over.
+    Sender {
+        /// As whom.
+        login: Login,
+        /// To whom, by name.
+        peer: String,
+        /// Which.
+        file: PathBuf,
+    },
+    /// Accepts what is offered.
+    Receiver {
+        /// As whom.
+        login: Login,
+        /// Where to put it.
+        folder: PathBuf,
+    },
     /// Connects many times and does nothing.
     Idlers {
         /// As whom, by turns.
@@ -183,6 +201,8 @@ pub(crate) fn run(task: Task) -> Result<()> {
             Task::Flood { logins, peers } => flood::run(stage, logins, peers).await,
             Task::Reader { login } => reader::run(stage, login).await,
             Task::Listen { logins } => listen::run(stage, logins).await,
+            Task::Sender { login, peer, file } => meet::send(stage, login, peer, file).await,
+            Task::Receiver { login, folder } => meet::receive(stage, login, folder).await,
             Task::Idlers { logins, connections } => idlers::run(stage, logins, connections).await,
         }
     }));

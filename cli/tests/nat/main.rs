@@ -1,0 +1,17 @@
+//! Files between two `hypersend` programs behind NATs: each pair of kinds, with a real server and its relay in the open.
+//!
+//! The NATs are the kernel's own, in network namespaces ([`NatLab`](hypersend_lab::NatLab)). Needs root, iproute2 and
+//! nftables; where they lack, each test says so and is left out, but not where the variable `CI` is set. `docs/nat.md` has
+//! the table of what is to be expected, and why.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | `stage` | a server, and two people behind their NATs |
+//! | `pairs` | which way each pair finds, named |
+//! | `flush` | NATs that forget in the midst of a transfer |
+
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod flush;
+mod pairs;
+mod stage;
