@@ -7,10 +7,10 @@ use super::{
 use crate::core::{Moment, Via, Wish};
 use hypersend_protocol::{
     paths::PROBE_MARK,
-    relay::{FromRelay, MARK, ToRelay, ticket::Side},
+    relay::{MARK, ticket::Side},
     time::UnixMillis,
 };
-use hypersend_relay::{Action, Relay, Settings};
+use hypersend_relay::{Action, Door, Relay, Settings};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use std::{
     collections::BTreeMap,
@@ -274,21 +274,17 @@ impl Net {
     }
 
     fn arrive(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
-        let [relay, observe] = relay_at();
-        if to == observe {
-            if let (Some(_), Ok(ToRelay::Observe { nonce })) = (&self.relay, ToRelay::read(bytes)) {
-                self.travel(to, from, FromRelay::Observed { nonce, observed: from }.encode().to_vec());
-            }
-        } else if to == relay {
+        let doors = relay_at();
+        if let Some(door) = doors.iter().position(|door| *door == to) {
             let at = hypersend_relay::Moment { steady: self.now, unix: UnixMillis(1_000_000) };
-            match self.relay.as_mut().map(|relay| relay.datagram(at, from, bytes)) {
+            match self.relay.as_mut().map(|relay| relay.datagram(at, Door(door), from, bytes)) {
                 Some(Action::Answer { answer, notice }) => {
                     self.travel(to, from, answer.to_vec());
                     if let Some(notice) = notice {
-                        self.travel(to, notice.to, notice.bytes.to_vec());
+                        self.travel(doors[notice.by.0], notice.to, notice.bytes.to_vec());
                     }
                 }
-                Some(Action::Forward { to: other }) => self.travel(to, other, bytes.to_vec()),
+                Some(Action::Forward { to: other, by }) => self.travel(doors[by.0], other, bytes.to_vec()),
                 _ => {}
             }
         } else if let Some(end) = self.ends.iter().position(|end| end.nat.outside == to.ip()) {
