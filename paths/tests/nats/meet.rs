@@ -46,7 +46,7 @@ pub(crate) async fn be(words: &[&str]) -> Outcome<()> {
 
 async fn relay(address: SocketAddr, number: u128) -> Outcome<()> {
     let key = server_key()?.public_key().as_ref().try_into()?;
-    let switch = Switch::bind(&Settings::new(RelayId(Uuid::from_u128(number)), key, [9; 32]), address, 1)?;
+    let switch = Switch::bind(&Settings::new(RelayId(Uuid::from_u128(number)), key, [9; 32]), &[address], 1)?;
     Ok(switch.run(CancellationToken::new(), Duration::ZERO).await?)
 }
 

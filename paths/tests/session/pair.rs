@@ -149,8 +149,8 @@ impl Relay {
 
     pub(crate) fn start_at(address: SocketAddr) -> Self {
         let server_key = server_key().public_key().as_ref().try_into().unwrap();
-        let switch = Switch::bind(&Settings::new(RELAY, server_key, [9; 32]), address, 1).unwrap();
-        let (address, observer) = (switch.local_addr().unwrap(), switch.observer());
+        let switch = Switch::bind(&Settings::new(RELAY, server_key, [9; 32]), &[address], 1).unwrap();
+        let (address, observer) = (switch.local_addrs().unwrap()[0], switch.observer());
         let task = tokio::spawn(async move { switch.run(CancellationToken::new(), Duration::ZERO).await.unwrap() });
         Self { address, observer, task }
     }
