@@ -38,11 +38,15 @@ pub struct Config {
     pub identity: Identity,
     /// Relays; at most 4 are used. More may be added later.
     pub relays: Vec<RelayPlace>,
-    /// Further addresses of this side, such as one that the router was told to map.
+    /// Further addresses of this side, such as one that somebody has had a router map for ever.
     pub candidates: Vec<SocketAddr>,
     /// Whether to guess ports where one side's NAT makes them up anew for each destination. True. Costs up to 256 sockets and
     /// 1,024 small datagrams a round, and at most 3 rounds.
     pub guess: bool,
+    /// Whether to ask the router for an outside port of this session's socket, where direct ways are looked for. True. Costs a
+    /// few datagrams to the router and one to the local network, again every minute while nobody gives one; nothing waits for
+    /// an answer. The port is open to everybody until the session is closed, or for 10 min at most where the program is killed.
+    pub map: bool,
     /// Whether to look for direct ways. True. Without, the other side learns no address of this one.
     pub direct: bool,
 }
@@ -50,7 +54,16 @@ pub struct Config {
 impl Config {
     /// With no relays and the usual settings.
     pub fn new(role: Role, session: P2pId, identity: Identity) -> Self {
-        Self { role, session, identity, relays: Vec::new(), candidates: Vec::new(), guess: true, direct: true }
+        Self {
+            role,
+            session,
+            identity,
+            relays: Vec::new(),
+            candidates: Vec::new(),
+            guess: true,
+            map: true,
+            direct: true,
+        }
     }
 }
 

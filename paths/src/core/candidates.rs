@@ -3,7 +3,7 @@
 use hypersend_protocol::paths::{Candidate, CandidateKind, MAX_CANDIDATES};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// This side's addresses, the likeliest to be reached first: what the owner named, what relays saw, IPv6, IPv4, and its own
+/// This side's addresses, the likeliest to be reached first: what a router gave or the owner named, what relays saw, IPv6, IPv4, and its own
 /// loopback, at which another client on the same machine is reached that has no other network.
 pub(crate) fn own(hosts: &[IpAddr], port: u16, observed: &[SocketAddr], mapped: &[SocketAddr]) -> Vec<Candidate> {
     let mut candidates: Vec<Candidate> = Vec::new();

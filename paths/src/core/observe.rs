@@ -4,7 +4,7 @@
 use super::{Moment, dice::Dice};
 use hypersend_protocol::{
     paths::Mapping,
-    relay::{MARK, Nonce, RELAY_VERSION, read_address},
+    relay::{Nonce, ToRelay},
 };
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
@@ -12,11 +12,6 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How often it is asked without an answer: a port that is blocked stays so.
 const MAX_ATTEMPTS: u32 = 4;
-
-/// The question's number among the relay's datagrams.
-const OBSERVE: u8 = 10;
-/// The answer's.
-const OBSERVED: u8 = 11;
 
 pub(crate) struct Question {
     at: SocketAddr,
@@ -54,7 +49,7 @@ impl Question {
         let nonce = dice.nonce();
         self.asked = Some((nonce, now));
         self.attempts += 1;
-        Some([&[MARK, RELAY_VERSION, OBSERVE, 0], &nonce.0[..], &[0; 18]].concat())
+        Some(ToRelay::Observe { nonce }.encode().to_vec())
     }
 
     pub(crate) fn answered(&mut self, from: SocketAddr, nonce: Nonce, observed: SocketAddr) {
@@ -62,13 +57,6 @@ impl Question {
             self.observed = Some(observed);
         }
     }
-}
-
-/// The nonce and the address of an answer.
-pub(crate) fn read_answer(bytes: &[u8]) -> Option<(Nonce, SocketAddr)> {
-    let (&[MARK, RELAY_VERSION, OBSERVED, 0], rest) = bytes.split_first_chunk()? else { return None };
-    let (nonce, observed) = rest.split_first_chunk()?;
-    Some((Nonce(*nonce), read_address(observed.try_into().ok()?)))
 }
 
 /// How the NAT chooses ports, by what has been observed. `named` are the addresses of this side's own interfaces.

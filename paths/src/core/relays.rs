@@ -67,11 +67,11 @@ impl Relays {
 
     /// Takes what an address said that is to be a relay's.
     pub(crate) fn heard(&mut self, now: Moment, from: SocketAddr, bytes: &[u8], dice: &mut Dice, out: &mut Out) {
-        if let Some((nonce, observed)) = observe::read_answer(bytes) {
+        let Ok(said) = FromRelay::read(bytes) else { return };
+        if let FromRelay::Observed { nonce, observed } = said {
             self.questions.iter_mut().for_each(|question| question.answered(from, nonce, observed));
             return;
         }
-        let Ok(said) = FromRelay::read(bytes) else { return };
         let session = self.session;
         if let Some(seat) = self.seats.iter_mut().find(|seat| seat.place.addresses.contains(&from)) {
             seat.heard(now, from, said, session, dice, out);

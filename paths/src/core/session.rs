@@ -49,6 +49,8 @@ pub(crate) struct Core {
     session: P2pId,
     side: Side,
     is_direct_wanted: bool,
+    /// The address that the router gives now, and those that the owner named.
+    given: Option<SocketAddr>,
     mapped: Vec<SocketAddr>,
     hosts: Vec<IpAddr>,
     port: u16,
@@ -90,6 +92,7 @@ impl Core {
             session: setup.session,
             side: setup.side,
             is_direct_wanted: setup.direct,
+            given: None,
             mapped: setup.mapped,
             hosts: Vec::new(),
             port: 0,
@@ -136,6 +139,17 @@ impl Core {
             self.bound_anew = now;
         }
         (self.hosts, self.port) = (hosts, port);
+        self.probes.begin_round(now);
+        self.settle(now);
+    }
+
+    /// The router gives the main socket this address from now on, or gives none any more.
+    pub(crate) fn mapped(&mut self, now: Moment, given: Option<SocketAddr>) {
+        if self.given == given {
+            return;
+        }
+        self.given = given;
+        // The other side probes what is new to it as soon as it hears of it; what this side sends meanwhile opens its NAT.
         self.probes.begin_round(now);
         self.settle(now);
     }

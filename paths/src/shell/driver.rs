@@ -7,6 +7,7 @@ use super::{
     MAX_EVENTS,
     connections::{Attempt, Connections, Done, LOOK},
     guesses::Guesses,
+    mapped::Mapped,
     post::{self, Asked, Post},
     tap::{Caught, canonical},
 };
@@ -35,7 +36,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Time for the goodbye to be taken, and for the connections to be closed in good order; each.
+/// Time for the goodbye to be taken, and for the connections to be closed in good order while the router has its port back; each.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Least time between two looks at what it is time for.
@@ -78,6 +79,7 @@ pub(crate) struct Driver {
     state: Option<Vec<u8>>,
     pub(super) posts: BTreeMap<Via, Post>,
     guesses: Guesses,
+    mapped: Mapped,
     caught: (mpsc::Sender<Caught>, mpsc::Receiver<Caught>),
     ask: mpsc::Sender<Asked>,
     asked: mpsc::Receiver<Asked>,
@@ -126,6 +128,7 @@ impl Driver {
                     }
                 }
                 Ok(()) = self.interfaces.changed() => self.moved(),
+                outside = self.mapped.changed() => self.core.mapped(self.now(), outside),
                 Some(command) = self.commands.recv() => match command {
                     Command::AddRelays(relays) => self.core.add_relays(self.now(), relays),
                     #[cfg(test)]
@@ -257,10 +260,14 @@ impl Driver {
         let caught = self.caught.0.clone();
         let Some(main) = self.posts.get_mut(&Via::MAIN) else { return };
         let rebound = if is_new { post::bind().and_then(|socket| main.rebind(socket, caught)) } else { Ok(()) };
+        let port = main.local_addr().map_or(0, |address| address.port());
         if let Err(error) = rebound {
             tracing::warn!(%error, "no other socket after a change of network");
+        } else if is_new || self.mapped.outside().is_none() {
+            // Another socket has another port; and whoever gave nothing may not be this machine's router any more.
+            self.mapped.ask(port);
+            self.core.mapped(self.now(), None);
         }
-        let port = main.local_addr().map_or(0, |address| address.port());
         self.core.placed(self.now(), &hosts, port, is_new);
     }
 }

@@ -8,11 +8,13 @@
 //! | `tap` | takes out of what a socket receives what is not for quinn |
 //! | `guesses` | the sockets of a round of guessing |
 //! | `interfaces` | watches the addresses of this machine |
+//! | `mapped` | the main socket's outside port, from the router |
 
 mod connections;
 mod driver;
 mod guesses;
 mod interfaces;
+mod mapped;
 mod post;
 mod tap;
 #[cfg(test)]
@@ -87,7 +89,8 @@ impl Paths {
         Some(if of == peer { words } else { check_words(self.own, peer) })
     }
 
-    /// Says goodbye to the other side and the relays, closes all connections, and waits until that is done: 2 s at most.
+    /// Says goodbye to the other side and the relays, closes all connections, gives the router its port back, and
+    /// waits until that is done: 2 s at most.
     pub async fn close(mut self) {
         drop(self.stop);
         if let Some(driver) = self.driver.take() {

@@ -1,6 +1,6 @@
 //! Two processes behind the kernel's own NATs, in network namespaces: which pairs of NATs find which way.
 //!
-//! Needs root, `ip` and `nft`; without them it says so and does nothing. Has no harness, because it starts itself: in the
+//! Needs root, iproute2 and nftables; without them it says so and does nothing. Has no harness, because it starts itself: in the
 //! namespaces it is a side or a relay ([`meet`]).
 
 #![expect(clippy::unwrap_used, reason = "what fails here is a failed test")]
@@ -8,27 +8,42 @@
 
 mod meet;
 
+use hypersend_lab::{
+    Nat::{self, Cone, Open, Restricted, Symmetric},
+    NatLab,
+    nat::{PortMapper, Speaks, missing},
+    netns::Namespace,
+};
 use std::{
-    env, fs,
-    path::PathBuf,
-    process::{Child, Command, ExitCode, Stdio, exit, id},
+    env,
+    net::UdpSocket,
+    process::{Child, ExitCode, Stdio},
     time::Instant,
 };
+use tempfile::TempDir;
 
-const RELAYS: [(&str, &str, &str); 2] = [("pub", "198.51.100.1:4001", "1"), ("pub2", "198.51.100.2:4002", "2")];
+/// Where relays are, and their numbers.
+const RELAYS: [(&str, &str); 2] = [("192.0.2.1:4001", "1"), ("192.0.2.2:4002", "2")];
+
+/// Where routers are asked for ports (RFC 6887, 19).
+const ASKED: u16 = 5351;
 
 /// The NATs of sender and receiver, and the way that they are to find.
-const PAIRS: [(&str, &str, &str); 8] = [
-    ("open", "open", "direct"),
-    ("restricted", "restricted", "direct"),
-    ("cone", "symmetric", "direct"),
-    ("symmetric", "open", "direct"),
+const PAIRS: [(Nat, Nat, &str); 10] = [
+    (Open, Open, "direct"),
+    (Restricted, Restricted, "direct"),
+    (Cone, Symmetric, "direct"),
+    (Symmetric, Open, "direct"),
     // By guessing.
-    ("restricted", "symmetric", "direct"),
-    ("symmetric", "restricted", "direct"),
+    (Restricted, Symmetric, "direct"),
+    (Symmetric, Restricted, "direct"),
     // By nothing but a relay.
-    ("symmetric", "symmetric", "relayed"),
-    ("restricted", "restricted", "relayed"),
+    (Symmetric, Symmetric, "relayed"),
+    (Restricted, Restricted, "relayed"),
+    // By a port from the router.
+    (Symmetric, Symmetric, "mapped"),
+    // Who wants no direct way asks for none.
+    (Symmetric, Symmetric, "relay-only"),
 ];
 
 fn main() -> ExitCode {
@@ -45,79 +60,52 @@ fn main() -> ExitCode {
         );
     }
     // What a harness would be told: a filter, or that the tests be named.
-    if words.contains(&"--list") || words.iter().any(|word| !word.starts_with('-') && !"nats".contains(word)) {
-        return ExitCode::SUCCESS;
-    }
-    let lab = Lab { prefix: format!("hs{}", id()) };
-    if let Err(why) = lab.run(&["up", "open", "open"]) {
-        println!("skipped: network namespaces with NATs need root, ip and nft; {why}");
+    let is_other = |word: &&str| !word.starts_with('-') && !"nats".contains(*word);
+    if words.contains(&"--list") || words.iter().any(is_other) || missing().is_some() {
         return ExitCode::SUCCESS;
     }
     let mut failed = 0;
     for (sender, receiver, way) in PAIRS {
         let began = Instant::now();
-        let outcome = pair(&lab, sender, receiver, way);
-        println!("{sender} to {receiver}, {way}: {outcome:?} in {:.1} s", began.elapsed().as_secs_f64());
+        let outcome = pair(sender, receiver, way);
+        println!("{sender:?} to {receiver:?}, {way}: {outcome:?} in {:.1} s", began.elapsed().as_secs_f64());
         failed += u8::from(outcome.is_err());
     }
-    drop(lab);
     ExitCode::from(failed)
 }
 
-fn pair(lab: &Lab, sender: &str, receiver: &str, way: &str) -> Result<(), String> {
-    lab.run(&["up", sender, receiver])?;
-    let folder = env::temp_dir().join(format!("hypersend-{}", lab.prefix));
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir(&folder).map_err(|e| e.to_string())?;
+fn pair(sender: Nat, receiver: Nat, way: &str) -> Result<(), String> {
+    let lab = NatLab::new(sender, receiver).expect("nothing is missing");
+    let router = (way == "mapped").then(|| PortMapper::start(&lab.a, Speaks::Pcp, 600));
+    let ears = (way == "relay-only").then(|| {
+        let ears = lab.a.edge().inside(|| UdpSocket::bind((lab.a.gateway(), ASKED))).unwrap().unwrap();
+        ears.set_nonblocking(true).unwrap();
+        ears
+    });
+    let folder = TempDir::new().map_err(|e| e.to_string())?;
     let relays: Vec<Process> =
-        RELAYS.iter().map(|(host, address, number)| lab.start(host, &["relay", address, number])).collect();
-    let mut sides: Vec<Process> = [("a", "sender"), ("b", "receiver")]
+        RELAYS.iter().map(|(address, number)| start(lab.public(), &["relay", address, number])).collect();
+    let mut sides: Vec<Process> = [(lab.a.host(), "sender"), (lab.b.host(), "receiver")]
         .map(|(host, role)| {
-            let mut words = vec![role, folder.to_str().unwrap(), way];
-            words.extend(RELAYS.map(|(_, address, _)| address));
-            lab.start(host, &words)
+            let mut words = vec![role, folder.path().to_str().unwrap(), way];
+            words.extend(RELAYS.map(|(address, _)| address));
+            start(host, &words)
         })
         .into();
     let met: Vec<bool> = sides.iter_mut().map(|side| side.0.wait().is_ok_and(|status| status.success())).collect();
     drop(relays);
-    let _ = fs::remove_dir_all(&folder);
-    if met == [true, true] { Ok(()) } else { Err(format!("sender, receiver: {met:?}")) }
-}
-
-/// The namespaces; gone when this is dropped.
-struct Lab {
-    prefix: String,
-}
-
-impl Lab {
-    fn command(&self, words: &[&str]) -> Command {
-        let script: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests/nats/natlab"].iter().collect();
-        let mut command = Command::new(script);
-        command.arg(&self.prefix).args(words).stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, words: &[&str]) -> Result<(), String> {
-        let output = self.command(words).output().map_err(|e| e.to_string())?;
-        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
-    }
-
-    /// This program, at a host.
-    fn start(&self, host: &str, words: &[&str]) -> Process {
-        let program = env::current_exe().unwrap();
-        let mut all = vec!["exec", host, program.to_str().unwrap()];
-        all.extend(words);
-        Process(self.command(&all).spawn().unwrap_or_else(|error| {
-            println!("cannot start: {error}");
-            exit(1)
-        }))
+    let left = router.map_or_else(Vec::new, |router| router.mapped());
+    let has_asked = ears.is_some_and(|ears| ears.recv(&mut [0; 64]).is_ok());
+    match (&met[..], &left[..], has_asked) {
+        ([true, true], [], false) => Ok(()),
+        _ => Err(format!("sender, receiver: {met:?}; still mapped: {left:?}; has asked: {has_asked}")),
     }
 }
 
-impl Drop for Lab {
-    fn drop(&mut self) {
-        let _ = self.run(&["down"]);
-    }
+/// This program, in a namespace.
+fn start(host: &Namespace, words: &[&str]) -> Process {
+    let mut command = host.command(env::current_exe().unwrap());
+    Process(command.args(words).stdin(Stdio::null()).spawn().unwrap())
 }
 
 struct Process(Child);

@@ -1,7 +1,7 @@
 //! One side that meets the other, and a relay: each a process of its own, in a network of its own.
 //!
-//! The words after the program's name: `relay ADDRESS NUMBER`, or `sender|receiver FOLDER direct|relayed ADDRESS…`. The folder
-//! stands for the server, the addresses are relays 1, 2, …
+//! The words after the program's name: `relay ADDRESS NUMBER`, or `sender|receiver FOLDER direct|mapped|relayed|relay-only
+//! ADDRESS…`. The folder stands for the server, the addresses are relays 1, 2, …
 
 use hypersend_paths::{Config, Event, Identity, Paths, RelayPlace, Role, Signals};
 use hypersend_protocol::{
@@ -54,6 +54,7 @@ async fn relay(address: SocketAddr, number: u128) -> Outcome<()> {
 async fn side(role: Role, folder: &str, wanted: &str, relays: &[&str]) -> Outcome<()> {
     let began = Instant::now();
     let mut config = Config::new(role, SESSION, Identity::new()?);
+    config.direct = wanted != "relay-only";
     for (number, address) in (1..).zip(relays) {
         config.relays.push(place(role, number, address.parse()?)?);
     }
@@ -64,7 +65,7 @@ async fn side(role: Role, folder: &str, wanted: &str, relays: &[&str]) -> Outcom
             match event {
                 Event::Up { way, connection, .. } => {
                     println!("{at:.3} {role:?} up {way}");
-                    if way.is_direct() == (wanted == "direct") {
+                    if way.is_direct() == matches!(wanted, "direct" | "mapped") {
                         talk(role, &connection).await?;
                         println!("{:.3} {role:?} said and heard", began.elapsed().as_secs_f64());
                         return Ok(());

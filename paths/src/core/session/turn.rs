@@ -73,7 +73,8 @@ impl Core {
             }
         }
         let candidates = if self.is_direct_wanted && self.port != 0 {
-            candidates::own(&self.hosts, self.port, &seen, &self.mapped)
+            let mapped: Vec<SocketAddr> = self.given.iter().chain(&self.mapped).copied().collect();
+            candidates::own(&self.hosts, self.port, &seen, &mapped)
         } else {
             Vec::new()
         };

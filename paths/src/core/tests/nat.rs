@@ -2,7 +2,7 @@
 
 use crate::core::{Moment, Via};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -32,11 +32,23 @@ pub(super) struct Nat {
     pub(super) is_broken: bool,
     /// When a port outside has last sent to an address.
     sent: BTreeMap<(u16, SocketAddr), Moment>,
+    /// The port outside that is the main socket's for whoever sends there.
+    pub(super) mapped: Option<u16>,
+    /// Who has. What goes to them goes out by that port, and nothing else does: as little as a router may do for it.
+    by_mapped: BTreeSet<SocketAddr>,
 }
 
 impl Nat {
     pub(super) fn new(kind: Kind, outside: IpAddr) -> Self {
-        Self { kind, outside, ports: BTreeMap::new(), is_broken: false, sent: BTreeMap::new() }
+        Self {
+            kind,
+            outside,
+            ports: BTreeMap::new(),
+            is_broken: false,
+            sent: BTreeMap::new(),
+            mapped: None,
+            by_mapped: BTreeSet::new(),
+        }
     }
 
     /// As what a datagram goes out.
@@ -48,6 +60,9 @@ impl Nat {
             Kind::Independent => (via, None),
             Kind::Dependent => (via, Some(to)),
         };
+        if let Some(mapped) = self.mapped.filter(|_| via == Via::MAIN && self.by_mapped.contains(&to)) {
+            return Some(SocketAddr::new(self.outside, mapped));
+        }
         let mut port = u16::try_from(1_024 + random % 64_512).unwrap();
         while self.ports.values().any(|taken| *taken == port) {
             port = port.checked_add(1).unwrap_or(1_024);
@@ -64,9 +79,13 @@ impl Nat {
     }
 
     /// Which socket a datagram from outside reaches; by its port if there is no NAT.
-    pub(super) fn take(&self, now: Moment, port: u16, from: SocketAddr) -> Option<Via> {
+    pub(super) fn take(&mut self, now: Moment, port: u16, from: SocketAddr) -> Option<Via> {
         match self.kind {
             Kind::Blocked => None,
+            _ if self.mapped == Some(port) => {
+                self.by_mapped.insert(from);
+                Some(Via::MAIN)
+            }
             Kind::Open => Some(Via(u32::from(port - super::end::PORT))),
             Kind::Independent | Kind::Dependent => {
                 let sent = self.sent.get(&(port, from))?;

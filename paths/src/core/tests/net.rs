@@ -7,7 +7,7 @@ use super::{
 use crate::core::{Moment, Via, Wish};
 use hypersend_protocol::{
     paths::PROBE_MARK,
-    relay::{MARK, address_bytes, ticket::Side},
+    relay::{MARK, ticket::Side},
     time::UnixMillis,
 };
 use hypersend_relay::{Action, Door, Relay, Settings};
@@ -123,6 +123,16 @@ impl Net {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
+    }
+
+    /// The router of one end gives it a port, or takes it away.
+    pub(super) fn map(&mut self, end: usize, port: Option<u16>) {
+        let at = self.since(end);
+        let one = &mut self.ends[end];
+        one.nat.mapped = port;
+        let given = port.map(|port| SocketAddr::new(one.nat.outside, port));
+        one.core.mapped(at, given);
+        self.drain(end);
     }
 
     /// What is on its way between the two is lost, as by a server that starts again.
@@ -264,22 +274,17 @@ impl Net {
     }
 
     fn arrive(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
-        let [relay, observe] = relay_at();
-        if to == observe {
-            if self.relay.is_some() && bytes.get(2) == Some(&10) {
-                let answer = [&[MARK, 1, 11, 0], &bytes[4..12], &address_bytes(from)].concat();
-                self.travel(to, from, answer);
-            }
-        } else if to == relay {
+        let doors = relay_at();
+        if let Some(door) = doors.iter().position(|door| *door == to) {
             let at = hypersend_relay::Moment { steady: self.now, unix: UnixMillis(1_000_000) };
-            match self.relay.as_mut().map(|relay| relay.datagram(at, Door(0), from, bytes)) {
+            match self.relay.as_mut().map(|relay| relay.datagram(at, Door(door), from, bytes)) {
                 Some(Action::Answer { answer, notice }) => {
                     self.travel(to, from, answer.to_vec());
                     if let Some(notice) = notice {
-                        self.travel(to, notice.to, notice.bytes.to_vec());
+                        self.travel(doors[notice.by.0], notice.to, notice.bytes.to_vec());
                     }
                 }
-                Some(Action::Forward { to: other, .. }) => self.travel(to, other, bytes.to_vec()),
+                Some(Action::Forward { to: other, by }) => self.travel(doors[by.0], other, bytes.to_vec()),
                 _ => {}
             }
         } else if let Some(end) = self.ends.iter().position(|end| end.nat.outside == to.ip()) {

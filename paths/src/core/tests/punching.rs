@@ -4,7 +4,7 @@ use super::{
     nat::Kind::{self, Blocked, Dependent, Independent, Open},
     net::Net,
 };
-use hypersend_protocol::paths::Mapping;
+use hypersend_protocol::paths::{CandidateKind, Mapping};
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -89,5 +89,39 @@ fn the_kinds_of_nats_are_found_out() {
         let mut net = Net::new(6, [kind, Open]);
         net.pass(Duration::from_secs(10));
         assert_eq!(net.ends[0].core.report().own.mapping, mapping, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_port_from_a_router_makes_the_hardest_pair_direct() {
+    for end in 0..2 {
+        let mut net = Net::new(6, [Dependent, Dependent]);
+        net.pass(MINUTE);
+        assert!(!net.has_direct());
+        net.map(end, Some(40_000));
+        let direct = net.until(Duration::from_secs(1), Net::has_direct);
+        assert!(direct.is_some(), "with a port of side {end} there is no direct way in a second");
+        assert!(net.ends.iter().all(|end| end.most_open == 0), "it was found by guessing");
+    }
+}
+
+#[test]
+fn the_other_side_knows_of_a_port_for_as_long_as_it_is_there() {
+    let mut net = Net::new(7, [Dependent, Dependent]);
+    let named = |net: &Net| {
+        let peer = net.ends[1].core.peer()?;
+        let mapped = peer.candidates.iter().find(|candidate| candidate.kind == CandidateKind::Mapped);
+        Some((peer.version, mapped.map(|mapped| mapped.address.port())))
+    };
+    let mut last = None;
+    for port in [None, Some(40_000), Some(40_001), None] {
+        net.map(0, port);
+        // Twice is as good as once.
+        net.map(0, port);
+        let is_known = |net: &Net| named(net).is_some_and(|(_, named)| named == port);
+        assert!(net.until(Duration::from_secs(1), is_known).is_some(), "{port:?}");
+        let version = named(&net).map(|(version, _)| version);
+        assert!(version > last, "{port:?}");
+        last = version;
     }
 }

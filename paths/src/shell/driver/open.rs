@@ -11,6 +11,7 @@ use crate::{
         connections::Connections,
         guesses::Guesses,
         interfaces,
+        mapped::Mapped,
         post::{self, Asked, MAX_INCOMING, Post},
         tap::MAX_CAUGHT,
     },
@@ -37,7 +38,7 @@ impl Driver {
         commands: mpsc::Receiver<Command>,
         stop: CancellationToken,
     ) -> Result<(Self, watch::Receiver<Report>, watch::Receiver<Option<Fingerprint>>), OpenError> {
-        let Config { role: side, session, identity, relays, candidates, guess, direct } = config;
+        let Config { role: side, session, identity, relays, candidates, guess, map, direct } = config;
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(OpenError::Random)?;
         let fingerprint = identity.fingerprint().0;
@@ -49,6 +50,9 @@ impl Driver {
         let socket = post::bind().map_err(OpenError::Socket)?;
         let main = Post::new(Via::MAIN, socket, caught.0.clone(), takes).map_err(OpenError::Socket)?;
         let port = main.local_addr().map_err(OpenError::Socket)?.port();
+
+        let mut mapped = Mapped::new(map && direct);
+        mapped.ask(port);
 
         let hosts = interfaces::addresses();
         let (told, interfaces) = watch::channel(hosts.clone());
@@ -71,6 +75,7 @@ impl Driver {
             state: None,
             posts: BTreeMap::from([(Via::MAIN, main)]),
             guesses: Guesses::default(),
+            mapped,
             caught,
             ask,
             asked,

@@ -82,7 +82,8 @@ impl Driver {
                 post.endpoint.wait_idle().await;
             }
         };
-        // Connections to a side that is gone take longer to forget, and nothing depends on it.
-        let _ = timeout(GOODBYE, idle).await;
+        // Connections to a side that is gone take longer to forget, and nothing depends on it; nor on a router that does not
+        // answer, whose port is free again by itself.
+        let _ = timeout(GOODBYE, async { tokio::join!(idle, self.mapped.give_back()) }).await;
     }
 }
