@@ -55,6 +55,11 @@ impl Relays {
         self.seats.iter_mut().filter(|seat| seat.place.id == relay).for_each(|seat| seat.doubt(now));
     }
 
+    /// This side's NAT may have forgotten all of them: asks whether they are still there.
+    pub(crate) fn doubt_all(&mut self, now: Moment) {
+        self.seats.iter_mut().for_each(|seat| seat.doubt(now));
+    }
+
     /// The other side has seats at these: asks those that have not said so.
     pub(crate) fn hurry(&mut self, now: Moment, of_peer: &[RelayId]) {
         self.seats.iter_mut().filter(|seat| of_peer.contains(&seat.place.id)).for_each(|seat| seat.hurry(now));

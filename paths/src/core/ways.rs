@@ -147,6 +147,9 @@ impl Ways {
                     false
                 }
                 None => {
+                    // One ping is lost, as far as can be said. If it is for this side's NAT that has forgotten everything, its seats
+                    // are lost too.
+                    dead.is_unanswered |= silence >= QUIET + PING_EVERY && now >= used.next;
                     if let Some(key) = key.filter(|_| now >= used.next) {
                         let nonce = dice.nonce();
                         if used.asked.len() == MAX_OUTSTANDING {
@@ -185,4 +188,6 @@ impl Used {
 pub(crate) struct Dead {
     pub(crate) routes: Vec<Route>,
     pub(crate) doubted: Vec<RelayId>,
+    /// Whether a direct path leaves pings without an answer.
+    pub(crate) is_unanswered: bool,
 }

@@ -28,6 +28,9 @@ impl Core {
         for relay in dead.doubted {
             self.relays.doubt(now, relay);
         }
+        if dead.is_unanswered {
+            self.relays.doubt_all(now);
+        }
         // The other side says that it is there, and this side's relay has not: what it sent about it is lost.
         if let Some(peer) = self.register.peer() {
             self.relays.hurry(now, &peer.relays);

@@ -94,4 +94,10 @@ impl Nat {
             }
         }
     }
+
+    /// Forgets everything, as when it is started anew.
+    pub(super) fn forget(&mut self) {
+        self.ports.clear();
+        self.sent.clear();
+    }
 }

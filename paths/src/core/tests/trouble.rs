@@ -48,6 +48,20 @@ fn a_dead_path_is_noticed_within_three_seconds_and_found_again() {
 }
 
 #[test]
+fn nats_that_forget_cost_six_seconds() {
+    for seed in 0..20 {
+        let mut net = Net::new(seed, [Independent, Independent]);
+        net.until(MINUTE, |net| net.has_direct() && net.has_relayed()).expect("both ways");
+        net.pass(Duration::from_secs(10));
+        net.ends.iter_mut().for_each(|end| end.nat.forget());
+        let forgotten = net.now;
+        net.until(MINUTE, |net| !net.has_direct()).expect("the direct way is gone");
+        let again = net.until(MINUTE, |net| net.has_direct() && net.has_relayed()).expect("both ways again");
+        assert!(again < forgotten + Duration::from_secs(6), "seed {seed}: {:?}", again.saturating_sub(forgotten));
+    }
+}
+
+#[test]
 fn whoever_begins_anew_is_found_anew() {
     for end in 0..2 {
         let mut net = Net::new(7, [Independent, Open]);
