@@ -63,7 +63,7 @@ fn flood(settings: &Settings, place: Place, mongodb: Option<String>) -> Result<V
 
     let lasting = Duration::from_secs(settings.seconds.into());
     // On its stream a chat takes one post after the other; requests may overtake each other.
-    let ways = [(true, 1), (false, 4), (false, 12)];
+    let ways = [(true, 1), (false, 2), (false, 4), (false, 12)];
     ways.into_iter()
         .map(|(on_chat_streams, depth)| {
             let before = server.usage()?;
