@@ -117,7 +117,10 @@ async fn what_makes_no_sense_is_said_before_anything_is_done() {
     usage(&["nonsense"], "unrecognized subcommand").await;
     usage(&["register", "https://example.org", "ann@example.org", "--name", "Ann"], "no server address").await;
     usage(&["login", "localhost", "no address"], "email").await;
-    usage(&["send", "bob@example.org"], "required").await;
+    usage(&["send", "bob@example.org"], "the text is missing").await;
+    usage(&["send", "--direct", "bob@example.org"], "what is to be sent is missing").await;
+    usage(&["send", "bob@example.org", "two", "words"], "a message is one text").await;
+    usage(&["receive"], "there is nobody to ask").await;
     usage(&["send", "bob@example.org", &"x".repeat(17 << 10)], "at most 16384 are allowed").await;
     usage(&["download", "nonsense"], "nonsense").await;
     usage(&["history", "bob@example.org", "--limit", "0"], "0").await;
