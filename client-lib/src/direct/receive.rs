@@ -61,7 +61,7 @@ impl Run {
         let done = self.receive(&session).await;
         let status = match &done {
             Ok(_) => P2pStatus::Finished,
-            Err(own) if own.is_own_cancellation() => P2pStatus::Cancelled,
+            Err(error) if error.is_own_cancellation() || error.is_others_cancellation() => P2pStatus::Cancelled,
             // What the sender cannot repair by trying again. A full disk or a name in the way can be mended here.
             Err(DirectError::Receive(ReceiveError::Listing(_) | ReceiveError::Nonsense(_))) => P2pStatus::Failed,
             Err(_) => return done,

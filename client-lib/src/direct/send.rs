@@ -198,7 +198,8 @@ impl Run {
 
     async fn end_session(&self, session: &P2pSession, error: &DirectError) {
         let status = match error {
-            own if own.is_own_cancellation() => P2pStatus::Cancelled,
+            // By either: the other side may not get to say so.
+            error if error.is_own_cancellation() || error.is_others_cancellation() => P2pStatus::Cancelled,
             DirectError::Send(_) | DirectError::NoWayForFolders | DirectError::Upload(_) => P2pStatus::Failed,
             // It is over already, or goes on elsewhere, or may go on from here later.
             _ => return,
