@@ -31,3 +31,4 @@ pub use event::{Event, PathId, Way, Why};
 pub use identity::{Fingerprint, Identity, IdentityError};
 pub use report::{RelayReport, RelayState, Report, SideReport};
 pub use shell::Paths;
+pub use words::check_words;

@@ -16,8 +16,9 @@ const ITERATIONS: NonZeroU32 = NonZeroU32::new(1 << 16).expect("not zero");
 const DOMAIN: &[u8] = b"hypersend check words 1\0";
 const LIST: &str = include_str!("words.txt");
 
-/// The words for these two certificates. Takes some 20 ms.
-pub(crate) fn check_words(one: Fingerprint, other: Fingerprint) -> [&'static str; 6] {
+/// Six words for these two certificates, in whatever order: the same on both sides if and only if nobody is between them.
+/// Takes some 20 ms.
+pub fn check_words(one: Fingerprint, other: Fingerprint) -> [&'static str; 6] {
     let both = [one.min(other).0, one.max(other).0].concat();
     let mut bytes = [0; 16];
     derive(PBKDF2_HMAC_SHA256, ITERATIONS, DOMAIN, &both, &mut bytes);

@@ -126,7 +126,7 @@ fn rank(way: &Way) -> Rank {
 }
 
 /// The same name: no session has four billion connections.
-fn name(path: hypersend_paths::PathId) -> PathId {
+pub(super) fn name(path: hypersend_paths::PathId) -> PathId {
     PathId(u32::try_from(path.0).unwrap_or(u32::MAX))
 }
 

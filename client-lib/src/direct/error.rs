@@ -35,6 +35,9 @@ pub enum DirectError {
     /// There is no way, and the sender goes on through the server, from where this is missing.
     #[error("the sender has put the files on the server, but the message with them is gone")]
     NoMessage,
+    /// What the sender has put on the server is not what the receiver has said yes to.
+    #[error("the sender has put other files on the server than were offered; nothing of them is fetched")]
+    NotAgreed,
     /// The session cannot be opened here.
     #[error(transparent)]
     Identity(#[from] IdentityError),

@@ -5,17 +5,22 @@ use super::{
     transfer::{Keys, Told, Whereabouts},
 };
 use crate::SignalChannel;
-use hypersend_paths::{Config, Event, Identity, PathId, Paths, RelayPlace, Report, Role, Signals, Way};
+use hypersend_paths::{Config, Event, Identity, PathId, Paths, RelayPlace, Report, Role, Signals, Way, check_words};
 use hypersend_protocol::{id::P2pId, refusal::ErrorCode, signal::RelaySeat};
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use tokio::{
     net::lookup_host,
     sync::{mpsc, watch},
+    task::JoinHandle,
     time::{Instant, sleep_until, timeout},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 /// How long to wait at the end for the other side to close its ways.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// How long until relays are looked at again: for new ones, and for those whose hosts the network did not know.
+const RELAYS_AGAIN: Duration = Duration::from_secs(10);
 
 /// Values of either side that wait to be passed on.
 const WAITING: usize = 4;
@@ -23,9 +28,8 @@ const WAITING: usize = 4;
 /// One side of a session. Dropping it closes all ways.
 pub(super) struct Meeting {
     channel: SignalChannel,
-    /// The relays of the last time that they were looked at.
-    relays: Vec<RelaySeat>,
     host: String,
+    relays: Relays,
     paths: Paths,
     report: watch::Receiver<Report>,
     say: mpsc::Receiver<Vec<u8>>,
@@ -35,12 +39,30 @@ pub(super) struct Meeting {
     ways: BTreeMap<PathId, Way>,
     /// Whether the other side is there.
     has_peer: bool,
-    /// Whether there ever was a way to it.
+    /// The words for the other side's certificate, while they are being made.
+    naming: Option<JoinHandle<[&'static str; 6]>>,
+    /// Whether there ever was a way to it as it is now.
     was_up: bool,
     /// Since when it has been as it is without a way.
     since: Instant,
     terms: Terms,
 }
+
+/// The relays that the paths know of.
+#[derive(Debug)]
+struct Relays {
+    /// As the server named them.
+    known: Vec<RelaySeat>,
+    /// Whether all of their hosts were found.
+    are_all_found: bool,
+    /// Where newer ones are, while that is being found out.
+    looking: Option<AbortOnDropHandle<Found>>,
+    /// When to look again, though nothing else happens.
+    again: Instant,
+}
+
+/// Relays, where they are, and whether none had to be left out.
+type Found = (Vec<RelaySeat>, Vec<RelayPlace>, bool);
 
 /// What a side puts up with.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +98,7 @@ impl Happening {
 
 impl Meeting {
     /// Opens this side of a session.
-    pub(super) async fn open(
+    pub(super) fn open(
         role: Role,
         session: P2pId,
         channel: SignalChannel,
@@ -85,17 +107,12 @@ impl Meeting {
     ) -> Result<Self, DirectError> {
         let (set, say) = mpsc::channel(WAITING);
         let (heard, hear) = mpsc::channel(WAITING);
-        let relays = channel.relays();
-        let config = Config {
-            relays: places(host, &relays).await,
-            direct: !terms.relay_only,
-            ..Config::new(role, session, Identity::new()?)
-        };
+        let config = Config { direct: !terms.relay_only, ..Config::new(role, session, Identity::new()?) };
         let paths = Paths::open(config, Signals { set, heard: hear })?;
         Ok(Self {
             channel,
-            relays,
             host: host.to_owned(),
+            relays: Relays { known: Vec::new(), are_all_found: true, looking: None, again: Instant::now() },
             report: paths.report(),
             paths,
             say,
@@ -103,10 +120,16 @@ impl Meeting {
             to_pass_on: None,
             ways: BTreeMap::new(),
             has_peer: false,
+            naming: None,
             was_up: false,
             since: Instant::now(),
             terms,
         })
+    }
+
+    /// All ways there are.
+    pub(super) fn ways(&self) -> impl Iterator<Item = PathId> {
+        self.ways.keys().copied()
     }
 
     /// The best way there is.
@@ -135,7 +158,7 @@ impl Meeting {
     pub(super) async fn next(&mut self, told: &Told) -> Result<Happening, DirectError> {
         let room = self.heard.clone();
         loop {
-            self.look_at_relays().await;
+            self.look_at_relays();
             let give_up = self.end_of_patience();
             tokio::select! {
                 Some(value) = self.say.recv() => {
@@ -159,6 +182,23 @@ impl Meeting {
                 Ok(()) = self.report.changed() => {
                     told.report.send_replace(Some(self.report.borrow_and_update().clone()));
                 }
+                found = done(&mut self.relays.looking) => {
+                    // Its end may not be awaited again, and is not known to be heeded before the paths have it.
+                    self.relays.looking = None;
+                    let Ok((seats, places, are_all_found)) = found else {
+                        // Lost only in a runtime that ends.
+                        self.relays.are_all_found = false;
+                        continue;
+                    };
+                    self.paths.add_relays(places).await;
+                    (self.relays.known, self.relays.are_all_found) = (seats, are_all_found);
+                }
+                () = sleep_until(self.relays.again), if self.relays.looking.is_none() => {}
+                words = done(&mut self.naming) => {
+                    self.naming = None;
+                    // Lost only in a runtime that ends.
+                    told.keys.send_replace(words.ok().map(Keys));
+                }
                 () = until(give_up) => {
                     self.since = Instant::now();
                     return Ok(Happening::NoWay);
@@ -180,8 +220,13 @@ impl Meeting {
                 Some(Happening::Down(path))
             }
             Event::PeerChanged => {
-                (self.has_peer, self.since) = (true, Instant::now());
-                told.keys.send_replace(self.paths.check_words().map(Keys));
+                (self.has_peer, self.was_up, self.since) = (true, false, Instant::now());
+                // The old words are not for the new certificate.
+                told.keys.send_replace(None);
+                self.naming = self.paths.fingerprints().map(|(own, peer)| {
+                    // Not between two packets: it takes some 20 ms.
+                    tokio::task::spawn_blocking(move || check_words(own, peer))
+                });
                 Some(Happening::Peer)
             }
             Event::PeerLeft => {
@@ -193,12 +238,18 @@ impl Meeting {
         }
     }
 
-    /// New tickets and relays come with each stream to the server. Begun again by the next call if it is cancelled.
-    async fn look_at_relays(&mut self) {
+    /// Has a task find out where relays are that are new: with each stream to the server come other tickets.
+    fn look_at_relays(&mut self) {
+        let is_due = self.relays.again <= Instant::now();
+        if is_due {
+            self.relays.again = Instant::now() + RELAYS_AGAIN;
+        }
         let relays = self.channel.relays();
-        if relays != self.relays {
-            self.paths.add_relays(places(&self.host, &relays).await).await;
-            self.relays = relays;
+        let is_wanted = relays != self.relays.known || !self.relays.are_all_found;
+        // A host that is not found is not asked for at every turn.
+        if is_wanted && (is_due || self.relays.are_all_found) && self.relays.looking.is_none() {
+            let host = self.host.clone();
+            self.relays.looking = Some(AbortOnDropHandle::new(tokio::spawn(find(host, relays))));
         }
     }
 
@@ -215,16 +266,30 @@ impl Meeting {
     }
 
     /// Says goodbye, and waits until the server has that.
-    pub(super) async fn close(self) {
-        let Self { mut channel, paths, mut say, .. } = self;
+    pub(super) async fn close(self, told: &Told) {
+        let Self { mut channel, paths, mut say, naming, .. } = self;
         let passing_on = async {
             while let Some(value) = say.recv().await {
                 // The transfer is over, whatever becomes of this.
                 let _ = channel.set(value);
             }
         };
-        tokio::join!(paths.close(), passing_on);
+        let naming = async {
+            // A transfer may be over before it is known with whom it was.
+            if let Some(Ok(words)) = async { Some(naming?.await) }.await {
+                told.keys.send_replace(Some(Keys(words)));
+            }
+        };
+        tokio::join!(paths.close(), passing_on, naming);
         channel.settle().await;
+    }
+}
+
+/// Waits for what is under way; for ever while nothing is.
+async fn done<T>(under_way: &mut Option<impl Future<Output = T> + Unpin>) -> T {
+    match under_way {
+        Some(under_way) => under_way.await,
+        None => std::future::pending().await,
     }
 }
 
@@ -235,16 +300,18 @@ async fn until(moment: Option<Instant>) {
     }
 }
 
-/// Where these relays are; those whose name is not known to the network are left out.
-async fn places(host: &str, seats: &[RelaySeat]) -> Vec<RelayPlace> {
+/// Where these relays are; those whose hosts the network does not know are left out.
+async fn find(host: String, seats: Vec<RelaySeat>) -> Found {
     let mut places = Vec::with_capacity(seats.len());
-    for seat in seats {
-        let host = seat.host.as_ref().map_or(host, |host| host.as_str());
+    let mut are_all_found = true;
+    for seat in &seats {
+        let host = seat.host.as_ref().map_or(host.as_str(), |host| host.as_str());
         let Some((&port, others)) = seat.ports.split_first() else { continue };
         let found: Vec<SocketAddr> = match lookup_host((host, port)).await {
             Ok(found) => found.collect(),
             Err(error) => {
                 tracing::warn!(relay = %seat.name, host, %error, "a relay's host is not found");
+                are_all_found = false;
                 continue;
             }
         };
@@ -257,5 +324,5 @@ async fn places(host: &str, seats: &[RelaySeat]) -> Vec<RelayPlace> {
             ticket: seat.ticket,
         });
     }
-    places
+    (seats, places, are_all_found)
 }

@@ -12,6 +12,7 @@
 //! | `meeting` | one side of a session: signals, ways, and what is to be told of them |
 //! | `carry` | files and ways together, until the files are across or there is no way |
 //! | `send`, `receive` | either side, from the offer to the end |
+//! | `session` | what the server says of a session |
 //! | `offers` | what others offer to this user |
 //! | `stored` | through the server, where there is no way |
 
@@ -21,6 +22,7 @@ mod meeting;
 mod offers;
 mod receive;
 mod send;
+mod session;
 mod stored;
 mod transfer;
 

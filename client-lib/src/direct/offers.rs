@@ -5,6 +5,7 @@ use hypersend_protocol::{
     event::{EventUpdate, Happening},
     id::{P2pId, UserId},
     p2p::{P2pSession, P2pStatus},
+    refusal::ErrorCode,
 };
 use std::collections::{HashSet, VecDeque};
 
@@ -54,7 +55,12 @@ impl Offers {
             if let Some(due) = self.due {
                 let found = match due {
                     Due::All => self.all().await?,
-                    Due::One(id) => vec![self.client.p2p_session(id).await?],
+                    Due::One(id) => match self.client.p2p_session(id).await {
+                        Ok(session) => vec![session],
+                        // Its chat is gone, or this user no longer in it.
+                        Err(error) if error.code() == Some(ErrorCode::NotFound) => Vec::new(),
+                        Err(error) => return Err(error),
+                    },
                 };
                 let me = self.client.ready().await?.me.id;
                 self.found.extend(found.into_iter().filter(|session| waits_for(session, me)));

@@ -1,14 +1,15 @@
 //! The receiver's side: accept, carry, and fetch from the server what the sender had to put there.
 
 use super::{
-    carry::{Carried, carry, tell_path},
+    carry::{Carried, carry, name, tell_path},
     error::DirectError,
     meeting::{Meeting, Terms},
     send::ended,
+    session::follow,
     stored,
-    transfer::{DirectTransfer, Told, Whereabouts},
+    transfer::{DirectTransfer, Told, Whereabouts, unless},
 };
-use crate::Client;
+use crate::{Client, ClientError};
 use hypersend_paths::Role;
 use hypersend_peer::{ReceiveError, Received, Receiving};
 use hypersend_protocol::p2p::{P2pPath, P2pSession, P2pStatus};
@@ -51,10 +52,7 @@ struct Run {
 impl Run {
     async fn run(self) -> Result<Received, DirectError> {
         let id = self.session.id;
-        let session = match self.session.status {
-            P2pStatus::Offered => self.client.change_p2p(id, Some(P2pStatus::Accepted), None).await?,
-            _ => self.client.p2p_session(id).await?,
-        };
+        let session = unless(&self.cancel, self.accept()).await?;
         if session.status != P2pStatus::Accepted {
             return Err(ended(session.status));
         }
@@ -73,47 +71,62 @@ impl Run {
         done
     }
 
+    async fn accept(&self) -> Result<P2pSession, ClientError> {
+        match self.session.status {
+            P2pStatus::Offered => self.client.change_p2p(self.session.id, Some(P2pStatus::Accepted), None).await,
+            _ => self.client.p2p_session(self.session.id).await,
+        }
+    }
+
     async fn receive(&self, session: &P2pSession) -> Result<Received, DirectError> {
         if session.path == Some(P2pPath::Stored) {
             return self.fetch(session).await;
         }
-        let channel = self.client.open_signals(session.id).await?;
+        let channel = unless(&self.cancel, self.client.open_signals(session.id)).await?;
         // It is for the sender to give up.
         let terms = Terms { relay_only: self.options.relay_only, seek: None, wait: None };
-        let mut meeting =
-            Meeting::open(Role::Receiver, session.id, channel, self.client.server().host(), terms).await?;
+        let mut meeting = Meeting::open(Role::Receiver, session.id, channel, self.client.server().host(), terms)?;
         let agreed = session.files.iter().map(|file| file.name.clone()).collect();
         let mut receiving = Receiving::start(self.folder.clone(), tag(session), Some(agreed));
         let path = tell_path(self.client.clone(), session.id, self.told.whereabouts.subscribe());
+        let stored =
+            follow(&self.client, session.id, |now| (now.path == Some(P2pPath::Stored)).then_some(Carried::NoWay));
         let carried = tokio::select! {
             carried = carry(&mut meeting, &mut receiving, &self.told, &self.cancel) => carried,
-            stored = stored::announced(&self.client, session.id) => match stored {
-                Ok(()) => Ok(Carried::NoWay),
-                Err(error) => Err(error.into()),
-            },
+            stored = stored => stored.map_err(Into::into),
         };
         drop(path);
         let done = match carried {
             Ok(Carried::Done(received)) => Ok(received),
-            Ok(Carried::NoWay) => {
-                // Lets go of what has arrived; the server's copy is fetched from its beginning.
-                drop(receiving);
-                self.fetch(session).await
-            }
-            Ok(Carried::Over) => Err(ended(self.client.p2p_session(session.id).await?.status)),
-            Err(error) => Err(error),
+            // The engine has told all it has to tell.
+            Err(DirectError::Receive(error)) => Err(error.into()),
+            cut_short => match take_what_is_there(&meeting, receiving).await {
+                Some(received) => Ok(received),
+                None => match cut_short {
+                    // The server's copy is fetched from its beginning.
+                    Ok(Carried::NoWay) => self.fetch(session).await,
+                    Ok(_) => Err(ended(self.client.p2p_session(session.id).await?.status)),
+                    Err(error) => Err(error),
+                },
+            },
         };
-        meeting.close().await;
+        meeting.close(&self.told).await;
         done
     }
 
     async fn fetch(&self, session: &P2pSession) -> Result<Received, DirectError> {
         self.told.whereabouts(Whereabouts::Stored);
-        tokio::select! {
-            fetched = stored::fetch(&self.client, session, &self.folder, &self.told) => fetched,
-            () = self.cancel.cancelled() => Err(DirectError::Cancelled),
-        }
+        unless(&self.cancel, stored::fetch(&self.client, session, &self.folder, &self.told)).await
     }
+}
+
+/// Everything, if it had arrived before the carrying was cut short: what remains to be done needs nobody else.
+async fn take_what_is_there(meeting: &Meeting, mut receiving: Receiving) -> Option<Received> {
+    for path in meeting.ways() {
+        receiving.remove_path(name(path));
+    }
+    receiving.cancel();
+    receiving.finish().await.ok()
 }
 
 /// Tells senders apart, so that nobody's file goes on with what came from another.

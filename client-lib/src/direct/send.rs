@@ -4,27 +4,27 @@ use super::{
     carry::{Carried, carry, tell_path},
     error::DirectError,
     meeting::{Meeting, Terms},
+    session::follow,
     stored,
-    transfer::{DirectTransfer, Told, Whereabouts},
+    transfer::{DirectTransfer, Told, Whereabouts, unless},
 };
-use crate::{Client, ClientError};
+use crate::Client;
 use hypersend_paths::Role;
-use hypersend_peer::{Offer, Sending, Sent};
+use hypersend_peer::{Offer, SendError, Sending, Sent};
 use hypersend_protocol::{
-    event::{EventUpdate, Happening},
     id::{ChatId, ClientId, UserId},
     p2p::{P2pPath, P2pSession, P2pStatus},
     refusal::ErrorCode,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-
-/// How often the session is looked at without an event: one may have been missed.
-const LOOK: Duration = Duration::from_secs(30);
 
 /// How long the receiver's report may take after the server has said that it is finished.
 const LAST_REPORT: Duration = Duration::from_secs(3);
+
+/// How long telling the server of a failure may take: it sees sooner or later that nobody goes on.
+const GOODBYE: Duration = Duration::from_secs(3);
 
 /// How long a way is looked for, unless something else is said: a relay takes a second, a hole to be punched two, and rounds
 /// of guessing three times five.
@@ -78,11 +78,12 @@ struct Run {
 
 impl Run {
     async fn run(self) -> Result<Sent, DirectError> {
-        let session = self.offer_it().await?;
+        // One that the server has made and not told of is found by the same offer made again.
+        let session = unless(&self.cancel, self.offer_it()).await?;
         self.told.session.send_replace(Some(session.clone()));
         let done = self.send(&session).await;
         if let Err(error) = &done {
-            self.end_session(&session, error).await;
+            let _ = timeout(GOODBYE, self.end_session(&session, error)).await;
         }
         done
     }
@@ -100,21 +101,14 @@ impl Run {
     }
 
     async fn send(&self, session: &P2pSession) -> Result<Sent, DirectError> {
-        let answered = tokio::select! {
-            answered = self.answer(session) => answered?,
-            () = self.cancel.cancelled() => return Err(DirectError::Cancelled),
-        };
-        if !answered {
-            let sent = self.store(session).await?;
-            // There is nothing left to answer.
-            self.client.change_p2p(session.id, Some(P2pStatus::Cancelled), None).await?;
-            return Ok(sent);
+        if !unless(&self.cancel, self.answer(session)).await? {
+            return self.store(session).await;
         }
-        let channel = self.client.open_signals(session.id).await?;
+        let channel = unless(&self.cancel, self.client.open_signals(session.id)).await?;
         self.told.whereabouts(Whereabouts::Waiting);
         let SendOptions { relay_only, seek, store_after: wait } = self.options;
         let terms = Terms { relay_only, seek, wait };
-        let mut meeting = Meeting::open(Role::Sender, session.id, channel, self.client.server().host(), terms).await?;
+        let mut meeting = Meeting::open(Role::Sender, session.id, channel, self.client.server().host(), terms)?;
         let mut sending = Sending::start(Arc::clone(&self.offer));
         let path = tell_path(self.client.clone(), session.id, self.told.whereabouts.subscribe());
         let carried = carry(&mut meeting, &mut sending, &self.told, &self.cancel).await;
@@ -124,65 +118,59 @@ impl Run {
                 meeting.linger(&self.told).await;
                 Ok(sent)
             }
-            Ok(Carried::NoWay) => self.store_for(session).await,
             Ok(Carried::Over) => self.over(session, &mut sending).await,
+            Ok(Carried::NoWay) => {
+                // What goes through the server does not go another way as well.
+                drop(sending);
+                meeting.close(&self.told).await;
+                return self.store(session).await;
+            }
             Err(error) => Err(error),
         };
-        meeting.close().await;
+        meeting.close(&self.told).await;
         done
     }
 
     /// Waits for the receiver's yes; `false` when they have not answered in time.
     async fn answer(&self, session: &P2pSession) -> Result<bool, DirectError> {
-        let mut events = self.client.events(None);
-        let waiting = async {
-            loop {
-                let now = self.client.p2p_session(session.id).await?;
-                self.told.session.send_replace(Some(now.clone()));
-                match now.status {
-                    P2pStatus::Offered => {}
-                    P2pStatus::Accepted => return Ok(()),
-                    status => return Err(ended(status)),
-                }
-                let about_it = async {
-                    loop {
-                        match events.next().await? {
-                            EventUpdate::Event(event) if !matches!(event.what, Happening::P2p { session: of, .. } if of == session.id) =>
-                                {}
-                            _ => return Ok::<(), ClientError>(()),
-                        }
-                    }
-                };
-                if let Ok(told) = timeout(LOOK, about_it).await {
-                    told?;
-                }
+        let answered = follow(&self.client, session.id, |now| {
+            let status = now.status;
+            self.told.session.send_replace(Some(now));
+            match status {
+                P2pStatus::Offered => None,
+                P2pStatus::Accepted => Some(Ok(true)),
+                status => Some(Err(ended(status))),
             }
-        };
+        });
         match self.options.store_after {
-            None => waiting.await.map(|()| true),
-            Some(patience) => tokio::select! {
-                answered = waiting => answered.map(|()| true),
-                () = sleep(patience) => Ok(false),
+            None => answered.await?,
+            Some(patience) => match timeout(patience, answered).await {
+                Ok(answered) => answered?,
+                Err(_) => Ok(false),
             },
         }
     }
 
-    /// Puts the files on the server, for the receiver to fetch.
+    /// Puts the files on the server, and tells the receiver to fetch them; one who has not answered finds them in the chat.
     async fn store(&self, session: &P2pSession) -> Result<Sent, DirectError> {
         let Some(files) = self.offer.plain_files() else { return Err(DirectError::NoWayForFolders) };
         self.told.whereabouts(Whereabouts::Stored);
-        tokio::select! {
-            stored = stored::put(&self.client, session, files, &self.told) => stored?,
-            () = self.cancel.cancelled() => return Err(DirectError::Cancelled),
+        let over = follow(&self.client, session.id, |now| now.status.is_over().then_some(now.status));
+        let putting = async {
+            tokio::select! {
+                stored = stored::put(&self.client, session, files, &self.told) => stored,
+                over = over => Err(ended(over?)),
+            }
+        };
+        unless(&self.cancel, putting).await?;
+        match self.client.change_p2p(session.id, None, Some(P2pPath::Stored)).await {
+            // Never answered: there is nothing left to answer.
+            Err(error) if error.code() == Some(ErrorCode::Conflict) => {
+                self.client.change_p2p(session.id, Some(P2pStatus::Cancelled), None).await?;
+            }
+            told => drop(told?),
         }
         Ok(Sent { files: self.offer.files(), bytes: self.offer.bytes() })
-    }
-
-    /// The same, and tells the receiver to.
-    async fn store_for(&self, session: &P2pSession) -> Result<Sent, DirectError> {
-        let sent = self.store(session).await?;
-        self.client.change_p2p(session.id, None, Some(P2pPath::Stored)).await?;
-        Ok(sent)
     }
 
     /// The server says that the session is over: by whom, it knows.
@@ -200,8 +188,10 @@ impl Run {
         let status = match error {
             // By either: the other side may not get to say so.
             error if error.is_own_cancellation() || error.is_others_cancellation() => P2pStatus::Cancelled,
-            DirectError::Send(_) | DirectError::NoWayForFolders | DirectError::Upload(_) => P2pStatus::Failed,
-            // It is over already, or goes on elsewhere, or may go on from here later.
+            DirectError::Send(SendError::Source(_)) | DirectError::NoWayForFolders | DirectError::Upload(_) => {
+                P2pStatus::Failed
+            }
+            // It is over already, or goes on elsewhere, or may go on later: from here, or when the receiver has room again.
             _ => return,
         };
         match self.client.change_p2p(session.id, Some(status), None).await {

@@ -1,19 +1,18 @@
 //! Through the server, where there is no way from one side to the other.
 //!
 //! The sender uploads the files, posts them into the chat, and says so in the session ([`P2pPath::Stored`]); the receiver finds
-//! the message by ids that both can make from the session's, and downloads. So the files are where files in a chat are, and
+//! the message by ids that both can make from the session's, and downloads what it has said yes to and nothing else. So the files are where files in a chat are, and
 //! who looks at the chat sees them.
 
 use super::{error::DirectError, transfer::Told};
-use crate::{Client, ClientError};
+use crate::Client;
 use hypersend_peer::{Progress, Received};
 use hypersend_protocol::{
     chat::{Message, Post},
-    event::{EventUpdate, Happening},
     file::FileCard,
     id::{ClientId, FileId, P2pId},
     limit::MAX_FILES_PER_MESSAGE,
-    p2p::{P2pPath, P2pSession},
+    p2p::{OfferedFile, P2pSession},
 };
 use std::path::{Path, PathBuf};
 use tokio::sync::watch;
@@ -44,20 +43,6 @@ pub(super) async fn put(
     Ok(())
 }
 
-/// Waits until the sender says that the files are on the server.
-pub(super) async fn announced(client: &Client, session: P2pId) -> Result<(), ClientError> {
-    let mut events = client.events(None);
-    loop {
-        // The feed begins with a reset, upon which the session is looked at.
-        match events.next().await? {
-            EventUpdate::Event(event) if !matches!(event.what, Happening::P2p { session: of, .. } if of == session) => {
-            }
-            _ if client.p2p_session(session).await?.path == Some(P2pPath::Stored) => return Ok(()),
-            _ => {}
-        }
-    }
-}
-
 /// Fetches what the sender has put on the server.
 pub(super) async fn fetch(
     client: &Client,
@@ -66,6 +51,10 @@ pub(super) async fn fetch(
     told: &Told,
 ) -> Result<Received, DirectError> {
     let files = find(client, session).await?.ok_or(DirectError::NoMessage)?;
+    // A message with this id may be anybody's who is the sender: what its user has agreed to is the offer.
+    if !is_as_offered(&files, &session.files) {
+        return Err(DirectError::NotAgreed);
+    }
     let mut received = Received { files: 0, bytes: 0, places: Vec::with_capacity(files.len()), reported: true };
     let mut sums = Sums::new(session);
     for card in files {
@@ -104,6 +93,11 @@ async fn find(client: &Client, session: &P2pSession) -> Result<Option<Vec<FileCa
     }
     let messages: Option<Vec<Message>> = found.into_iter().collect();
     Ok(messages.map(|messages| messages.into_iter().flat_map(|message| message.files).collect()))
+}
+
+fn is_as_offered(files: &[FileCard], offered: &[OfferedFile]) -> bool {
+    let of_card = files.iter().map(|card| (&card.name, card.size));
+    of_card.eq(offered.iter().map(|file| (&file.name, file.size)))
 }
 
 /// The name itself, or with a number, whichever is free.

@@ -101,6 +101,18 @@ impl Told {
     }
 }
 
+/// What this gives, unless it is called off before.
+pub(super) async fn unless<T, E: Into<DirectError>>(
+    cancel: &CancellationToken,
+    future: impl Future<Output = Result<T, E>>,
+) -> Result<T, DirectError> {
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(DirectError::Cancelled),
+        done = future => done.map_err(Into::into),
+    }
+}
+
 impl<T: Send + 'static> DirectTransfer<T> {
     /// Has a task do it.
     pub(super) fn start<F>(begin: Whereabouts, run: impl FnOnce(Told, CancellationToken) -> F) -> Self

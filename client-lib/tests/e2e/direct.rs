@@ -4,7 +4,8 @@ use hypersend_client::{
     Client,
     direct::{DirectError, DirectTransfer, Offer, ReceiveOptions, Received, SendOptions, Sent, Whereabouts},
     protocol::{
-        id::ChatId,
+        chat::Post,
+        id::{ChatId, ClientId},
         p2p::{P2pPath, P2pSession, P2pStatus},
     },
 };
@@ -209,4 +210,45 @@ async fn who_does_not_answer_finds_the_files_in_the_chat() {
     assert_eq!(pair.bob.client.p2p_session(session).await.unwrap().status, P2pStatus::Cancelled);
     let history = pair.bob.client.history(pair.chat, None, 10).await.unwrap();
     assert_eq!(history.messages[0].files[0].name.as_str(), "film.mkv");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_what_was_agreed_to_is_taken_from_the_server() {
+    let pair = Pair::new().await;
+    let film = pair.file("film.mkv", 1 << 20);
+    let _sending = pair.send(&[film], SendOptions::default()).await;
+    let session = offered(&pair.bob.client).await;
+    let accepted = pair.bob.client.change_p2p(session.id, Some(P2pStatus::Accepted), None).await.unwrap();
+    // A sender's own program may put into its message what it likes.
+    let profile = pair.file(".profile", 100);
+    let file = pair.ann.client.upload(&profile).finish().await.unwrap();
+    let post = Post { client_id: ClientId(session.id.0), text: None, files: vec![file.id], reply_to: None };
+    pair.ann.client.post_as(pair.chat, post).await.unwrap();
+    pair.ann.client.change_p2p(session.id, None, Some(P2pPath::Stored)).await.unwrap();
+    let refused = within("it is refused", pair.receive(accepted).finish()).await.unwrap_err();
+    assert!(matches!(refused, DirectError::NotAgreed), "{refused}");
+    assert_eq!(fs::read_dir(pair.into.path()).unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_all_there_counts_whatever_becomes_of_the_session() {
+    const FILES: usize = 3_000;
+    let pair = Pair::new().await;
+    let many = pair.out.path().join("many");
+    fs::create_dir(&many).unwrap();
+    for n in 0..FILES {
+        fs::write(many.join(n.to_string()), n.to_string()).unwrap();
+    }
+    let sending = pair.send(&[many], SendOptions::default()).await;
+    let session = offered(&pair.bob.client).await;
+    let mut receiving = pair.receive(session.clone());
+    let mut progress = receiving.progress();
+    let is_all = |now: &Option<hypersend_client::Progress>| now.is_some_and(|now| now.stored_bytes == now.total_bytes);
+    within("all bytes are there", progress.wait_for(is_all)).await.unwrap();
+    // Before the files are in their places, or after it.
+    pair.ann.client.change_p2p(session.id, Some(P2pStatus::Cancelled), None).await.unwrap();
+    let received = within("they are received", receiving.finish()).await.unwrap();
+    assert_eq!(received.files, FILES as u64);
+    assert_eq!(fs::read_dir(pair.into.path().join("many")).unwrap().count(), FILES);
+    drop(sending);
 }

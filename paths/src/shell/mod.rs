@@ -25,10 +25,8 @@ use crate::{
     event::Event,
     identity::Fingerprint,
     report::Report,
-    words::check_words,
 };
 use driver::{Command, Driver};
-use std::sync::OnceLock;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -48,7 +46,6 @@ pub struct Paths {
     commands: mpsc::Sender<Command>,
     own: Fingerprint,
     peer: watch::Receiver<Option<Fingerprint>>,
-    words: OnceLock<(Fingerprint, [&'static str; 6])>,
     driver: Option<JoinHandle<()>>,
     stop: DropGuard,
 }
@@ -62,7 +59,7 @@ impl Paths {
         let own = config.identity.fingerprint();
         let (driver, report, peer) = Driver::new(config, signals, event, command, stop.clone())?;
         let driver = Some(tokio::spawn(driver.run()));
-        Ok(Self { events, report, commands, own, peer, words: OnceLock::new(), driver, stop: stop.drop_guard() })
+        Ok(Self { events, report, commands, own, peer, driver, stop: stop.drop_guard() })
     }
 
     /// What happens next; `None` after the end. Dropping the future loses nothing.
@@ -81,12 +78,10 @@ impl Paths {
         let _ = self.commands.send(Command::AddRelays(relays)).await;
     }
 
-    /// Six words, the same on both sides if and only if nobody is between them; none before the other side has been heard of.
-    /// They change when the other side begins anew with another certificate. The first call takes some 20 ms.
-    pub fn check_words(&self) -> Option<[&'static str; 6]> {
-        let peer = (*self.peer.borrow())?;
-        let (of, words) = *self.words.get_or_init(|| (peer, check_words(self.own, peer)));
-        Some(if of == peer { words } else { check_words(self.own, peer) })
+    /// This side's certificate and the other's, for [`check_words`](crate::check_words); none before the other side has been
+    /// heard of. The other's changes when it begins anew.
+    pub fn fingerprints(&self) -> Option<(Fingerprint, Fingerprint)> {
+        (*self.peer.borrow()).map(|peer| (self.own, peer))
     }
 
     /// Says goodbye to the other side and the relays, closes all connections, gives the router its port back, and

@@ -11,8 +11,8 @@ async fn two_sides_that_reach_each_other_are_connected_and_know_each_other() {
     talk(&one.connection, &other.connection).await;
     talk(&other.connection, &one.connection).await;
     assert!(one.way.to_string().starts_with("direct to "));
-    let words = sender.paths.check_words().unwrap();
-    assert_eq!(Some(words), receiver.paths.check_words());
+    let (of_sender, of_receiver) = sender.paths.fingerprints().unwrap();
+    assert_eq!(receiver.paths.fingerprints(), Some((of_receiver, of_sender)));
     let report = sender.paths.report().borrow().clone();
     assert!(report.direct_after.is_some() && report.first_after == report.direct_after);
 }

@@ -15,6 +15,7 @@ use hypersend_client::{
         id::P2pId,
         name::DisplayName,
         p2p::{P2pSession, P2pStatus},
+        refusal::ErrorCode,
     },
 };
 use std::{path::PathBuf, time::Instant};
@@ -71,8 +72,13 @@ pub(in crate::commands) async fn receive(context: &Context, wishes: Wishes) -> R
 }
 
 async fn name_of_sender(session: &Session, offer: &P2pSession) -> Result<DisplayName, Failure> {
-    let chat = session.ask(session.client.chat(offer.chat)).await?;
-    let sender = chat.members.into_iter().find(|member| member.profile.id == offer.sender);
+    let members = match session.within(session.client.chat(offer.chat)).await? {
+        Ok(chat) => chat.members,
+        // The receiver was taken out of it meanwhile.
+        Err(error) if error.code() == Some(ErrorCode::NotFound) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let sender = members.into_iter().find(|member| member.profile.id == offer.sender);
     Ok(sender.map_or_else(|| DisplayName::parse("somebody who left").expect("it is one"), |member| member.profile.name))
 }
 
@@ -96,7 +102,11 @@ async fn accepted(
     }
     let wanted = ask_yes_no(format!("{}. Accept?", words::printable(&offered))).await?;
     if !wanted {
-        session.ask(session.client.change_p2p(offer.id, Some(P2pStatus::Declined), None)).await?;
+        match session.within(session.client.change_p2p(offer.id, Some(P2pStatus::Declined), None)).await? {
+            // Called off while the question stood.
+            Err(error) if matches!(error.code(), Some(ErrorCode::Conflict | ErrorCode::NotFound)) => {}
+            told => drop(told?),
+        }
     }
     Ok(wanted)
 }

@@ -11,7 +11,7 @@ use crate::{
 };
 use futures::future::join_all;
 use hypersend_client::{
-    direct::{Offer, SendOptions},
+    direct::{Offer, SendOptions, Whereabouts},
     protocol::{account::Profile, limit::MAX_OFFERED_FILES},
 };
 use std::{
@@ -59,7 +59,11 @@ pub(in crate::commands) async fn send(
         let name = if others.len() == 1 { what.clone() } else { format!("{what} to {}", to.name) };
         let sent = watch(context, &name, to.name.as_str(), &mut transfer).await?;
         let took = words::duration(began.elapsed());
-        context.talk.say(&format!("{what}: {} has all of it, {} in {took}", to.name, words::size(sent.bytes)));
+        let size = words::size(sent.bytes);
+        context.talk.say(&match *transfer.whereabouts().borrow() {
+            Whereabouts::Stored => format!("{what}: {} finds it in the chat, {size} in {took}", to.name),
+            _ => format!("{what}: {} has all of it, {size} in {took}", to.name),
+        });
         let way = transfer.whereabouts().borrow().to_string();
         context.out.print(&DirectSent::new(transfer.session(), to, sent, way))
     });
