@@ -29,7 +29,7 @@ pub(crate) const LONG: u64 = 24 * MIB;
 /// The file where nothing is to happen meanwhile.
 pub(crate) const SHORT: u64 = 2 * MIB;
 
-/// How long a transfer may take: 25 s of looking for a way in vain, before the file goes through the server, and the rest of it
+/// How long a transfer may take: 8 s of looking for a way in vain, before the file goes through the server, and the rest of it
 /// on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(70);
 

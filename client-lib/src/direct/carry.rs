@@ -20,6 +20,8 @@ pub(super) trait Engine {
     fn add_path(&self, path: PathId, rank: Rank, connection: quinn::Connection);
     fn remove_path(&self, path: PathId);
     fn progress(&self) -> watch::Receiver<Option<Progress>>;
+    /// The path on which bytes last went.
+    fn current_path(&self) -> watch::Receiver<Option<PathId>>;
     /// Calls it off; the other side is told where there is a way to it.
     fn call_off(&self) -> impl Future<Output = ()> + Send;
     /// Waits until everything is across. Cancel safe.
@@ -40,6 +42,10 @@ impl Engine for Sending {
 
     fn progress(&self) -> watch::Receiver<Option<Progress>> {
         self.progress()
+    }
+
+    fn current_path(&self) -> watch::Receiver<Option<PathId>> {
+        self.current_path()
     }
 
     async fn call_off(&self) {
@@ -65,6 +71,10 @@ impl Engine for Receiving {
 
     fn progress(&self) -> watch::Receiver<Option<Progress>> {
         self.progress()
+    }
+
+    fn current_path(&self) -> watch::Receiver<Option<PathId>> {
+        self.current_path()
     }
 
     async fn call_off(&self) {
@@ -93,10 +103,11 @@ pub(super) async fn carry<E: Engine>(
     told: &Told,
     cancel: &CancellationToken,
 ) -> Result<Carried<E::Done>, DirectError> {
-    let mut progress = engine.progress();
+    let (mut progress, mut current) = (engine.progress(), engine.current_path());
     let mut called_off = false;
     loop {
-        told.whereabouts(meeting.whereabouts());
+        let used = *current.borrow_and_update();
+        told.whereabouts(meeting.whereabouts(|path| Some(name(path)) == used));
         tokio::select! {
             biased;
             done = engine.end() => return match done {
@@ -110,6 +121,7 @@ pub(super) async fn carry<E: Engine>(
             Ok(()) = progress.changed() => {
                 told.progress.send_replace(*progress.borrow_and_update());
             }
+            Ok(()) = current.changed() => {}
             happening = meeting.next(told) => match happening? {
                 Happening::Up(path, way, connection) => engine.add_path(name(path), rank(&way), connection),
                 Happening::Down(path) => engine.remove_path(name(path)),

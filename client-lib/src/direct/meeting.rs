@@ -6,7 +6,7 @@ use super::{
 };
 use crate::SignalChannel;
 use hypersend_paths::{Config, Event, Identity, PathId, Paths, RelayPlace, Report, Role, Signals, Way, check_words};
-use hypersend_protocol::{id::P2pId, refusal::ErrorCode, signal::RelaySeat};
+use hypersend_protocol::{id::P2pId, paths::Mapping, refusal::ErrorCode, signal::RelaySeat};
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use tokio::{
     net::lookup_host,
@@ -18,6 +18,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// How long to wait at the end for the other side to close its ways.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// How long a way is looked for at most where one side gets no datagram through to any relay, nor an answer. Ways within one
+/// network are found by then, and there are no others.
+const SEEK_BLOCKED: Duration = Duration::from_secs(8);
 
 /// How long until relays are looked at again: for new ones, and for those whose hosts the network did not know.
 const RELAYS_AGAIN: Duration = Duration::from_secs(10);
@@ -132,15 +136,16 @@ impl Meeting {
         self.ways.keys().copied()
     }
 
-    /// The best way there is.
-    fn way(&self) -> Option<&Way> {
-        let direct = self.ways.values().find(|way| way.is_direct());
-        direct.or_else(|| self.ways.values().next())
+    /// The way that is used; before one is, the best there is.
+    fn way(&self, is_used: impl Fn(PathId) -> bool) -> Option<&Way> {
+        let used = self.ways.iter().find(|(path, _)| is_used(**path)).map(|(_, way)| way);
+        let direct = || self.ways.values().find(|way| way.is_direct());
+        used.or_else(direct).or_else(|| self.ways.values().next())
     }
 
     /// Where the transfer is, for people.
-    pub(super) fn whereabouts(&self) -> Whereabouts {
-        match self.way() {
+    pub(super) fn whereabouts(&self, is_used: impl Fn(PathId) -> bool) -> Whereabouts {
+        match self.way(is_used) {
             Some(way) => Whereabouts::Carried(way.clone()),
             None if self.has_peer => Whereabouts::Seeking,
             None => Whereabouts::Waiting,
@@ -149,9 +154,23 @@ impl Meeting {
 
     /// When to give up looking for a way.
     fn end_of_patience(&self) -> Option<Instant> {
-        // A side that was reached once will be again, unless it is gone.
-        let patience = if self.has_peer && !self.was_up { self.terms.seek } else { self.terms.wait };
+        let patience = match self.terms.seek {
+            Some(seek) if self.is_seeking() && self.is_blocked() => Some(seek.min(SEEK_BLOCKED)),
+            seek if self.is_seeking() => seek,
+            // A side that was reached once will be again, unless it is gone.
+            _ => self.terms.wait,
+        };
         patience.filter(|_| self.ways.is_empty()).map(|patience| self.since + patience)
+    }
+
+    fn is_seeking(&self) -> bool {
+        self.has_peer && !self.was_up
+    }
+
+    /// Whether datagrams do not get from either side to a relay and back.
+    fn is_blocked(&self) -> bool {
+        let report = self.report.borrow();
+        [Some(&report.own), report.peer.as_ref()].into_iter().flatten().any(|side| side.mapping == Mapping::Blocked)
     }
 
     /// What happens next; tells of keys and reports by itself. Cancel safe.
