@@ -45,13 +45,15 @@ pub enum P2pPath {
     Stored,
 }
 
-/// A file that is offered.
+/// A file or a folder that is offered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfferedFile {
     /// Its name.
     pub name: FileName,
-    /// Its size, in bytes.
+    /// Its size, in bytes; of a folder, that of all files in it.
     pub size: u64,
+    /// Whether it is a folder.
+    pub folder: bool,
 }
 
 /// An offer and what became of it.

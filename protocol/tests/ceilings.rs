@@ -255,7 +255,7 @@ fn p2p() -> P2pSession {
         chat: CHAT,
         sender: USER,
         receiver: USER,
-        files: vec![OfferedFile { name: file().name, size: u64::MAX }; MAX_OFFERED_FILES],
+        files: vec![OfferedFile { name: file().name, size: u64::MAX, folder: true }; MAX_OFFERED_FILES],
         status: P2pStatus::Cancelled,
         path: Some(P2pPath::Relayed),
         created: END,

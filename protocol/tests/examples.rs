@@ -300,7 +300,7 @@ fn release() -> Release {
 }
 
 fn offered() -> Vec<OfferedFile> {
-    vec![OfferedFile { name: file_name(), size: 40 << 30 }]
+    vec![OfferedFile { name: file_name(), size: 40 << 30, folder: false }]
 }
 
 fn p2p(status: P2pStatus, path: Option<P2pPath>) -> P2pSession {

@@ -315,7 +315,8 @@ fn p2p_path() -> impl Strategy<Value = P2pPath> {
 }
 
 fn p2p_session() -> impl Strategy<Value = P2pSession> {
-    let file = (file_name(), any::<u64>()).prop_map(|(name, size)| OfferedFile { name, size });
+    let file = (file_name(), any::<u64>(), any::<bool>());
+    let file = file.prop_map(|(name, size, folder)| OfferedFile { name, size, folder });
     let who = (id(P2pId), id(ChatId), id(UserId), id(UserId));
     (who, vec(file, 0..5), p2p_status(), option::of(p2p_path()), at(), at()).prop_map(
         |((id, chat, sender, receiver), files, status, path, created, updated)| P2pSession {

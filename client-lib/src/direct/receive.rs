@@ -86,8 +86,8 @@ impl Run {
         // It is for the sender to give up.
         let terms = Terms { relay_only: self.options.relay_only, seek: None, wait: None };
         let mut meeting = Meeting::open(Role::Receiver, session.id, channel, self.client.server().host(), terms)?;
-        let agreed = session.files.iter().map(|file| file.name.clone()).collect();
-        let mut receiving = Receiving::start(self.folder.clone(), tag(session), Some(agreed));
+        let agreed = Some(session.files.clone());
+        let mut receiving = Receiving::start(self.folder.clone(), tag(session), agreed);
         let path = tell_path(self.client.clone(), session.id, self.told.whereabouts.subscribe());
         let stored =
             follow(&self.client, session.id, |now| (now.path == Some(P2pPath::Stored)).then_some(Carried::NoWay));

@@ -95,13 +95,22 @@ impl Run {
         done
     }
 
-    /// Makes the offer, or finds it among those that are not over.
+    /// Makes the offer, or finds it among those that are not over. One of a folder that was smaller or larger then is taken
+    /// back: nobody has agreed to what is in it now.
     async fn offer_it(&self) -> Result<P2pSession, DirectError> {
         for attempt in 0_u32.. {
             let id = client_id(self.chat, self.receiver, self.offer.key(), attempt);
             let session = self.client.offer_p2p_as(id, self.chat, self.receiver, self.offer.top()).await?;
-            if !session.status.is_over() {
+            if session.status.is_over() {
+                continue;
+            }
+            if session.files == self.offer.top() {
                 return Ok(session);
+            }
+            match self.client.change_p2p(session.id, Some(P2pStatus::Cancelled), None).await {
+                // It was over a moment later.
+                Err(error) if error.code() == Some(ErrorCode::Conflict) => {}
+                taken_back => drop(taken_back?),
             }
         }
         unreachable!("there are fewer sessions than that")

@@ -29,7 +29,7 @@ impl Question {
         self.at
     }
 
-    /// Asks from the beginning: from another socket.
+    /// Asks from the beginning: from another socket, or by another port of this side's NAT.
     pub(crate) fn again(&mut self) {
         *self = Self::new(self.at);
     }

@@ -19,14 +19,14 @@ use uuid::Uuid;
 const MANY: usize = 1_000;
 
 fn new_offer(world: &World, chat: ChatId, sender: UserId, receiver: UserId) -> NewP2p {
-    let file = |name, size| OfferedFile { name: FileName::parse(name).unwrap(), size };
+    let file = |name, size, folder| OfferedFile { name: FileName::parse(name).unwrap(), size, folder };
     NewP2p {
         id: P2pId(Uuid::now_v7()),
         client_id: client_id(),
         chat,
         sender,
         receiver,
-        files: vec![file("film.mkv", 40 << 30), file("ü \"quoted\"", 0)],
+        files: vec![file("film.mkv", 40 << 30, false), file("ü \"quoted\"", 0, true)],
         max_open: MANY,
         now: world.now(),
     }
