@@ -12,6 +12,7 @@
 //! | [`paths`] | what the two sides of such a transfer tell each other to find ways |
 //! | [`peer`] | the transfer itself, between the two clients |
 //! | [`signal`] | what the two sides of such a transfer say to each other before there is a path between them |
+//! | [`mailbox`] | how two people without accounts meet at a server, to say that to each other |
 //! | [`relay`] | the datagrams by which a client comes to use a relay, and what allows it to |
 //! | [`session`] | hello and welcome, tokens |
 //! | [`account`], [`chat`], [`event`], [`file`](mod@file) | the operations and their records |
@@ -29,6 +30,7 @@ pub mod frame;
 pub mod hash;
 pub mod id;
 pub mod limit;
+pub mod mailbox;
 pub mod name;
 pub mod p2p;
 pub mod paths;
