@@ -8,7 +8,7 @@ use hypersend_lab::{
     nat::{PortMapper, Speaks},
     within,
 };
-use hypersend_portmap::Mapping;
+use hypersend_portmap::{Grant, Mapping, try_out};
 use std::{
     fs,
     net::{SocketAddr, UdpSocket},
@@ -113,6 +113,24 @@ fn who_gives_nothing_is_no_harm() {
         within("the end, in the midst of a question", mapping.close()).await;
         assert!(router.mapped().is_empty());
     });
+}
+
+#[test]
+fn what_a_router_would_give_is_given_back_at_once() {
+    for (speaks, seconds, protocol) in [(Speaks::Pcp, 600, "PCP"), (Speaks::NatPmp, 120, "NAT-PMP")] {
+        let Some(lab) = NatLab::new(Nat::Symmetric, Nat::Open) else { return };
+        let router = PortMapper::start(&lab.a, speaks, seconds);
+        let socket = lab.a.socket();
+        let grant = on_a(&lab, async || within("an answer", try_out(port(&socket))).await).unwrap();
+        let Grant { outside, lifetime, .. } = grant;
+        assert_eq!(outside.ip(), lab.a.outside_ip(), "{speaks:?}");
+        assert_eq!((grant.protocol, lifetime), (protocol, Duration::from_secs(seconds.into())));
+        assert!(router.mapped().is_empty(), "{speaks:?}: it is still mapped");
+    }
+    let Some(lab) = NatLab::new(Nat::Restricted, Nat::Open) else { return };
+    let _router = PortMapper::start(&lab.a, Speaks::No, 600);
+    let socket = lab.a.socket();
+    assert_eq!(on_a(&lab, async || within("the end", try_out(port(&socket))).await), None);
 }
 
 /// Many mappings at once, each of which gets other bytes for an answer.
@@ -226,6 +244,8 @@ fn another_program_for_routers_maps_by_pcp_and_by_upnp() {
             let outside = SocketAddr::new(lab.a.outside_ip().into(), outside.port());
             assert_eq!(stranger(&lab, outside), next(&socket));
             mapping.close().await;
+            let grant = within("another", try_out(port(&socket))).await.unwrap();
+            assert_eq!(grant.protocol, if asked { "PCP" } else { "UPnP" });
         });
     }
 }

@@ -77,6 +77,8 @@ pub const MAX_SIGNALS_AT_ONCE: u32 = 20;
 pub const SIGNALS_PER_SECOND: u32 = 10;
 /// Relays that a side is told of: one that works, and some for when it does not.
 pub const MAX_RELAYS: usize = 4;
+/// Relays in one list: with these a client finds one near it, whoever runs more.
+pub const MAX_LISTED_RELAYS: usize = 64;
 /// Longest name of a relay, in bytes.
 pub const MAX_RELAY_NAME_BYTES: usize = 64;
 /// Longest host of a relay, in bytes: what DNS allows (RFC 1035, 2.3.4).

@@ -12,7 +12,7 @@ use crate::{
     event::OpenEvents,
     file::{BeginUpload, CancelUpload, DeleteFile, FinishUpload, GetFile, GetRange, GetValues, ListFiles, PutRange},
     frame::frame_set,
-    p2p::{ChangeP2p, GetP2p, ListP2p, OfferP2p},
+    p2p::{ChangeP2p, GetP2p, ListP2p, ListRelays, OfferP2p},
     signal::OpenSignals,
     update::GetUpdate,
 };
@@ -79,6 +79,8 @@ frame_set! {
         ListP2p,
         /// Request.
         ChangeP2p,
+        /// Request.
+        ListRelays,
         /// Opens a chat stream.
         OpenChat,
         /// Opens the event stream.

@@ -36,6 +36,16 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
+/// `18.4 ms`.
+pub(crate) fn millis(duration: Duration) -> String {
+    format!("{:.1} ms", duration.as_secs_f64() * 1_000.0)
+}
+
+/// `8444, 8445`.
+pub(crate) fn list<T: ToString>(items: &[T]) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+}
+
 /// `2.1 GiB of 5.0 GiB`.
 pub(crate) fn fraction(progress: &Progress) -> String {
     format!("{} of {}", size(progress.stored_bytes), size(progress.total_bytes))

@@ -12,6 +12,7 @@ mod silence;
 
 use crate::{Config, Credentials, ServerAddress, TokenStore, error::ClientError};
 pub(crate) use bulk::Bulk;
+pub(crate) use dial::{DialError, Ways, dial, endpoint};
 use hypersend_net::connection::{Connection, Transport};
 use hypersend_protocol::session::Welcome;
 use std::{fmt, sync::Arc, time::Duration};
@@ -109,7 +110,7 @@ impl Link {
         credentials: Credentials,
         tokens: Arc<dyn TokenStore>,
     ) -> Result<Self, ClientError> {
-        let endpoint = dial::endpoint()?;
+        let endpoint = endpoint()?;
         let server = config.server.clone();
         let (sender, state) = watch::channel(State::Connecting { failures: 0, reason: None, next: Duration::ZERO });
         let closing = CancellationToken::new();
