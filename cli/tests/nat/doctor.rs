@@ -1,9 +1,9 @@
 //! What `hypersend doctor` says behind each kind of NAT.
 
-use crate::stage::Stage;
+use crate::stage::{Stage, until};
 use hypersend_lab::{
     Nat,
-    nat::{PortMapper, Speaks},
+    nat::{MiniUpnp, PortMapper, Speaks},
 };
 use serde_json::Value;
 
@@ -83,6 +83,18 @@ fn a_router_that_maps_makes_up_for_a_symmetric_one() {
         says(&report, "NAT", "ok", "makes up for it");
         assert!(router.mapped().is_empty(), "what was tried is still there");
     }
+}
+
+#[test]
+fn a_router_behind_another_nat_is_found_out() {
+    let Some(stage) = Stage::set(Nat::Symmetric, Nat::Open) else { return };
+    let Some(router) = MiniUpnp::start(&stage.lab.a, false) else { return };
+    until("a router that listens", || router.listens());
+    let report = stage.doctor(&["--no-disk"]);
+    assert_eq!(report["mapping"]["protocol"], "UPnP", "{report:#}");
+    assert!(report["mapping"]["outside"].as_str().unwrap().starts_with(&MiniUpnp::OUTSIDE.to_string()), "{report:#}");
+    says(&report, "mapping", "warning", "another NAT behind the router");
+    says(&report, "NAT", "warning", "over a relay with symmetric ones");
 }
 
 #[test]

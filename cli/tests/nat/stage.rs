@@ -147,6 +147,15 @@ fn relay(lab: &NatLab, name: &'static str, address: Ipv4Addr, fingerprint: &str,
     relay
 }
 
+/// Waits for a state of something that is no program of the stage.
+pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < end, "not in {PATIENCE:?}: {what}");
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
 /// Nothing of the environment of whoever runs the tests but where programs are.
 fn keep_path(command: &mut Command) {
     let path = env::var_os("PATH").unwrap_or_default();

@@ -59,12 +59,12 @@ pub fn judge<'a>(views: impl IntoIterator<Item = &'a View>) -> [Option<Nat>; 2] 
     [Nat::judge(&four), Nat::judge(&six)]
 }
 
-/// The address by which this computer reaches the IPv6 internet; none where it has no route there.
+/// The address by which this computer reaches the IPv6 internet; none where it has no route there, or only a private address.
 pub fn own_ipv6() -> Option<Ipv6Addr> {
     // Of those for documents, and routed like any other that is far away. Nothing is sent.
     let far = SocketAddr::from((Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 9));
     match own_address(far)?.ip() {
-        IpAddr::V6(own) if !own.is_loopback() => Some(own),
+        IpAddr::V6(own) if !own.is_loopback() && !own.is_unique_local() => Some(own),
         _ => None,
     }
 }

@@ -46,6 +46,14 @@ impl Reach {
         !matches!(self, Self::Silent(_))
     }
 
+    /// The address that answers, if it is the server's own answer.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Answers { address, .. } => Some(*address),
+            Self::Untrusted(_) | Self::Silent(_) => None,
+        }
+    }
+
     /// The round trip time, if it is known.
     pub fn round_trip(&self) -> Option<Duration> {
         match self {

@@ -166,12 +166,12 @@ async fn ask(socket: &UdpSocket, asked: &mut [Asked]) -> io::Result<()> {
                 if one.questions.len() == SAMPLES {
                     continue;
                 }
-                let nonce = nonce();
+                let (nonce, sent) = (nonce(), Instant::now());
                 let question = ToRelay::Observe { nonce }.encode();
                 // What is lost here, or has no way, is asked again.
                 let _ = socket.send_to(&question, reachable_by(one.at, is_six)).await;
-                one.questions.push((nonce, Instant::now()));
-                due = now + PATIENCE;
+                one.questions.push((nonce, sent));
+                due = sent + PATIENCE;
             }
             next = Some(next.map_or(due, |next: Instant| next.min(due)));
         }

@@ -17,7 +17,13 @@ use hypersend_client::{
         survey::{Surveyed, survey},
     },
 };
-use std::{io, net::Ipv6Addr, path::Path, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{Ipv6Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{task::spawn_blocking, time::timeout};
 
 /// How long the server may take to say which relays there are: QUIC is tried alone for 3 s of it.
@@ -49,6 +55,21 @@ pub(super) struct Examined {
     pub(super) relays: Option<Result<Vec<Surveyed>, Failure>>,
 }
 
+impl Examined {
+    /// Whether the server itself has answered, by whatever way.
+    pub(super) fn is_met(&self) -> bool {
+        self.met_at().next().is_some()
+    }
+
+    pub(super) fn is_met_over_ipv6(&self) -> bool {
+        self.met_at().any(|address| address.is_ipv6())
+    }
+
+    fn met_at(&self) -> impl Iterator<Item = SocketAddr> {
+        [&self.quic, &self.tcp].into_iter().filter_map(Reach::address)
+    }
+}
+
 impl Seen {
     /// The relays that were asked.
     pub(super) fn relays(&self) -> &[Surveyed] {
@@ -58,6 +79,15 @@ impl Seen {
         }
     }
 
+    /// The port that a router gives, if it leads outside: where relays see another address than the router names, there is another
+    /// NAT behind it.
+    pub(super) fn open_port(&self) -> Option<&Grant> {
+        let [four, _] = self.nats();
+        let observed = four.map(|four| four.observed).unwrap_or_default();
+        let is_outside = |grant: &&Grant| observed.iter().all(|observed| observed.ip() == grant.outside.ip());
+        self.mapping.as_ref().filter(is_outside)
+    }
+
     /// The NATs for IPv4 and IPv6, as relays see them.
     pub(super) fn nats(&self) -> [Option<nat::Nat>; 2] {
         nat::judge(self.relays().iter().flat_map(|relay| &relay.views))
@@ -65,6 +95,7 @@ impl Seen {
 }
 
 pub(super) async fn examine(context: &Context, subject: Option<&Subject>, disk: bool) -> Result<Seen, Failure> {
+    context.talk.say("looking at server, NAT, relays and this computer: ten seconds at most");
     // By itself, as it wants a processor to itself.
     let seal_rate = blocking(machine::seal_rate).await;
     let network = async {

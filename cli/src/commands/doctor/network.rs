@@ -27,12 +27,15 @@ pub(super) fn findings(seen: &Seen) -> Vec<Finding> {
         return vec![Finding::failed("server", "not logged in", login), mapping(seen, None), ipv6(seen, None)];
     };
     let [four, six] = seen.nats();
-    let mut findings = vec![reached(server), certificate(server)];
+    let mut findings = vec![reached(server)];
+    findings.extend(certificate(server));
     findings.extend(mtu(&server.quic));
     findings.extend(four.as_ref().map(|four| nat(four, seen)));
     findings.push(mapping(seen, four.as_ref()));
     findings.push(ipv6(seen, six.as_ref()));
-    findings.extend(relays(server));
+    if server.is_met() {
+        findings.extend(relays(server));
+    }
     findings
 }
 
@@ -59,21 +62,23 @@ fn reached(Examined { server, quic, tcp, .. }: &Examined) -> Finding {
                  goes through the server"
             ),
         ),
-        (false, false) => Finding::failed(what, format!("{server} answers {quic_says}, {tcp_says}"), NO_ANSWER),
+        (false, false) => {
+            Finding::failed(what, format!("{server} does not answer: {quic_says}, {tcp_says}"), NO_ANSWER)
+        }
     }
 }
 
-fn certificate(Examined { certificate, quic, tcp, .. }: &Examined) -> Finding {
+fn certificate(Examined { certificate, quic, tcp, .. }: &Examined) -> Option<Finding> {
     let what = "certificate";
-    match (quic, tcp) {
+    Some(match (quic, tcp) {
         (Reach::Untrusted(problem), _) | (_, Reach::Untrusted(problem)) => Finding::failed(
             what,
             problem.to_string(),
             "ask the server's operator for the fingerprint before anything else",
         ),
-        (Reach::Silent(_), Reach::Silent(_)) => Finding::ok(what, "not seen"),
+        (Reach::Silent(_), Reach::Silent(_)) => return None,
         _ => Finding::ok(what, certificate),
-    }
+    })
 }
 
 fn mtu(quic: &Reach) -> Option<Finding> {
@@ -106,7 +111,7 @@ fn nat(nat: &Nat, seen: &Seen) -> Finding {
         ),
         NatKind::Symmetric => {
             let says = format!("symmetric: another outside port for each destination, seen as {observed}");
-            if seen.mapping.is_some() {
+            if seen.open_port().is_some() {
                 return Finding::ok(what, format!("{says}; the router's port makes up for it"));
             }
             Finding::warning(
@@ -139,6 +144,14 @@ fn ports(relays: &[Surveyed]) -> String {
 fn mapping(seen: &Seen, nat: Option<&Nat>) -> Finding {
     let what = "mapping";
     match (&seen.mapping, nat.map(|nat| nat.kind)) {
+        (Some(grant), _) if seen.open_port().is_none() => Finding::warning(
+            what,
+            format!(
+                "the router gives {} by {}, where relays do not see this computer: there is another NAT behind the router",
+                grant.outside, grant.protocol
+            ),
+            "ask the provider for a public address, or use IPv6 where both sides have it",
+        ),
         (Some(grant), _) => {
             let (protocol, seconds) = (grant.protocol, grant.lifetime.as_secs());
             Finding::ok(
@@ -168,6 +181,9 @@ fn ipv6(seen: &Seen, six: Option<&Nat>) -> Finding {
             format!("this computer has {own}, and nothing comes back from relays over it"),
             "look into its route and its firewall: IPv6 is what goes without NATs",
         ),
+        (Some(own), None) if seen.server.as_ref().is_some_and(Examined::is_met_over_ipv6) => {
+            Finding::ok(what, format!("this computer has {own}, and reaches the server over it"))
+        }
         (Some(own), None) => Finding::ok(what, format!("this computer has {own}; nobody could be asked over it")),
         (None, _) => Finding::ok(what, "none, so all goes over IPv4"),
     }

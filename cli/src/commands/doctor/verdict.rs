@@ -30,7 +30,7 @@ fn expected(seen: &Seen) -> &'static str {
         }
         Some(NatKind::Blocked) => "UDP reaches the server and no relay: files between computers go through the server",
         Some(NatKind::Open) => "files go directly to and from everybody who gets UDP through",
-        _ if seen.mapping.is_some() => "files go directly to and from everybody, by the router's port",
+        _ if seen.open_port().is_some() => "files go directly to and from everybody, by the router's port",
         Some(NatKind::Cone) => "files go directly to and from everybody; with symmetric NATs perhaps by guessing ports",
         Some(NatKind::Symmetric) => {
             "files go directly to and from open networks and cone NATs, and over a relay with other symmetric NATs"
