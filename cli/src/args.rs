@@ -138,6 +138,15 @@ pub(crate) enum Command {
     Whoami,
     /// Print what is known about the server, its certificate, the connection and the login
     Status,
+    /// Look at what is between this computer and fast transfers: server, NAT, relays, sockets, disk; and say what to do about it
+    Doctor {
+        /// HOST or HOST:PORT of another server than the login's
+        #[arg(long, value_name = "HOST")]
+        server: Option<ServerAddress>,
+        /// Write nothing into this folder to see how fast its disk is
+        #[arg(long)]
+        no_disk: bool,
+    },
     /// List your chats, the most recently active first
     Chats,
     /// Make groups, and change who is in them

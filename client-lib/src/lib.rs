@@ -29,6 +29,7 @@ mod chat;
 mod client;
 mod config;
 pub mod direct;
+pub mod doctor;
 mod download;
 mod error;
 mod events;

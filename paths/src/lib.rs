@@ -26,6 +26,7 @@ pub mod report;
 mod shell;
 mod words;
 
+pub use self::core::mapping;
 pub use config::{Config, OpenError, RelayPlace, Role, Signals};
 pub use event::{Event, PathId, Way, Why};
 pub use identity::{Fingerprint, Identity, IdentityError};

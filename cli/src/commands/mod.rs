@@ -4,6 +4,7 @@ mod account;
 mod chat;
 mod chats;
 mod direct;
+mod doctor;
 mod files;
 mod group;
 mod reference;
@@ -26,6 +27,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         Command::Rename { name } => account::rename(context, name).await,
         Command::Whoami => account::whoami(context).await,
         Command::Status => status::status(context).await,
+        Command::Doctor { server, no_disk } => doctor::doctor(context, doctor::Wishes { server, no_disk }).await,
         Command::Chats => chats::list(context).await,
         Command::Group(command) => group::run(context, command).await,
         Command::History { chat, limit, before } => chats::history(context, &chat, limit, before).await,

@@ -12,7 +12,7 @@ use crate::{
     context::Context,
     failure::Failure,
 };
-use hypersend_client::{CertificateProblem, Client, ClientError, Config, Credentials};
+use hypersend_client::{CertificateProblem, Client, ClientError, Config, Credentials, ServerAddress};
 use std::{sync::Arc, time::Duration};
 
 /// Connects with the login of the folder.
@@ -36,6 +36,13 @@ pub(crate) async fn log_in(context: &Context, login: &Login, credentials: Creden
     Ok(session)
 }
 
+/// How a server is met.
+pub(crate) fn config(context: &Context, server: &ServerAddress, policy: &TrustPolicy) -> Config {
+    let agent = concat!("hypersend/", env!("CARGO_PKG_VERSION")).to_owned();
+    let transports = context.options.transport.into();
+    Config { server: server.clone(), trust: policy.trust(), agent, transports }
+}
+
 async fn start(
     context: &Context,
     login: &Login,
@@ -45,9 +52,8 @@ async fn start(
 ) -> Result<(Session, TrustPolicy), Failure> {
     let mut policy = TrustPolicy::new(context, login)?;
     loop {
-        let agent = concat!("hypersend/", env!("CARGO_PKG_VERSION")).to_owned();
-        let transports = context.options.transport.into();
-        let config = Config { server: login.server.clone(), trust: policy.trust(), agent, transports };
+        let config = config(context, &login.server, &policy);
+        let transports = config.transports;
         let client = Client::start(config, credentials.clone(), store.clone())?;
         context.close_later(client.clone());
         let mut session = Session::watch(client, transports, context.talk.clone(), wait);

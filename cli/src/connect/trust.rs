@@ -29,9 +29,20 @@ enum Authorities {
 }
 
 impl TrustPolicy {
+    /// For a server that there is a login to.
     pub(crate) fn new(context: &Context, login: &Login) -> Result<Self, Failure> {
         // For this command alone: the login keeps the authorities that it was begun with.
-        let authorities = match context.options.ca.as_ref().or(login.ca.as_ref()) {
+        let ca = context.options.ca.as_ref().or(login.ca.as_ref());
+        Self::by(context, &login.server, ca, login.vouched)
+    }
+
+    /// For a server that there is no login to.
+    pub(crate) fn of_stranger(context: &Context, server: &ServerAddress) -> Result<Self, Failure> {
+        Self::by(context, server, context.options.ca.as_ref(), false)
+    }
+
+    fn by(context: &Context, server: &ServerAddress, ca: Option<&PathBuf>, vouched: bool) -> Result<Self, Failure> {
+        let authorities = match ca {
             None => Authorities::Machine,
             Some(path) => {
                 let pem = fs::read(path).map_err(|error| Failure::local("read", path, &error))?;
@@ -43,15 +54,15 @@ impl TrustPolicy {
             }
         };
         let known = match authorities {
-            Authorities::Machine => context.folder.known_host(&login.server)?,
+            Authorities::Machine => context.folder.known_host(server)?,
             Authorities::File { .. } => None,
         };
         Ok(Self {
-            server: login.server.clone(),
+            server: server.clone(),
             folder: context.folder.clone(),
             talk: context.talk.clone(),
             accept: context.options.accept_new_key,
-            vouched: login.vouched,
+            vouched,
             authorities,
             known,
         })

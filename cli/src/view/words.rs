@@ -36,6 +36,17 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
+/// `18.4 ms`, `0.08 ms`.
+pub(crate) fn millis(duration: Duration) -> String {
+    let millis = duration.as_secs_f64() * 1_000.0;
+    if millis < 1.0 { format!("{millis:.2} ms") } else { format!("{millis:.1} ms") }
+}
+
+/// `8444, 8445`.
+pub(crate) fn list<T: ToString>(items: &[T]) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+}
+
 /// `2.1 GiB of 5.0 GiB`.
 pub(crate) fn fraction(progress: &Progress) -> String {
     format!("{} of {}", size(progress.stored_bytes), size(progress.total_bytes))
@@ -143,6 +154,12 @@ mod tests {
         ] {
             assert_eq!(duration(Duration::from_millis(millis)), text);
         }
+    }
+
+    #[test]
+    fn short_times_keep_their_digits() {
+        let shown = [83, 999, 18_430].map(|micros| millis(Duration::from_micros(micros)));
+        assert_eq!(shown, ["0.08 ms", "1.00 ms", "18.4 ms"]);
     }
 
     #[test]

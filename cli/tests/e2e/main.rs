@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod conversation;
+mod doctor;
 mod errors;
 mod first_steps;
 mod interruptions;

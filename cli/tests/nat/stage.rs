@@ -40,6 +40,9 @@ const PATIENCE: Duration = Duration::from_secs(70);
 /// How much longer for each MiB beyond: what a processor does that has other things to do.
 const PATIENCE_PER_MIB: Duration = Duration::from_millis(100);
 
+/// How long a look at everything may take, which is ten seconds at most; and as much again on a busy machine.
+const DOCTOR: Duration = Duration::from_secs(20);
+
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Who does what, where. Everything ends when dropped.
@@ -85,6 +88,14 @@ impl Stage {
     /// Kills a relay with -9.
     pub(crate) fn kill_relay(&mut self, name: &str) {
         self.relays.retain(|relay| relay.name != name);
+    }
+
+    /// What Ann's doctor finds, as JSON, and how it ends.
+    pub(crate) fn doctor(&self, words: &[&str]) -> Value {
+        let words = [&["--json", "doctor"], words].concat();
+        let mut doctor = Program::start("doctor", &mut self.ann.command(&self.lab.a, &words), self.home.path());
+        doctor.succeed(DOCTOR);
+        serde_json::from_str(&doctor.out()).unwrap()
     }
 
     /// Begins to send a file from Ann to Bob.
@@ -134,6 +145,15 @@ fn relay(lab: &NatLab, name: &'static str, address: Ipv4Addr, fingerprint: &str,
     let mut relay = Program::start(name, &mut command, home);
     relay.until(PATIENCE, "it listens", |relay| relay.out().contains("listening on").then_some(()));
     relay
+}
+
+/// Waits for a state of something that is no program of the stage.
+pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < end, "not in {PATIENCE:?}: {what}");
+        thread::sleep(LOOK_EVERY);
+    }
 }
 
 /// Nothing of the environment of whoever runs the tests but where programs are.

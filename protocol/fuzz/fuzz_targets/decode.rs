@@ -10,6 +10,7 @@ use hypersend_protocol::{
     file::{FileInfo, FilePage, RangeFollows, RangeStored, UploadState, Values},
     frame::{Body, Frame, FrameSet, Header, encode},
     mailbox::{ClaimMailbox, MailboxOpen, OpenMailbox, ResumeMailbox},
+    p2p::RelayList,
     paths::{Probe, State},
     refusal::Refusal,
     relay::{FromRelay, ToRelay},
@@ -79,6 +80,7 @@ fuzz_target!(|bytes: &[u8]| {
     read_and_write::<MessagePage>(header, rest);
     read_and_write::<Posted>(header, rest);
     read_and_write::<ChatOpened>(header, rest);
+    read_and_write::<RelayList>(header, rest);
     read_and_write::<SignalsOpen>(header, rest);
     read_and_write::<Signal>(header, rest);
     read_and_write::<OpenMailbox>(header, rest);

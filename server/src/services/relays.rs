@@ -11,7 +11,8 @@ use crate::{
 };
 use hypersend_protocol::{
     id::{P2pId, RelayId, UserId},
-    limit::{MAX_RELAY_PORTS, MAX_RELAYS},
+    limit::{MAX_LISTED_RELAYS, MAX_RELAY_PORTS, MAX_RELAYS},
+    p2p::RelayInfo,
     refusal::{ErrorCode, Refusal},
     relay::ticket::{Side, SignedTicket, Ticket},
     signal::RelaySeat,
@@ -36,7 +37,8 @@ const COUNTS_FOR: Duration = Duration::from_secs(30);
 const TICKET_LIFETIME: Duration = Duration::from_hours(24);
 
 /// Relays that are chosen from, the least loaded ones.
-const CHOSEN_FROM: u32 = 64;
+#[expect(clippy::cast_possible_truncation, reason = "some dozens")]
+const CHOSEN_FROM: u32 = MAX_LISTED_RELAYS as u32;
 
 /// Loads that differ by no more than so many thousandths count as the same.
 const LOAD_STEP: u32 = 125;
@@ -174,11 +176,7 @@ impl Relays {
     /// Places for one side of a session, the best first. Of relays with much the same load the session decides, so that both
     /// sides are told of the same.
     pub async fn seats(&self, session: P2pId, user: UserId, side: Side) -> Result<Vec<RelaySeat>, StoreError> {
-        let mut relays = self.0.store.relays(CHOSEN_FROM).await?;
-        if let Some(own) = self.0.own.get().map(|own| own()).filter(Relay::has_room) {
-            relays.retain(|relay| relay.id != own.id);
-            relays.push(own);
-        }
+        let mut relays = self.open().await?;
         relays.sort_by_cached_key(|relay| (relay.load() / LOAD_STEP, draw(session, relay.id)));
         relays.truncate(MAX_RELAYS);
         let expires = clock::now().plus(TICKET_LIFETIME);
@@ -188,6 +186,25 @@ impl Relays {
             RelaySeat { relay: id, name, host, ports, ticket: self.0.key.sign(ticket) }
         };
         Ok(relays.into_iter().map(seat).collect())
+    }
+
+    /// Relays that take sessions, the least loaded first; at most [`MAX_LISTED_RELAYS`].
+    pub async fn list(&self) -> Result<Vec<RelayInfo>, RelayError> {
+        let mut relays = self.open().await?;
+        relays.sort_by_key(|relay| (relay.load(), relay.id));
+        relays.truncate(MAX_LISTED_RELAYS);
+        let info = |Relay { id, name, host, ports, .. }| RelayInfo { relay: id, name, host, ports };
+        Ok(relays.into_iter().map(info).collect())
+    }
+
+    /// Those that are there and have room, in no order.
+    async fn open(&self) -> Result<Vec<Relay>, StoreError> {
+        let mut relays = self.0.store.relays(CHOSEN_FROM).await?;
+        if let Some(own) = self.0.own.get().map(|own| own()).filter(Relay::has_room) {
+            relays.retain(|relay| relay.id != own.id);
+            relays.push(own);
+        }
+        Ok(relays)
     }
 }
 
