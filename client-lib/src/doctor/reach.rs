@@ -87,7 +87,7 @@ async fn connect(config: &Config, transport: Transport) -> Reach {
         Err(DialError::Fatal(ClientError::Certificate(problem))) => Reach::Untrusted(problem),
         Err(DialError::Fatal(error)) => Reach::Silent(error.to_string()),
         Err(DialError::Unreachable(reason)) => Reach::Silent(reason),
-        Err(DialError::AccessRefused) => unreachable!("nobody is greeted"),
+        Err(DialError::Again) => unreachable!("nobody is greeted"),
     }
 }
 
