@@ -3,7 +3,7 @@
 use crate::{
     ChatHandle, Config, Credentials, Download, Events, ServerAddress, SignalChannel, Status, TokenStore, Upload,
     error::{Attempt, ClientError, wait_after},
-    link::{Link, Live, StatusCursor},
+    link::{Account, Link, Live, StatusCursor},
 };
 use hypersend_net::{
     connection::Connection,
@@ -44,7 +44,7 @@ impl Client {
     /// Begins to connect, and goes on trying until the server answers; [`Client::ready`] waits for that. Must be called
     /// within a tokio runtime.
     pub fn start(config: Config, credentials: Credentials, tokens: Arc<dyn TokenStore>) -> Result<Self, ClientError> {
-        Ok(Self { link: Arc::new(Link::start(config, credentials, tokens)?) })
+        Ok(Self { link: Arc::new(Link::start(config, Account::new(credentials, tokens))?) })
     }
 
     /// Waits for a connection; says whom it speaks for.

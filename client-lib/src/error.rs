@@ -121,7 +121,7 @@ struct Spell {
 
 impl Patience {
     /// Waits out what may pass; gives back what will not, or has not passed for too long.
-    pub(crate) async fn wait_out(&mut self, attempt: Attempt, live: &Live) -> Result<(), ClientError> {
+    pub(crate) async fn wait_out<W>(&mut self, attempt: Attempt, live: &Live<W>) -> Result<(), ClientError> {
         match attempt {
             Attempt::Failed(ClientError::Refused(refusal))
                 if refusal.code.is_transient() && self.bears(Instant::now()) =>

@@ -19,6 +19,8 @@
 //! repeats what was in flight where repeating cannot do a thing twice. What is going on is seen in [`Client::status`].
 //! [`Upload`], [`Download`], [`ChatHandle`], [`Events`] and [`SignalChannel`] outlive any number of connections and end when dropped.
 //!
+//! Two people without accounts meet by a [`mailbox`].
+//!
 //! The library reads no environment, no home folder and no terminal: tokens live where a [`TokenStore`] puts them, and
 //! whether a server's certificate is to be trusted is said in [`Trust`].
 
@@ -31,6 +33,8 @@ mod download;
 mod error;
 mod events;
 mod link;
+pub mod mailbox;
+mod registers;
 mod signal;
 mod tokens;
 mod transfer;

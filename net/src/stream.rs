@@ -69,6 +69,17 @@ impl SendStream {
         }
     }
 
+    /// Gives the stream up: the peer is told that what was sent is not all there was to say.
+    pub fn abandon(&mut self) {
+        match self {
+            // It fails only on a stream that is over.
+            Self::Quic(stream) => {
+                let _ = stream.reset(close_code(ErrorCode::Closed));
+            }
+            Self::Tcp(stream) => stream.abandon(),
+        }
+    }
+
     /// Which streams go first when there is too much to send at once; see [`hypersend_protocol::stream::priority`]. TCP
     /// keeps the order in which bytes were handed to it, so there it means nothing.
     pub fn set_priority(&self, priority: i32) {

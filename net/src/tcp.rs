@@ -274,6 +274,10 @@ impl SendStream {
         }
     }
 
+    pub(crate) fn abandon(&mut self) {
+        self.stream.send_reset(Reason::CANCEL);
+    }
+
     /// Waits until the peer resets the stream, or the connection ends.
     pub(crate) async fn reset(&mut self) {
         let _ = poll_fn(|cx| self.stream.poll_reset(cx)).await;

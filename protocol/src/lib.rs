@@ -13,6 +13,7 @@
 //! | [`code`] | what they tell each other instead where they know nothing of each other but a code |
 //! | [`peer`] | the transfer itself, between the two clients |
 //! | [`signal`] | what the two sides of such a transfer say to each other before there is a path between them |
+//! | [`mailbox`] | how two people without accounts meet at a server, to say that to each other |
 //! | [`relay`] | the datagrams by which a client comes to use a relay, and what allows it to |
 //! | [`session`] | hello and welcome, tokens |
 //! | [`account`], [`chat`], [`event`], [`file`](mod@file) | the operations and their records |
@@ -31,6 +32,7 @@ pub mod frame;
 pub mod hash;
 pub mod id;
 pub mod limit;
+pub mod mailbox;
 pub mod name;
 pub mod p2p;
 pub mod paths;

@@ -75,6 +75,17 @@ pub const MAX_SIGNAL_BYTES: usize = 8 << 10;
 pub const MAX_SIGNALS_AT_ONCE: u32 = 20;
 /// Values that a side may set in a second after that.
 pub const SIGNALS_PER_SECOND: u32 = 10;
+/// The largest number by which a mailbox is found: six digits, which people still type.
+pub const MAX_NAMEPLATE: u32 = 999_999;
+/// Mailboxes that are not over, of one server or of several on the same records: so many people at once wait for somebody to
+/// type their code, or send without an account.
+pub const MAX_MAILBOXES: usize = 1_000;
+/// Those of them that one network (an IPv4 address, a /64 of IPv6) has opened: an office shares an address.
+pub const MAX_MAILBOXES_PER_ADDRESS: usize = 20;
+/// How long a mailbox waits for somebody to claim it: a person may see a code only on the next day.
+pub const MAILBOX_LIFETIME: Duration = Duration::from_hours(24);
+/// How long a mailbox that was claimed waits for either side to come back: as long as its registers are kept.
+pub const MAILBOX_ABSENCE: Duration = Duration::from_hours(1);
 /// Relays that a side is told of: one that works, and some for when it does not.
 pub const MAX_RELAYS: usize = 4;
 /// Longest name of a relay, in bytes.

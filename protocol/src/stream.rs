@@ -1,7 +1,8 @@
 //! Which frame may open a stream: one stream is one operation, and its first frame says which.
 //!
-//! The client opens all streams, all bidirectional. The very first one is the session stream
-//! ([`session`](crate::session)); each later one begins with an [`Opening`].
+//! The client opens all streams, all bidirectional. The very first one begins with a [`Greeting`]: it is the session stream
+//! ([`session`](crate::session)), after which each later one begins with an [`Opening`]; or it is the only stream of a
+//! connection that speaks for nobody ([`mailbox`](crate::mailbox)).
 
 use crate::{
     account::{EndSession, FindUser, GetMe, ListSessions, Logout, Rename, RenewTokens},
@@ -12,13 +13,29 @@ use crate::{
     event::OpenEvents,
     file::{BeginUpload, CancelUpload, DeleteFile, FinishUpload, GetFile, GetRange, GetValues, ListFiles, PutRange},
     frame::frame_set,
+    mailbox::{ClaimMailbox, OpenMailbox, ResumeMailbox},
     p2p::{ChangeP2p, GetP2p, ListP2p, OfferP2p},
+    session::Hello,
     signal::OpenSignals,
     update::GetUpdate,
 };
 
 frame_set! {
-    /// The first frame of a stream. All but the last five open a request stream: the client finishes after it, the
+    /// The first frame of a connection.
+    pub enum Greeting {
+        /// Says whom the connection speaks for.
+        Hello,
+        /// Opens a mailbox.
+        OpenMailbox,
+        /// Claims a mailbox.
+        ClaimMailbox,
+        /// Comes back to a mailbox.
+        ResumeMailbox,
+    }
+}
+
+frame_set! {
+    /// The first frame of a later stream. All but the last five open a request stream: the client finishes after it, the
     /// server answers with one frame and finishes.
     pub enum Opening {
         /// Request.

@@ -22,10 +22,11 @@ use hypersend_protocol::{
     id::{ChatId, ChunkIndex, ClientId, Cursor, FileId, P2pId, RelayId, Revision, Seq, SessionId, UserId},
     limit::{
         MAX_CHAT_TITLE_BYTES, MAX_CHUNKS, MAX_DISPLAY_NAME_BYTES, MAX_EMAIL_BYTES, MAX_ENTRIES_PER_PAGE,
-        MAX_FILE_NAME_BYTES, MAX_FILES_PER_MESSAGE, MAX_MEMBERS, MAX_MESSAGE_BYTES, MAX_OFFERED_FILES, MAX_PAGE,
-        MAX_PASSWORD_BYTES, MAX_REFUSAL_MESSAGE_BYTES, MAX_RELAY_HOST_BYTES, MAX_RELAY_NAME_BYTES, MAX_RELAY_PORTS,
-        MAX_RELAYS, MAX_SIGNAL_BYTES, MAX_SMALL_FILES, MAX_TOKEN_BYTES, MAX_VALUES_PER_PAGE,
+        MAX_FILE_NAME_BYTES, MAX_FILES_PER_MESSAGE, MAX_MEMBERS, MAX_MESSAGE_BYTES, MAX_NAMEPLATE, MAX_OFFERED_FILES,
+        MAX_PAGE, MAX_PASSWORD_BYTES, MAX_REFUSAL_MESSAGE_BYTES, MAX_RELAY_HOST_BYTES, MAX_RELAY_NAME_BYTES,
+        MAX_RELAY_PORTS, MAX_RELAYS, MAX_SIGNAL_BYTES, MAX_SMALL_FILES, MAX_TOKEN_BYTES, MAX_VALUES_PER_PAGE,
     },
+    mailbox::{ClaimMailbox, MailboxKey, MailboxOpen, Nameplate, OpenMailbox, ResumeMailbox},
     name::{ChatTitle, DisplayName, Email, FileName, MessageText, Password, RelayHost, RelayName, Token},
     p2p::{ChangeP2p, GetP2p, ListP2p, OfferP2p, OfferedFile, P2pPage, P2pPath, P2pSession, P2pStatus},
     peer::{
@@ -175,6 +176,7 @@ fn calls() -> Vec<Largest> {
 fn streams() -> Vec<Largest> {
     let what = Happening::Posted { message: message() };
     let (offset, length) = (u64::MAX, u32::MAX);
+    let (nameplate, key) = (Nameplate::new(MAX_NAMEPLATE).unwrap(), MailboxKey([0xff; 16]));
     vec![
         largest(&OpenChat { chat: CHAT, after: SEQ, revision: Revision(u64::MAX) }),
         largest(&ChatOpened { chat: chat() }),
@@ -195,6 +197,10 @@ fn streams() -> Vec<Largest> {
         largest(&OpenSignals { session: P2P }),
         largest(&SignalsOpen { relays: vec![seat(); MAX_RELAYS] }),
         largest(&Signal { value: SignalValue::new(vec![0xff; MAX_SIGNAL_BYTES]).unwrap() }),
+        largest(&OpenMailbox { version: u32::MAX, key }),
+        largest(&ClaimMailbox { version: u32::MAX, nameplate, key }),
+        largest(&ResumeMailbox { version: u32::MAX, mailbox: P2P, key }),
+        largest(&MailboxOpen { mailbox: P2P, nameplate, lasts_ms: u64::MAX, relays: vec![seat(); MAX_RELAYS] }),
         largest(&PutRange { file: FILE, offset, length, value: ChunkValue([0xff; 32]) }),
         largest(&RangeStored { chunk_complete: true }),
         largest(&GetRange { file: FILE, offset, length }),

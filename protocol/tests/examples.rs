@@ -19,6 +19,7 @@ use hypersend_protocol::{
     frame::{Frame, FrameError, FrameSet, Header, Kind, Operation, encode},
     hash::{ChunkValue, EntryKey, ListingId, RootHash, UploadKey},
     id::{ChatId, ChunkIndex, ClientId, Cursor, FileId, P2pId, RelayId, Revision, Seq, SessionId, UserId},
+    mailbox::{ClaimMailbox, MailboxKey, MailboxOpen, Nameplate, OpenMailbox, ResumeMailbox},
     name::{ChatTitle, DisplayName, Email, FileName, MessageText, Password, Token},
     p2p::{ChangeP2p, GetP2p, ListP2p, OfferP2p, OfferedFile, P2pPage, P2pPath, P2pSession, P2pStatus},
     peer::{
@@ -211,6 +212,7 @@ fn calls() -> Vec<Example> {
 fn streams() -> Vec<Example> {
     let (id, user, file) = (ChatId(uuid(2)), UserId(uuid(1)), FileId(uuid(3)));
     let (client_id, seq, revision) = (ClientId(uuid(4)), Seq(7), Revision(2));
+    let (mailbox, nameplate, key) = (P2pId(uuid(5)), Nameplate::new(700).unwrap(), MailboxKey([0xac; 16]));
     let event = |what| Event { cursor: Cursor(70_000), at: UnixMillis(1_800_000_000_009), what };
     vec![
         plain(OpenChat { chat: id, after: seq, revision }),
@@ -237,6 +239,10 @@ fn streams() -> Vec<Example> {
         plain(OpenSignals { session: P2pId(uuid(5)) }),
         plain(SignalsOpen { relays: seats() }),
         plain(Signal { value: SignalValue::new(b"a1".to_vec()).unwrap() }),
+        plain(OpenMailbox { version: 1, key }),
+        plain(ClaimMailbox { version: 1, nameplate, key }),
+        plain(ResumeMailbox { version: 1, mailbox, key }),
+        plain(MailboxOpen { mailbox, nameplate, lasts_ms: 86_400_000, relays: seats() }),
         plain(PutRange { file, offset: 5 << 30, length: 1 << 20, value: ChunkValue([0xcd; 32]) }),
         plain(RangeStored { chunk_complete: true }),
         plain(GetRange { file, offset: 5 << 30, length: 1 << 20 }),

@@ -9,7 +9,7 @@ use hypersend_protocol::{
     frame::{FrameError, FrameSet, Header, Kind},
     peer::PeerRequest,
     session::SessionNotice,
-    stream::Opening,
+    stream::{Greeting, Opening},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -44,7 +44,8 @@ fn no_frame_of_the_source_is_without_an_example() {
 fn every_kind_that_a_stream_may_bring_is_an_example() {
     let known: BTreeMap<_, _> = examples::all().iter().map(|e| (e.kind.0, e.ceiling)).collect();
     for kind in 0..0x400 {
-        let sets = [Opening::ceiling, ChatIntent::ceiling, ChatUpdate::ceiling, EventUpdate::ceiling];
+        let sets =
+            [Greeting::ceiling, Opening::ceiling, ChatIntent::ceiling, ChatUpdate::ceiling, EventUpdate::ceiling];
         let more = [SessionNotice::ceiling as fn(Kind) -> Option<u32>, PeerRequest::ceiling];
         for ceiling in sets.into_iter().chain(more) {
             if let Some(ceiling) = ceiling(Kind(kind)) {

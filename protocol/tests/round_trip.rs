@@ -11,6 +11,8 @@ use hypersend_protocol::{
     frame::{Body, Frame, FrameSet, Header, encode},
     hash::{ChunkValue, EntryKey, ListingId, RootHash, UploadKey},
     id::{ChatId, ClientId, Cursor, FileId, P2pId, RelayId, Revision, Seq, SessionId, UserId},
+    limit::MAX_NAMEPLATE,
+    mailbox::{ClaimMailbox, MailboxKey, MailboxOpen, Nameplate, OpenMailbox, ResumeMailbox},
     name::{ChatTitle, DisplayName, Email, FileName, MessageText, Password, RelayHost, RelayName, Token},
     p2p::{ChangeP2p, ListP2p, OfferP2p, OfferedFile, P2pPage, P2pPath, P2pSession, P2pStatus},
     peer::{
@@ -21,7 +23,7 @@ use hypersend_protocol::{
     relay::ticket::{Side, Ticket},
     session::{Auth, Hello, Tokens, Welcome},
     signal::{OpenSignals, RelaySeat, Signal, SignalValue, SignalsOpen},
-    stream::Opening,
+    stream::{Greeting, Opening},
     time::UnixMillis,
     update::GetUpdate,
 };
@@ -46,7 +48,7 @@ where
 proptest! {
     #[test]
     fn session_frames(hello in hello(), welcome in welcome(), refusal in refusal()) {
-        there_and_back::<Hello, _>(hello)?;
+        there_and_back::<Greeting, _>(hello)?;
         there_and_back::<Welcome, _>(welcome)?;
         there_and_back::<Refusal, _>(refusal)?;
     }
@@ -118,6 +120,17 @@ proptest! {
         if let Ok(value) = SignalValue::new(value) {
             there_and_back::<Signal, _>(Signal { value })?;
         }
+    }
+
+    #[test]
+    fn mailboxes(
+        version: u32, key: [u8; 16], number: u32, mailbox in id(P2pId), lasts_ms: u64, relays in vec(seat(), 0..5),
+    ) {
+        let (key, nameplate) = (MailboxKey(key), Nameplate::new(number % MAX_NAMEPLATE + 1).unwrap());
+        there_and_back::<Greeting, _>(OpenMailbox { version, key })?;
+        there_and_back::<Greeting, _>(ClaimMailbox { version, nameplate, key })?;
+        there_and_back::<Greeting, _>(ResumeMailbox { version, mailbox, key })?;
+        there_and_back::<MailboxOpen, _>(MailboxOpen { mailbox, nameplate, lasts_ms, relays })?;
     }
 
     #[test]

@@ -47,9 +47,12 @@ fn every_limit_is_in_the_table() {
         MAX_TOKEN_BYTES MAX_REFUSAL_MESSAGE_BYTES MAX_FILES_PER_MESSAGE MAX_MEMBERS MAX_NEWCOMERS MAX_PAGE MAX_OPEN_UPLOADS
         MAX_OFFERED_FILES MAX_OPEN_OFFERS MAX_LISTING_ENTRIES MAX_ENTRIES_PER_PAGE MAX_LISTING_NAME_BYTES
         MAX_LISTING_DEPTH MAX_LISTING_PATH_BYTES MAX_SMALL_FILES
-        MAX_SIGNAL_BYTES MAX_SIGNALS_AT_ONCE SIGNALS_PER_SECOND MAX_RELAYS
+        MAX_SIGNAL_BYTES MAX_SIGNALS_AT_ONCE SIGNALS_PER_SECOND MAX_NAMEPLATE MAX_MAILBOXES
+        MAX_MAILBOXES_PER_ADDRESS MAX_RELAYS
         MAX_RELAY_NAME_BYTES MAX_RELAY_HOST_BYTES MAX_RELAY_PORTS
     };
+    code.push(("MAILBOX_LIFETIME", limit::MAILBOX_LIFETIME.as_secs().to_string()));
+    code.push(("MAILBOX_ABSENCE", limit::MAILBOX_ABSENCE.as_secs().to_string()));
     code.push(("HELLO_TIMEOUT", limit::HELLO_TIMEOUT.as_secs().to_string()));
     let source = read("protocol/src/limit.rs");
     let declared = source.lines().filter_map(|line| line.strip_prefix("pub const ")?.split(':').next());

@@ -34,11 +34,11 @@ pub(super) const QUIC_ALONE: Duration = Duration::from_secs(3);
 const QUIC_FIRST: Duration = Duration::from_millis(500);
 
 /// Why there is no connection.
-pub(super) enum DialError {
+pub(crate) enum DialError {
     /// Perhaps another time.
     Unreachable(String),
-    /// The access token is no longer good; the refresh token may be.
-    AccessRefused,
+    /// At once, by another proof of who is calling.
+    Again,
     /// Never, as things are.
     Fatal(ClientError),
 }

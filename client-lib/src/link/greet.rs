@@ -1,6 +1,6 @@
 //! Saying who is calling, with whatever tokens work.
 
-use super::dial::DialError;
+use super::caller::Greeted;
 use crate::{
     Config, Credentials, TokenGuard, TokenStore,
     client::ask,
@@ -30,10 +30,20 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How long an access token must still last to be worth presenting.
 const MARGIN: Duration = Duration::from_secs(30);
 
-/// A greeted connection: the server's answer, and the rest of the session stream.
-pub(super) struct Greeted {
-    pub(super) welcome: Welcome,
-    pub(super) session: FrameReader,
+/// Why a greeting came to nothing.
+pub(super) enum Refused {
+    /// The access token is no longer good; the refresh token may be.
+    Access,
+    /// Perhaps another time; whether the server has done what it was asked is not known.
+    Unanswered(String),
+    /// Never, as things are.
+    Fatal(ClientError),
+}
+
+impl From<ClientError> for Refused {
+    fn from(error: ClientError) -> Self {
+        Self::Fatal(error)
+    }
 }
 
 /// What to try on a fresh connection: a proof, and, when it brings new tokens, the right to save them.
@@ -84,19 +94,19 @@ pub(super) async fn greet(
     credentials: &Credentials,
     tokens: &Arc<dyn TokenStore>,
     access_refused: bool,
-) -> Result<Greeted, DialError> {
+) -> Result<Greeted<Arc<Welcome>>, Refused> {
     let Plan { auth, guard } = Plan::make(credentials, tokens, access_refused).await?;
     let by_access = matches!(auth, Auth::Access { .. });
     let Ok(greeted) = timeout(PATIENCE, hello(connection, config, auth)).await else {
-        return Err(DialError::Unreachable("the server did not answer the greeting".into()));
+        return Err(Refused::Unanswered("the server did not answer the greeting".into()));
     };
     let greeted = greeted.map_err(|attempt| match attempt {
-        Attempt::Lost => DialError::Unreachable("the connection broke during the greeting".into()),
-        Attempt::Failed(error) if by_access && error.code() == Some(ErrorCode::BadToken) => DialError::AccessRefused,
+        Attempt::Lost => Refused::Unanswered("the connection broke during the greeting".into()),
+        Attempt::Failed(error) if by_access && error.code() == Some(ErrorCode::BadToken) => Refused::Access,
         Attempt::Failed(error) if error.code().is_some_and(ErrorCode::is_transient) => {
-            DialError::Unreachable(error.to_string())
+            Refused::Unanswered(error.to_string())
         }
-        Attempt::Failed(error) => DialError::Fatal(error),
+        Attempt::Failed(error) => Refused::Fatal(error),
     })?;
     if let (Some(tokens), Some(guard)) = (greeted.welcome.tokens.clone(), guard) {
         save(guard, tokens).await?;
@@ -104,7 +114,7 @@ pub(super) async fn greet(
     Ok(greeted)
 }
 
-async fn hello(connection: &Connection, config: &Config, auth: Auth) -> Result<Greeted, Attempt> {
+async fn hello(connection: &Connection, config: &Config, auth: Auth) -> Result<Greeted<Arc<Welcome>>, Attempt> {
     let features = FEATURES.iter().map(ToString::to_string).collect();
     let hello = Hello { version: VERSION, features, agent: config.agent.clone(), auth };
     let (mut stream, answer) = connection.open_bi().await.map_err(|_| Attempt::Lost)?;
@@ -113,7 +123,7 @@ async fn hello(connection: &Connection, config: &Config, auth: Auth) -> Result<G
     stream.finish();
     let mut session = FrameReader::new(answer);
     let welcome = session.expect::<Welcome>().await.map_err(|error| Attempt::receiving(&config.server, error))?;
-    Ok(Greeted { welcome, session })
+    Ok(Greeted { welcome: Arc::new(welcome), session: Some(session) })
 }
 
 /// Renews the tokens on a connection that is open, so that the session outlives it.

@@ -2,28 +2,21 @@
 
 use super::{
     Bulk, Live, State,
+    caller::{Caller, Greeted},
     dial::{DialError, Ways, dial},
-    greet::{Greeted, greet, load, renew},
     silence,
 };
-use crate::{
-    Config, Credentials, TokenStore, Transports,
-    error::{Attempt, ClientError},
-};
+use crate::{Config, Transports, error::ClientError};
 use hypersend_net::{
     connection::{Closed, Connection, Transport, close_code},
     frames::FrameReader,
 };
 use hypersend_protocol::{
     refusal::{ErrorCode, Refusal},
-    session::{SessionNotice, Tokens},
-    time::UnixMillis,
+    session::SessionNotice,
 };
 use quinn::Endpoint;
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
@@ -46,38 +39,41 @@ const LAST_RETURN: Duration = Duration::from_mins(5);
 /// How long closing may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Dials, greets, watches, and begins again.
-pub(super) struct Keeper {
+/// Dials, has the caller greet, watches, and begins again.
+pub(super) struct Keeper<C: Caller> {
     endpoint: Endpoint,
     config: Config,
-    tokens: Arc<dyn TokenStore>,
-    state: watch::Sender<State>,
+    caller: C,
+    state: watch::Sender<State<C::Welcome>>,
     closing: CancellationToken,
 }
 
+/// A connection, and what the server says on it about itself.
+type Connected<W> = (Live<W>, Option<FrameReader>);
+
 /// How a connection ended.
-enum End {
+enum End<W> {
     Lost(String),
     Fatal(ClientError),
     /// There is a better one.
-    Replaced(Box<(Live, Greeted)>),
+    Replaced(Box<Connected<W>>),
 }
 
-impl Keeper {
+impl<C: Caller> Keeper<C> {
     pub(super) fn new(
         endpoint: Endpoint,
         config: Config,
-        tokens: Arc<dyn TokenStore>,
-        state: watch::Sender<State>,
+        caller: C,
+        state: watch::Sender<State<C::Welcome>>,
         closing: CancellationToken,
     ) -> Self {
-        Self { endpoint, config, tokens, state, closing }
+        Self { endpoint, config, caller, state, closing }
     }
 
     /// Runs until there can be no connection any more, or until it is told to close.
-    pub(super) async fn run(self, credentials: Credentials) {
+    pub(super) async fn run(self) {
         let error = tokio::select! {
-            error = self.keep(credentials) => error,
+            error = self.keep() => error,
             () = self.closing.cancelled() => ClientError::Closed,
         };
         let last = match &*self.state.borrow() {
@@ -93,35 +89,19 @@ impl Keeper {
         self.state.send_replace(State::Ended(error));
     }
 
-    async fn keep(&self, mut credentials: Credentials) -> ClientError {
-        let (mut failures, mut access_refused) = (0, false);
-        // An account whose making was not answered may have been made: then its password logs in.
-        let mut taken = None;
+    async fn keep(&self) -> ClientError {
+        let mut failures = 0;
         let mut last = None;
         loop {
-            let ways = Ways::new(self.config.transports, last);
-            let reason = match self.connect(ways, &credentials, access_refused).await {
+            let reason = match self.connect(Ways::new(self.config.transports, last)).await {
                 Ok(connected) => {
-                    (failures, access_refused) = (0, false);
-                    credentials = Credentials::Stored;
+                    failures = 0;
                     match self.stay(connected, &mut last).await {
                         Ok(reason) => reason,
                         Err(error) => return error,
                     }
                 }
-                Err(DialError::AccessRefused) => {
-                    access_refused = true;
-                    continue;
-                }
-                Err(DialError::Fatal(error)) if error.code() == Some(ErrorCode::EmailTaken) && failures > 0 => {
-                    let Some(login) = instead(&credentials) else { return error };
-                    (credentials, taken) = (login, Some(error));
-                    continue;
-                }
-                Err(DialError::Fatal(error)) if error.code() == Some(ErrorCode::WrongCredentials) => {
-                    // It is somebody else's after all.
-                    return taken.unwrap_or(error);
-                }
+                Err(DialError::Again) => continue,
                 Err(DialError::Fatal(error)) => return error,
                 Err(DialError::Unreachable(reason)) => {
                     failures += 1;
@@ -135,44 +115,38 @@ impl Keeper {
         }
     }
 
-    async fn connect(
-        &self,
-        ways: Ways,
-        credentials: &Credentials,
-        access_refused: bool,
-    ) -> Result<(Live, Greeted), DialError> {
+    async fn connect(&self, ways: Ways) -> Result<Connected<C::Welcome>, DialError> {
         let connection = dial(&self.endpoint, &self.config, ways).await?;
-        let greeted = greet(&connection, &self.config, credentials, &self.tokens, access_refused).await;
-        let greeted = greeted.inspect_err(|_| connection.close(ErrorCode::Closed))?;
-        let (welcome, draining) = (Arc::new(greeted.welcome.clone()), CancellationToken::new());
-        let bulk = Arc::new(Bulk::new());
-        Ok((Live { connection, welcome, draining, bulk }, greeted))
+        let greeted = self.caller.greet(&connection, &self.config).await;
+        let Greeted { welcome, session } = greeted.inspect_err(|_| connection.close(ErrorCode::Closed))?;
+        let (draining, bulk) = (CancellationToken::new(), Arc::new(Bulk::new()));
+        Ok((Live { connection, welcome, draining, bulk }, session))
     }
 
     /// Stays connected, by this connection and by those that replace it, until one is lost; says why.
     async fn stay(
         &self,
-        (mut live, mut greeted): (Live, Greeted),
+        (mut live, mut session): Connected<C::Welcome>,
         last: &mut Option<Transport>,
     ) -> Result<String, ClientError> {
         loop {
             *last = Some(live.connection.transport());
             tracing::debug!(server = %self.config.server, over = %live.connection.transport(), "connected");
             self.state.send_replace(State::Connected(live.clone()));
-            match self.watch(&live, greeted.session).await {
+            match self.watch(&live, session).await {
                 End::Lost(reason) => return Ok(reason),
                 End::Fatal(error) => return Err(error),
                 End::Replaced(better) => {
                     live.draining.cancel();
                     drain(live.connection, self.closing.clone());
-                    (live, greeted) = *better;
+                    (live, session) = *better;
                 }
             }
         }
     }
 
     /// Stays with a connection until it ends, or until there is a better one.
-    async fn watch(&self, live: &Live, mut session: FrameReader) -> End {
+    async fn watch(&self, live: &Live<C::Welcome>, session: Option<FrameReader>) -> End<C::Welcome> {
         // All of it at once: who looks for a better connection may hold the tokens that are to be renewed.
         tokio::select! {
             closed = live.connection.closed() => end(closed),
@@ -180,59 +154,29 @@ impl Keeper {
                 live.connection.close(ErrorCode::TimedOut);
                 End::Lost("the server has fallen silent".into())
             }
-            notice = session.next::<SessionNotice>() => {
-                if let Ok(Some(SessionNotice::GoingAway(_))) = notice {
-                    live.draining.cancel();
-                    drain(live.connection.clone(), self.closing.clone());
-                    return End::Lost(format!("{} is stopping", self.config.server));
-                }
-                // Anything else means that the connection is ending, which says more.
-                end(live.connection.closed().await)
+            () = told_to_go(session) => {
+                live.draining.cancel();
+                drain(live.connection.clone(), self.closing.clone());
+                End::Lost(format!("{} is stopping", self.config.server))
             }
             connected = self.better(live) => End::Replaced(Box::new(connected)),
-            error = self.go_on_renewing(live) => End::Fatal(error),
-        }
-    }
-
-    /// Renews the tokens whenever it is time; says why it cannot.
-    async fn go_on_renewing(&self, live: &Live) -> ClientError {
-        let mut renewal = self.first_renewal(live).await;
-        loop {
-            renewal.due().await;
-            renewal = match renew(&live.connection, &self.config, &self.tokens).await {
-                Ok(tokens) => Renewal::after(&tokens),
-                Err(Attempt::Failed(ClientError::Refused(refusal))) if refusal.code.is_transient() => {
-                    Renewal::soon(refusal.retry_after())
-                }
-                Err(Attempt::Failed(error)) => return error,
-                Err(Attempt::Lost) => Renewal::soon(None),
-            };
-        }
-    }
-
-    /// A connection opened by an access token brings no tokens; the session ends by those that are stored.
-    async fn first_renewal(&self, live: &Live) -> Renewal {
-        match &live.welcome.tokens {
-            Some(tokens) => Renewal::after(tokens),
-            // A store that fails for good says so when the time has come.
-            None => load(&self.tokens).await.map_or_else(|_| Renewal::soon(None), |tokens| Renewal::after(&tokens)),
+            error = self.caller.go_on(live, &self.config) => End::Fatal(error),
         }
     }
 
     /// Waits until QUIC gets through to where only TCP did.
-    async fn better(&self, live: &Live) -> (Live, Greeted) {
+    async fn better(&self, live: &Live<C::Welcome>) -> Connected<C::Welcome> {
         if live.connection.transport() == Transport::Quic || self.config.transports != Transports::Any {
             return std::future::pending().await;
         }
-        let (mut wait, mut access_refused) = (FIRST_RETURN, false);
+        let mut wait = FIRST_RETURN;
         loop {
             sleep(wait).await;
-            match self.connect(Ways::QUIC, &Credentials::Stored, access_refused).await {
-                Ok(connected) => return connected,
-                Err(DialError::AccessRefused) if !access_refused => access_refused = true,
-                // What is fatal is so for the connection that there is too, and comes out there.
-                Err(_) => wait = (wait * 2).min(LAST_RETURN),
+            if let Ok(connected) = self.connect(Ways::QUIC).await {
+                return connected;
             }
+            // What is fatal is so for the connection that there is too, and comes out there. Another proof can wait.
+            wait = (wait * 2).min(LAST_RETURN);
         }
     }
 }
@@ -247,44 +191,28 @@ fn drain(connection: Connection, closing: CancellationToken) {
     });
 }
 
-/// The login to an account that is about to be made.
-fn instead(credentials: &Credentials) -> Option<Credentials> {
-    match credentials.clone() {
-        Credentials::Register { email, password, .. } => Some(Credentials::Login { email, password }),
-        Credentials::Stored | Credentials::Login { .. } => None,
-    }
-}
-
 fn wait_before(failures: u32) -> Duration {
     FIRST_WAIT.saturating_mul(1 << failures.min(16)).min(LAST_WAIT)
 }
 
-fn end(closed: Closed) -> End {
+/// Returns when the server says that it is about to stop. Anything else on the session stream means that the connection is
+/// ending, which says more itself.
+async fn told_to_go(session: Option<FrameReader>) {
+    if let Some(mut session) = session
+        && let Ok(Some(SessionNotice::GoingAway(_))) = session.next::<SessionNotice>().await
+    {
+        return;
+    }
+    std::future::pending::<()>().await;
+}
+
+fn end<W>(closed: Closed) -> End<W> {
     match closed {
         Closed::ByPeer(ErrorCode::SessionEnded) => {
             End::Fatal(Refusal::new(ErrorCode::SessionEnded, "this login has ended; log in again").into())
         }
         Closed::ByPeer(code) => End::Lost(format!("the server closed the connection ({code})")),
         closed @ (Closed::Here | Closed::Lost(_)) => End::Lost(closed.to_string()),
-    }
-}
-
-/// When to renew the tokens of a connection that lives long: half-way to the session's end.
-struct Renewal(tokio::time::Instant);
-
-impl Renewal {
-    fn after(tokens: &Tokens) -> Self {
-        let now = UnixMillis::from(SystemTime::now());
-        Self(tokio::time::Instant::now() + tokens.refresh_expires.since(now) / 2)
-    }
-
-    /// After an attempt that came to nothing; half of the session is left, so there is time for many.
-    fn soon(retry_after: Option<Duration>) -> Self {
-        Self(tokio::time::Instant::now() + retry_after.unwrap_or(LAST_WAIT).min(LAST_WAIT))
-    }
-
-    async fn due(&self) {
-        tokio::time::sleep_until(self.0).await;
     }
 }
 

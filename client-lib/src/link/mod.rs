@@ -1,17 +1,21 @@
 //! The one connection of a client, kept alive.
 //!
-//! A keeper task dials, greets, and watches; over TCP it goes on trying QUIC. Everybody else asks [`Link::live`] for the
+//! A keeper task dials, has a [`Caller`] say who is calling, and watches; over TCP it goes on trying QUIC. Everybody else asks [`Link::live`] for the
 //! connection of the moment, and when an attempt on it comes out as lost asks again. While the server is stopping, the old connection finishes what it
 //! carries, and whoever asks waits for the next one; likewise when QUIC takes the place of TCP.
 
+mod account;
 mod bulk;
+mod caller;
 mod dial;
 mod greet;
 mod keeper;
 mod silence;
 
-use crate::{Config, Credentials, ServerAddress, TokenStore, error::ClientError};
+use crate::{Config, ServerAddress, error::ClientError};
+pub(crate) use account::Account;
 pub(crate) use bulk::Bulk;
+pub(crate) use caller::{Caller, Nobody};
 use hypersend_net::connection::{Connection, Transport};
 use hypersend_protocol::session::Welcome;
 use std::{fmt, sync::Arc, time::Duration};
@@ -39,18 +43,18 @@ pub enum Status {
     Ended(ClientError),
 }
 
-/// A connection that has been greeted.
+/// A connection on which it was said who is calling, and what the server said to that.
 #[derive(Clone)]
-pub(crate) struct Live {
+pub(crate) struct Live<W = Arc<Welcome>> {
     pub(crate) connection: Connection,
-    pub(crate) welcome: Arc<Welcome>,
+    pub(crate) welcome: W,
     /// Cancelled when nothing new begins on this connection: the server is stopping, or there is a better one.
     pub(crate) draining: CancellationToken,
     /// What all transfers on this connection share.
     pub(crate) bulk: Arc<Bulk>,
 }
 
-impl fmt::Debug for Live {
+impl<W> fmt::Debug for Live<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Live").field("connection", &self.connection).finish_non_exhaustive()
     }
@@ -59,7 +63,7 @@ impl fmt::Debug for Live {
 /// How long a stream may have been lost alone before it is tried again on the same connection.
 const STREAM_RETRY: Duration = Duration::from_secs(1);
 
-impl Live {
+impl<W> Live<W> {
     /// Returns when something on this connection was lost and asking [`Link::live`] again makes sense: the connection is
     /// closed or begins nothing new, or, if only a stream was lost, after a moment.
     pub(crate) async fn gone(&self) {
@@ -77,9 +81,9 @@ impl Live {
 }
 
 #[derive(Clone, Debug)]
-enum State {
+enum State<W> {
     Connecting { failures: u32, reason: Option<String>, next: Duration },
-    Connected(Live),
+    Connected(Live<W>),
     Ended(ClientError),
 }
 
@@ -95,26 +99,22 @@ impl From<Closed> for ClientError {
 
 /// The way to the server, whatever connection it is at the moment.
 #[derive(Debug)]
-pub(crate) struct Link {
-    state: watch::Receiver<State>,
+pub(crate) struct Link<W = Arc<Welcome>> {
+    state: watch::Receiver<State<W>>,
     server: ServerAddress,
     closing: CancellationToken,
     _keeper: AbortOnDropHandle<()>,
 }
 
-impl Link {
+impl<W: Clone + Send + Sync + 'static> Link<W> {
     /// Begins to connect. Must be called within a tokio runtime.
-    pub(crate) fn start(
-        config: Config,
-        credentials: Credentials,
-        tokens: Arc<dyn TokenStore>,
-    ) -> Result<Self, ClientError> {
+    pub(crate) fn start(config: Config, caller: impl Caller<Welcome = W>) -> Result<Self, ClientError> {
         let endpoint = dial::endpoint()?;
         let server = config.server.clone();
         let (sender, state) = watch::channel(State::Connecting { failures: 0, reason: None, next: Duration::ZERO });
         let closing = CancellationToken::new();
-        let keeper = keeper::Keeper::new(endpoint, config, tokens, sender, closing.clone());
-        let keeper = tokio::spawn(keeper.run(credentials));
+        let keeper = keeper::Keeper::new(endpoint, config, caller, sender, closing.clone());
+        let keeper = tokio::spawn(keeper.run());
         Ok(Self { state, server, closing, _keeper: AbortOnDropHandle::new(keeper) })
     }
 
@@ -124,7 +124,7 @@ impl Link {
     }
 
     /// The connection of the moment; waits for one that begins new things.
-    pub(crate) async fn live(&self) -> Result<Live, Closed> {
+    pub(crate) async fn live(&self) -> Result<Live<W>, Closed> {
         let mut state = self.state.clone();
         loop {
             match &*state.borrow_and_update() {
@@ -142,7 +142,7 @@ impl Link {
     }
 
     /// Waits until something else is going on, and says what.
-    pub(crate) async fn changed(&self, seen: &mut StatusCursor) -> Status {
+    pub(crate) async fn changed(&self, seen: &mut StatusCursor<W>) -> Status {
         let state = seen.0.get_or_insert_with(|| self.state.clone());
         if state.changed().await.is_err() {
             return std::future::pending().await;
@@ -158,7 +158,7 @@ impl Link {
     }
 }
 
-impl Drop for Link {
+impl<W> Drop for Link<W> {
     fn drop(&mut self) {
         // What finishes on an old connection finishes for nobody.
         self.closing.cancel();
@@ -166,10 +166,16 @@ impl Drop for Link {
 }
 
 /// What a caller of [`Link::changed`] has seen.
-#[derive(Debug, Default)]
-pub(crate) struct StatusCursor(Option<watch::Receiver<State>>);
+#[derive(Debug)]
+pub(crate) struct StatusCursor<W = Arc<Welcome>>(Option<watch::Receiver<State<W>>>);
 
-fn status(state: &State) -> Status {
+impl<W> Default for StatusCursor<W> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+fn status<W>(state: &State<W>) -> Status {
     match state {
         State::Connecting { failures, reason, next } => {
             Status::Connecting { failures: *failures, reason: reason.clone(), next: *next }

@@ -9,12 +9,13 @@ use hypersend_protocol::{
     event::EventUpdate,
     file::{FileInfo, FilePage, RangeFollows, RangeStored, UploadState, Values},
     frame::{Body, Frame, FrameSet, Header, encode},
+    mailbox::{ClaimMailbox, MailboxOpen, OpenMailbox, ResumeMailbox},
     paths::{Probe, State},
     refusal::Refusal,
     relay::{FromRelay, ToRelay},
     session::{Hello, SessionNotice, Tokens, Welcome},
     signal::{Signal, SignalsOpen},
-    stream::Opening,
+    stream::{Greeting, Opening},
 };
 use libfuzzer_sys::fuzz_target;
 use std::fmt::Debug;
@@ -60,6 +61,7 @@ fuzz_target!(|bytes: &[u8]| {
     paths(bytes);
     let Some((header, start)) = Header::parse(bytes) else { return };
     let rest = &bytes[start..];
+    read::<Greeting>(header, rest);
     read::<Opening>(header, rest);
     read::<ChatIntent>(header, rest);
     read::<ChatUpdate>(header, rest);
@@ -79,6 +81,10 @@ fuzz_target!(|bytes: &[u8]| {
     read_and_write::<ChatOpened>(header, rest);
     read_and_write::<SignalsOpen>(header, rest);
     read_and_write::<Signal>(header, rest);
+    read_and_write::<OpenMailbox>(header, rest);
+    read_and_write::<ClaimMailbox>(header, rest);
+    read_and_write::<ResumeMailbox>(header, rest);
+    read_and_write::<MailboxOpen>(header, rest);
     read_and_write::<FileInfo>(header, rest);
     read_and_write::<FilePage>(header, rest);
     read_and_write::<UploadState>(header, rest);
