@@ -19,7 +19,7 @@
 
 use crate::{
     limit::{MAX_OFFERED_FILES, MAX_SIGNAL_BYTES},
-    name::FileName,
+    p2p::OfferedFile,
     paths::MAX_STATE_BYTES,
 };
 use cbor4ii::{
@@ -81,12 +81,17 @@ pub enum Word {
 /// What is offered, for a person to decide on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfferSummary {
-    /// All files and folders that are offered by name, 1 to [`MAX_OFFERED_FILES`]. What else comes is in the folders.
-    pub names: Vec<FileName>,
+    /// All files and folders that are offered by name, 1 to [`MAX_OFFERED_FILES`]; a folder with the size of what is in it.
+    pub things: Vec<OfferedFile>,
     /// How many files there are, with those in folders.
     pub files: u64,
-    /// Their bytes.
-    pub bytes: u64,
+}
+
+impl OfferSummary {
+    /// Bytes of all files.
+    pub fn bytes(&self) -> u64 {
+        self.things.iter().fold(0, |sum, thing| sum.saturating_add(thing.size))
+    }
 }
 
 /// Why bytes are no value or word, or a word cannot travel.
@@ -167,7 +172,7 @@ impl Word {
 
     fn check(&self) -> Result<(), NotAWord> {
         match self {
-            Self::Offer(offer) if !(1..=MAX_OFFERED_FILES).contains(&offer.names.len()) => {
+            Self::Offer(offer) if !(1..=MAX_OFFERED_FILES).contains(&offer.things.len()) => {
                 Err(NotAWord::malformed("an offer of nothing, or of more than is allowed"))
             }
             Self::State(state) if state.len() > MAX_STATE_BYTES => Err(NotAWord::malformed("a state that is too long")),

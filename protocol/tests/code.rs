@@ -6,6 +6,7 @@ use hypersend_protocol::{
     code::{CODE_VERSION, CodeValue, MAX_WORD_BYTES, NotAWord, OfferSummary, PAKE_BYTES, SEAL_BYTES, SealedWord, Word},
     limit::{MAX_FILE_NAME_BYTES, MAX_OFFERED_FILES, MAX_SIGNAL_BYTES},
     name::FileName,
+    p2p::OfferedFile,
     paths::MAX_STATE_BYTES,
     signal::SignalValue,
 };
@@ -13,15 +14,14 @@ use proptest::{collection::vec, prelude::*};
 use serde_bytes::ByteBuf;
 
 /// As in the document.
-const OFFER: &str =
-    "a1656f66666572a3656e616d657382676d65652e6a706764747269706566696c6573182a6562797465731b0000000a00000000";
+const OFFER: &str = "a1656f66666572a2667468696e677382a2646e616d65676d65652e6a70676473697a651903e8a2646e616d6564747269706473697a651b0000000a000000006566696c6573182a";
 
-fn name(text: &str) -> FileName {
-    FileName::parse(text).unwrap()
+fn thing(name: &str, size: u64) -> OfferedFile {
+    OfferedFile { name: FileName::parse(name).unwrap(), size }
 }
 
 fn offer() -> Word {
-    Word::Offer(OfferSummary { names: vec![name("mee.jpg"), name("trip")], files: 42, bytes: 40 << 30 })
+    Word::Offer(OfferSummary { things: vec![thing("mee.jpg", 1_000), thing("trip", 40 << 30)], files: 42 })
 }
 
 fn value() -> CodeValue {
@@ -69,11 +69,11 @@ fn the_longest_word_fills_a_signal_and_the_longest_state_fits() {
 #[test]
 fn as_many_names_as_allowed_fit_unless_all_are_very_long() {
     let offer = |count: usize, length: usize| {
-        let names = (0..count).map(|n| name(&format!("{n:02}{}", "x".repeat(length - 2)))).collect();
-        Word::Offer(OfferSummary { names, files: u64::MAX, bytes: u64::MAX })
+        let things = (0..count).map(|_| thing(&"x".repeat(length), u64::MAX)).collect();
+        Word::Offer(OfferSummary { things, files: u64::MAX })
     };
-    assert!(offer(MAX_OFFERED_FILES, 120).encode().is_ok());
-    assert!(offer(30, MAX_FILE_NAME_BYTES).encode().is_ok());
+    assert!(offer(MAX_OFFERED_FILES, 100).encode().is_ok());
+    assert!(offer(29, MAX_FILE_NAME_BYTES).encode().is_ok());
     assert!(matches!(offer(MAX_OFFERED_FILES, MAX_FILE_NAME_BYTES).encode(), Err(NotAWord::TooLong(_))));
     for count in [0, MAX_OFFERED_FILES + 1] {
         assert!(matches!(offer(count, 9).encode(), Err(NotAWord::Malformed(_))), "{count} names");
@@ -95,7 +95,7 @@ fn bytes_made_to_hurt_are_refused() {
     }
     assert!(Word::decode(&[&word[..], b"\0"].concat()).is_err(), "a byte too many");
     assert!(matches!(Word::decode(&vec![0; MAX_WORD_BYTES + 1]), Err(NotAWord::TooLong(_))));
-    let evil = b"\xa1eoffer\xa3enames\x81d../xefiles\x01ebytes\x01";
+    let evil = b"\xa1eoffer\xa2fthings\x81\xa2dnamed../xdsize\x01efiles\x01";
     assert!(matches!(Word::decode(evil), Err(NotAWord::Malformed(_))), "a name that leads elsewhere");
 }
 
