@@ -49,6 +49,8 @@ impl TestServer {
             ("LOGINS_PER_ACCOUNT_PER_MINUTE", "100000"),
             ("LOGINS_PER_ADDRESS_PER_MINUTE", "100000"),
             ("REGISTRATIONS_PER_ADDRESS_PER_MINUTE", "100000"),
+            ("CODE_OPENINGS_PER_ADDRESS_PER_MINUTE", "100000"),
+            ("CODE_CLAIMS_PER_ADDRESS_PER_MINUTE", "100000"),
             ("LOG", "info,hypersend_server=debug"),
             // Its ports are the same for all unless a test says so.
             ("RELAY_LISTEN", "off"),

@@ -1,7 +1,7 @@
 //! Who is listening, and telling them. Lives in memory: a listener who misses something reads it from the store.
 //!
 //! Four kinds of topic: a chat (for those who have it open), a user (for their event streams), a session (for its
-//! connections), a transfer (for its signal streams). A topic exists while somebody listens to it. A listener that falls more than [`BACKLOG`] behind is told
+//! connections), a transfer or mailbox (for its signal streams). A topic exists while somebody listens to it. A listener that falls more than [`BACKLOG`] behind is told
 //! that it has, instead of slowing anybody down.
 
 use crate::store::{
@@ -55,7 +55,7 @@ pub struct UserNotice {
     pub fanout: Arc<Fanout>,
 }
 
-/// What the signal streams of a transfer hear.
+/// What the signal streams of a transfer, or of a mailbox, hear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransferNotice {
     /// A side's register was opened or set.
@@ -84,6 +84,7 @@ impl Hub {
             News::SessionEnded(session) => self.session_ended(session),
             News::Typing(chat, user) => self.typing(chat, user),
             News::Signal(session, side) => self.signal(session, side),
+            News::MailboxLeft(mailbox) => self.mailbox_left(mailbox),
             // For whoever keeps who is present, and knows their chats.
             News::Present(..) | News::Forgotten(_) => {}
             News::Missed => {
@@ -125,7 +126,12 @@ impl Hub {
         self.0.transfers.tell(session, || TransferNotice::Signal(side));
     }
 
-    /// Listens to a transfer.
+    /// Tells a mailbox's streams that a side has left it for good.
+    pub fn mailbox_left(&self, mailbox: P2pId) {
+        self.0.transfers.tell(mailbox, || TransferNotice::Changed);
+    }
+
+    /// Listens to a transfer, or to a mailbox.
     pub fn transfer(&self, session: P2pId) -> Listener<P2pId, TransferNotice> {
         self.0.transfers.listen(session)
     }

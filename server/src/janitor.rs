@@ -93,6 +93,7 @@ impl Janitor {
             self.store.prune_events(before(self.event_lifetime)).await,
             self.store.prune_sessions(before(ENDED_SESSIONS_KEPT)).await,
             self.store.prune_p2p(before(self.event_lifetime)).await,
+            self.store.prune_mailboxes(now).await,
             self.store.prune_present().await,
         ] {
             if let Err(error) = pruned {
@@ -134,6 +135,8 @@ mod tests {
             logins_per_account: once,
             logins_per_address: once,
             registrations_per_address: once,
+            openings_per_address: once,
+            claims_per_address: once,
         });
         let (upload_lifetime, event_lifetime) = (Duration::from_hours(1), Duration::from_hours(1));
         let janitor = Janitor { store, uploads, files, throttle, upload_lifetime, event_lifetime };

@@ -34,6 +34,8 @@ struct Inner {
     bytes_received: Counter,
     bytes_sent: Counter,
     logins: Family<OutcomeLabels, Counter>,
+    mailboxes: Family<OutcomeLabels, Counter>,
+    mailbox_claims: Family<OutcomeLabels, Counter>,
     messages: Counter,
     message_seconds: Histogram,
     uploads_begun: Counter,
@@ -55,17 +57,29 @@ pub enum Protocol {
     Http1,
 }
 
-/// What became of a login.
+/// What became of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LoginOutcome {
+pub enum Outcome {
     /// It was let in.
     Accepted,
-    /// Its email or password was wrong.
+    /// Its email or password was wrong, or the code.
     Wrong,
     /// It came too soon after others.
     Limited,
     /// The server could not say.
     Failed,
+}
+
+impl Outcome {
+    fn labels(self) -> OutcomeLabels {
+        let outcome = match self {
+            Self::Accepted => "accepted",
+            Self::Wrong => "wrong",
+            Self::Limited => "limited",
+            Self::Failed => "failed",
+        };
+        OutcomeLabels { outcome }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -125,6 +139,10 @@ impl Metrics {
         registry.register("file_sent_bytes", "Bytes of files read out to be sent", bytes_sent.clone());
         let logins = Family::<OutcomeLabels, Counter>::default();
         registry.register("logins", "Attempts to log in by password", logins.clone());
+        let (mailboxes, mailbox_claims) =
+            (Family::<OutcomeLabels, Counter>::default(), Family::<OutcomeLabels, Counter>::default());
+        registry.register("mailboxes", "Attempts to open a mailbox without an account", mailboxes.clone());
+        registry.register("mailbox_claims", "Attempts to claim one by its code", mailbox_claims.clone());
         let (messages, message_seconds) = (Counter::default(), latencies());
         registry.register("messages", "Messages stored", messages.clone());
         let help = "From a message's arrival to its being safe in the store, in seconds";
@@ -140,6 +158,8 @@ impl Metrics {
             bytes_received,
             bytes_sent,
             logins,
+            mailboxes,
+            mailbox_claims,
             messages,
             message_seconds,
             uploads_begun,
@@ -182,14 +202,18 @@ impl Metrics {
     }
 
     /// Counts an attempt to log in.
-    pub(crate) fn login(&self, outcome: LoginOutcome) {
-        let outcome = match outcome {
-            LoginOutcome::Accepted => "accepted",
-            LoginOutcome::Wrong => "wrong",
-            LoginOutcome::Limited => "limited",
-            LoginOutcome::Failed => "failed",
-        };
-        self.0.logins.get_or_create(&OutcomeLabels { outcome }).inc();
+    pub(crate) fn login(&self, outcome: Outcome) {
+        self.0.logins.get_or_create(&outcome.labels()).inc();
+    }
+
+    /// Counts an attempt to open a mailbox.
+    pub(crate) fn mailbox(&self, outcome: Outcome) {
+        self.0.mailboxes.get_or_create(&outcome.labels()).inc();
+    }
+
+    /// Counts an attempt to claim a mailbox.
+    pub(crate) fn mailbox_claim(&self, outcome: Outcome) {
+        self.0.mailbox_claims.get_or_create(&outcome.labels()).inc();
     }
 
     /// Counts a message that is stored.

@@ -11,8 +11,8 @@ use crate::{
     ports::{DoorClosed, Doors, GRACE, ListenError, QuicListener, TcpListener},
     relay::{OwnRelay, RelayPortError},
     services::{
-        Accounts, Chats, Files, P2p, Passwords, Policy, Presence, Rates, Relays, Services, Signals, Throttle,
-        TicketKey, TokenKey, Updates, UpdatesError, UploadPolicy, Uploads,
+        Accounts, Chats, Files, Mailboxes, P2p, Passwords, Policy, Presence, Rates, Relays, Services, Signals,
+        Throttle, TicketKey, TokenKey, Updates, UpdatesError, UploadPolicy, Uploads,
         root::{BucketRoot, FolderRoot, Root},
     },
     settings::{SecretKey, Settings},
@@ -136,6 +136,8 @@ impl Server {
             logins_per_account: settings.logins_per_account,
             logins_per_address: settings.logins_per_address,
             registrations_per_address: settings.registrations_per_address,
+            openings_per_address: settings.code_openings_per_address,
+            claims_per_address: settings.code_claims_per_address,
         });
         let secret = secret_key(settings)?;
         let disk = Disk::start().map_err(StartError::Threads)?;
@@ -286,15 +288,17 @@ fn services(
     let passwords = Passwords::new(settings.bcrypt_cost);
     let hub = presence.hub().clone();
     let relays = Relays::new(store.clone(), TicketKey::new(secret), settings.relay_token.clone());
+    let signals = Signals::new(store.clone(), hub.clone(), relays.clone());
     let limits = UploadPolicy { max_file_size: settings.max_file_size, max_reserved: settings.max_reserved };
     Services {
+        mailboxes: Mailboxes::new(store.clone(), signals.clone(), throttle.clone(), settings.codes, metrics.clone()),
         accounts: Accounts::new(store.clone(), hub.clone(), passwords, throttle, key, policy, metrics.clone()),
-        chats: Chats::new(store.clone(), hub.clone(), metrics.clone()),
+        chats: Chats::new(store.clone(), hub, metrics.clone()),
         presence: presence.clone(),
         uploads: Uploads::new(store.clone(), disk, settings.uploads(), root.clone(), limits, metrics.clone()),
         files: Files::new(store.clone(), root, metrics.clone()),
         p2p: P2p::new(store.clone()),
-        signals: Signals::new(store.clone(), hub, relays.clone()),
+        signals,
         relays,
         updates,
         metrics,

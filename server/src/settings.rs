@@ -97,6 +97,12 @@ pub struct Settings {
     pub logins_per_address: NonZeroU32,
     /// `REGISTRATIONS_PER_ADDRESS_PER_MINUTE`. 10.
     pub registrations_per_address: NonZeroU32,
+    /// `CODES`: on or off, whether people without accounts may meet here by a code, and use the relays. on.
+    pub codes: bool,
+    /// `CODE_OPENINGS_PER_ADDRESS_PER_MINUTE`: codes handed out. 10.
+    pub code_openings_per_address: NonZeroU32,
+    /// `CODE_CLAIMS_PER_ADDRESS_PER_MINUTE`: codes tried, rightly or wrongly. 10.
+    pub code_claims_per_address: NonZeroU32,
     /// `MAX_FILE_SIZE`: bytes, or with a suffix (500M, 40G, 2T). 16T, which is also the most that can be set.
     pub max_file_size: u64,
     /// `MAX_RESERVED_PER_USER`: bytes, or with a suffix, that one user's unfinished uploads may have reserved on the disk.
@@ -275,6 +281,13 @@ impl Settings {
                 per_minute(10),
                 text::parse,
             )?,
+            codes: from.parse("CODES", true, |text| switch(text, "on", "off"))?,
+            code_openings_per_address: from.parse(
+                "CODE_OPENINGS_PER_ADDRESS_PER_MINUTE",
+                per_minute(10),
+                text::parse,
+            )?,
+            code_claims_per_address: from.parse("CODE_CLAIMS_PER_ADDRESS_PER_MINUTE", per_minute(10), text::parse)?,
             max_file_size: from.parse("MAX_FILE_SIZE", MAX_FILE_SIZE, |text| {
                 ensure(bytes(text)?, |size| (1..=MAX_FILE_SIZE).contains(size), "1 to 16T")
             })?,
@@ -354,6 +367,9 @@ impl fmt::Display for Settings {
             ("LOGINS_PER_ACCOUNT_PER_MINUTE", self.logins_per_account.to_string()),
             ("LOGINS_PER_ADDRESS_PER_MINUTE", self.logins_per_address.to_string()),
             ("REGISTRATIONS_PER_ADDRESS_PER_MINUTE", self.registrations_per_address.to_string()),
+            ("CODES", if self.codes { "on" } else { "off" }.into()),
+            ("CODE_OPENINGS_PER_ADDRESS_PER_MINUTE", self.code_openings_per_address.to_string()),
+            ("CODE_CLAIMS_PER_ADDRESS_PER_MINUTE", self.code_claims_per_address.to_string()),
             ("MAX_FILE_SIZE", self.max_file_size.to_string()),
             (
                 "MAX_RESERVED_PER_USER",

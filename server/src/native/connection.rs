@@ -5,11 +5,12 @@ use super::{
     crowd::{Crowd, Place},
     event_stream,
     greeting::greet,
+    guest::{self, Visit},
     requests, signal_stream,
 };
 use crate::{
     ports::GRACE,
-    services::{Caller, Here, Services},
+    services::{Caller, Guest, Here, Services},
 };
 use hypersend_net::{
     connection::Connection,
@@ -20,8 +21,8 @@ use hypersend_net::{
 use hypersend_protocol::{
     limit::HELLO_TIMEOUT,
     refusal::{ErrorCode, Refusal},
-    session::{GoingAway, Hello},
-    stream::{Opening, priority},
+    session::GoingAway,
+    stream::{Greeting, Opening, priority},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::timeout};
@@ -44,7 +45,7 @@ pub(super) struct Peer {
 pub(super) async fn serve(connection: Connection, services: Services, crowd: Crowd, stopping: CancellationToken) {
     let span = tracing::info_span!("connection", peer = %connection.remote_address(), over = %connection.transport());
     async {
-        let (peer, session) = match timeout(HELLO_TIMEOUT, admit(&connection, services, &crowd, &stopping)).await {
+        let admitted = match timeout(HELLO_TIMEOUT, admit(&connection, services, &crowd, &stopping)).await {
             Ok(Ok(admitted)) => admitted,
             Ok(Err(Rejected::Refused(refusal))) => {
                 tracing::debug!(code = %refusal.code, "caller refused");
@@ -53,8 +54,13 @@ pub(super) async fn serve(connection: Connection, services: Services, crowd: Cro
             Ok(Err(Rejected::Gone)) => return,
             Err(_) => return connection.close(ErrorCode::TimedOut),
         };
-        tracing::debug!(user = %peer.me.id(), session = %peer.me.session, "connected");
-        let code = streams(&connection, Arc::new(peer), session, &stopping).await;
+        let code = match admitted {
+            Admitted::Member(peer, session) => {
+                tracing::debug!(user = %peer.me.id(), session = %peer.me.session, "connected");
+                streams(&connection, peer, session, &stopping).await
+            }
+            Admitted::Guest(visit) => visit.serve(&connection, &stopping).await,
+        };
         connection.close(code);
         tracing::debug!(%code, "disconnected");
     }
@@ -65,7 +71,15 @@ pub(super) async fn serve(connection: Connection, services: Services, crowd: Cro
 /// How long a caller who is sent away has to take the last answers, before the connection is closed over them.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
-enum Rejected {
+/// Who was let in.
+enum Admitted {
+    /// A user, and the session stream.
+    Member(Arc<Peer>, SendStream),
+    /// Somebody without an account.
+    Guest(Box<Visit>),
+}
+
+pub(super) enum Rejected {
     /// Told why.
     Refused(Refusal),
     /// Nobody to tell.
@@ -77,30 +91,54 @@ async fn admit(
     services: Services,
     crowd: &Crowd,
     stopping: &CancellationToken,
-) -> Result<(Peer, SendStream), Rejected> {
+) -> Result<Admitted, Rejected> {
     let (mut answer, stream) = connection.accept_bi().await.map_err(|_| Rejected::Gone)?;
     answer.set_priority(priority::CHAT);
-    let greeted = match FrameReader::new(stream).expect::<Hello>().await {
-        Ok(hello) => greet(&services.accounts, crowd, connection.remote_address().ip(), hello).await,
+    let mut reader = FrameReader::new(stream);
+    let (from, mailboxes) = (connection.remote_address().ip(), services.mailboxes.clone());
+    let guest = Guest::from(from);
+    let entered = match reader.expect::<Greeting>().await {
+        Ok(Greeting::Hello(hello)) => match greet(&services.accounts, crowd, from, hello).await {
+            Ok((me, place, welcome)) => {
+                send(&mut answer, &welcome).await.map_err(|_| Rejected::Gone)?;
+                connection.welcome();
+                let (bulk, here) = (chunks::Bulk::default(), services.presence.enter(me.id()));
+                let ending = stopping.child_token();
+                let peer = Peer { me, services, bulk, _place: place, _here: here, ending };
+                return Ok(Admitted::Member(Arc::new(peer), answer));
+            }
+            Err(refusal) => Err(refusal),
+        },
+        Ok(Greeting::OpenMailbox(open)) => {
+            guest::enter(crowd, guest, open.version, mailboxes.open(guest, &open.key)).await
+        }
+        Ok(Greeting::ClaimMailbox(claim)) => {
+            let claiming = mailboxes.claim(guest, claim.nameplate, &claim.key);
+            guest::enter(crowd, guest, claim.version, claiming).await
+        }
+        Ok(Greeting::ResumeMailbox(resume)) => {
+            let resuming = mailboxes.resume(guest, resume.mailbox, &resume.key);
+            guest::enter(crowd, guest, resume.version, resuming).await
+        }
         Err(RecvError::Frame(error)) => Err(error.into()),
         Err(_) => return Err(Rejected::Gone),
     };
-    match greeted {
-        Ok((me, place, welcome)) => {
-            send(&mut answer, &welcome).await.map_err(|_| Rejected::Gone)?;
-            connection.welcome();
-            let (bulk, here) = (chunks::Bulk::default(), services.presence.enter(me.id()));
-            Ok((Peer { me, services, bulk, _place: place, _here: here, ending: stopping.child_token() }, answer))
-        }
+    match entered {
+        Ok(entered) => Ok(Admitted::Guest(Box::new(Visit::begin(entered, answer, reader).await?))),
         Err(refusal) => {
             let told = send(&mut answer, &refusal).await;
             answer.finish();
             if told.is_ok() {
-                let _ = timeout(LAST_WORDS, answer.delivered()).await;
+                tell(&mut answer).await;
             }
             Err(Rejected::Refused(refusal))
         }
     }
+}
+
+/// Waits until last words have arrived, which closing the connection would drop; not for long.
+pub(super) async fn tell(answer: &mut SendStream) {
+    let _ = timeout(LAST_WORDS, answer.delivered()).await;
 }
 
 /// Serves streams until the connection ends; says with which code to close it.
@@ -166,8 +204,7 @@ async fn wind_down(connection: &Connection, peer: &Arc<Peer>, session: &mut Send
             },
         }
     }
-    // Closing drops what was not delivered yet.
-    let _ = timeout(LAST_WORDS, session.delivered()).await;
+    tell(session).await;
 }
 
 async fn serve_stream(peer: Arc<Peer>, mut answer: SendStream, stream: RecvStream) {
@@ -203,8 +240,8 @@ async fn serve_stream(peer: Arc<Peer>, mut answer: SendStream, stream: RecvStrea
         Ok(()) => {
             answer.finish();
             if may_end_the_session {
-                // Closing drops what was not delivered yet, and the connection is closed as soon as nothing is under way.
-                let _ = timeout(LAST_WORDS, answer.delivered()).await;
+                // The connection is closed as soon as nothing is under way.
+                tell(&mut answer).await;
             }
         }
         Err(Ending::Refused(refusal)) => refuse(answer, reader, refusal).await,

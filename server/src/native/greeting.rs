@@ -15,10 +15,7 @@ pub(super) async fn greet(
     from: IpAddr,
     hello: Hello,
 ) -> Result<(Caller, Place, Welcome), Refusal> {
-    if hello.version == 0 {
-        let message = format!("version 0 does not exist; this server speaks version {VERSION}");
-        return Err(Refusal::new(ErrorCode::UnsupportedVersion, message));
-    }
+    check_version(hello.version)?;
     let (caller, place, tokens) = authenticate(accounts, crowd, from, &hello.agent, hello.auth).await?;
     let welcome = Welcome {
         version: VERSION,
@@ -29,6 +26,15 @@ pub(super) async fn greet(
         now: crate::clock::now(),
     };
     Ok((caller, place, welcome))
+}
+
+/// Whether this server can be spoken to in this version.
+pub(super) fn check_version(version: u32) -> Result<(), Refusal> {
+    if version == 0 {
+        let message = format!("version 0 does not exist; this server speaks version {VERSION}");
+        return Err(Refusal::new(ErrorCode::UnsupportedVersion, message));
+    }
+    Ok(())
 }
 
 async fn authenticate(

@@ -3,10 +3,11 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `connection` | one connection: greets, serves its streams, closes |
-//! | `crowd` | how many connections each session and user has |
+//! | `crowd` | how many connections each session, user and network without an account has |
 //! | `greeting` | the session stream's first frames: who is calling |
+//! | `guest` | a connection that speaks for nobody: one side of a mailbox |
 //! | `requests` | request streams: one frame in, one service call, one frame out |
-//! | `chat_stream`, `event_stream`, `signal_stream` | what flows while a chat, the feed or a side of a transfer is open |
+//! | `chat_stream`, `event_stream`, `signal_stream` | what flows while a chat, the feed or a side of a transfer or mailbox is open |
 //! | `chunks` | chunk streams: bulk bytes in and out |
 //! | `wire` | domain records as frames |
 
@@ -16,6 +17,7 @@ mod connection;
 mod crowd;
 mod event_stream;
 mod greeting;
+mod guest;
 mod requests;
 mod signal_stream;
 mod wire;

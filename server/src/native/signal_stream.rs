@@ -1,12 +1,22 @@
-//! What the two sides of a transfer say to each other, on one side's stream.
+//! What the two sides of a transfer, or of a mailbox, say to each other, on one side's stream.
 
 use super::connection::{Ending, Peer, gone};
+use crate::services::SignalLine;
 use hypersend_net::{
     frames::{FrameReader, RecvError, send},
     pace::SignalPace,
     stream::SendStream,
 };
 use hypersend_protocol::signal::{OpenSignals, Signal, SignalsOpen};
+use tokio_util::sync::CancellationToken;
+
+/// Why nothing more is said, when nothing is wrong.
+pub(super) enum Talked {
+    /// The client has finished its side.
+    Finished,
+    /// The connection is to end.
+    Ending,
+}
 
 pub(super) async fn serve(
     peer: &Peer,
@@ -16,6 +26,16 @@ pub(super) async fn serve(
 ) -> Result<(), Ending> {
     let mut line = peer.services.signals.open(&peer.me, open.session).await?;
     send(out, &SignalsOpen { relays: line.relays().to_vec() }).await.map_err(gone)?;
+    talk(&mut line, out, reader, &peer.ending).await.map(drop)
+}
+
+/// Carries what is said both ways.
+pub(super) async fn talk(
+    line: &mut SignalLine,
+    out: &mut SendStream,
+    reader: &mut FrameReader,
+    ending: &CancellationToken,
+) -> Result<Talked, Ending> {
     let mut pace = SignalPace::default();
     loop {
         tokio::select! {
@@ -25,11 +45,11 @@ pub(super) async fn serve(
                     pace.count();
                     line.set(value).await?;
                 }
-                Ok(None) => return Ok(()),
+                Ok(None) => return Ok(Talked::Finished),
                 Err(RecvError::Frame(error)) => return Err(error.into()),
                 Err(_) => return Err(Ending::Gone),
             },
-            () = peer.ending.cancelled() => return Ok(()),
+            () = ending.cancelled() => return Ok(Talked::Ending),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     clock,
     hub::Hub,
-    metrics::{LoginOutcome, Metrics},
+    metrics::{Metrics, Outcome},
     store::{
         Store, StoreError,
         sessions::{Rotated, Rotation, Session},
@@ -194,10 +194,10 @@ impl Accounts {
     pub async fn login(&self, from: IpAddr, agent: &str, email: Email, password: Password) -> Result<Login> {
         let login = self.try_login(from, agent, email, password).await;
         self.0.metrics.login(match &login {
-            Ok(_) => LoginOutcome::Accepted,
-            Err(AccountError::WrongCredentials) => LoginOutcome::Wrong,
-            Err(AccountError::TooOften(_)) => LoginOutcome::Limited,
-            Err(_) => LoginOutcome::Failed,
+            Ok(_) => Outcome::Accepted,
+            Err(AccountError::WrongCredentials) => Outcome::Wrong,
+            Err(AccountError::TooOften(_)) => Outcome::Limited,
+            Err(_) => Outcome::Failed,
         });
         login
     }

@@ -9,6 +9,7 @@ mod accounts;
 mod chats;
 mod feed;
 mod files;
+mod mailboxes;
 mod p2p;
 mod passwords;
 mod presence;
@@ -24,11 +25,12 @@ pub use accounts::{AccountError, Accounts, Caller, Login, Policy};
 pub use chats::{ChatError, Chats};
 pub use feed::{Feed, FeedItem};
 pub use files::{FileError, Files, OpenFile};
+pub use mailboxes::{Guest, MailboxError, Mailboxes, OpenMailbox};
 pub use p2p::{P2p, P2pError};
 pub use passwords::Passwords;
 pub use presence::{Here, Presence};
 pub use relays::{RelayError, Relays, SAYS_EVERY as RELAY_SAYS_EVERY, TicketKey};
-pub use signals::{SignalError, SignalLine, Signals};
+pub use signals::{End, SignalError, SignalLine, Signals};
 pub use throttle::{Rates, Throttle, TooOften};
 pub use tokens::TokenKey;
 pub use updates::{Build, Release, Updates, UpdatesError};
@@ -58,6 +60,8 @@ pub struct Services {
     pub relays: Relays,
     /// What their two sides say to each other.
     pub signals: Signals,
+    /// Where people without accounts meet.
+    pub mailboxes: Mailboxes,
     /// Releases of client programs.
     pub updates: Updates,
     /// What is counted of all of it.

@@ -1,14 +1,15 @@
-//! What the two sides of a transfer say to each other before there is a path between them: a register for each.
+//! What the two sides of a transfer, or of a mailbox, say to each other before there is a path between them: a register for each.
 //!
 //! The store has the registers, and the hub says when to look. Whoever opened a side's register last holds it; an earlier
 //! one, here or at another server, is told so and ends.
 
 use super::{accounts::Caller, p2p::P2pError, relays::Relays, store_refusal};
 use crate::{
+    clock,
     hub::{Hub, Listener, Missed, TransferNotice},
     store::{
         Store, StoreError,
-        signals::{FORGOTTEN_AFTER, Holder, Register},
+        signals::{FORGOTTEN_AFTER, Holder, Place, Register},
     },
 };
 use hypersend_protocol::{
@@ -18,7 +19,7 @@ use hypersend_protocol::{
     relay::ticket::Side,
     signal::{RelaySeat, SignalValue},
 };
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
@@ -33,8 +34,8 @@ pub struct Signals {
     relays: Relays,
 }
 
-impl std::fmt::Debug for Signals {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Signals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Signals").finish_non_exhaustive()
     }
 }
@@ -46,14 +47,32 @@ pub enum SignalError {
     #[error("there is no transfer {0}, or it is not yours")]
     NoSession(P2pId),
     /// Nothing comes after it.
-    #[error("the transfer is {}", super::p2p::words(*.0))]
-    Over(P2pStatus),
+    #[error("{0}")]
+    Over(End),
     /// The same side opened its register again.
     #[error("this side of the transfer is open elsewhere, and the newest counts")]
     Superseded,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Why nothing more is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The transfer is over.
+    Transfer(P2pStatus),
+    /// A side has left the mailbox, or nobody came in time.
+    Mailbox,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Transfer(status) => write!(f, "the transfer is {}", super::p2p::words(*status)),
+            Self::Mailbox => f.write_str("the code is used up: the other side has left, or nobody came in time"),
+        }
+    }
 }
 
 impl From<SignalError> for Refusal {
@@ -83,24 +102,43 @@ impl Signals {
         let found = self.session(me.id(), session).await?;
         let side = if found.sender == me.id() { Side::Sender } else { Side::Receiver };
         if found.status.is_over() {
-            return Err(SignalError::Over(found.status));
+            return Err(SignalError::Over(End::Transfer(found.status)));
         }
-        let relays = self.relays.seats(session, me.id(), side).await?;
+        self.line(notices, Matter::Transfer, (session, side), me.id()).await
+    }
+
+    /// Opens one side of a mailbox, whoever it is that has its key; what is over ends behind the other side's last value.
+    pub(super) async fn open_mailbox(&self, mailbox: P2pId, side: Side, guest: UserId) -> Result<SignalLine> {
+        let notices = self.hub.transfer(mailbox);
+        self.line(notices, Matter::Mailbox, (mailbox, side), guest).await
+    }
+
+    async fn line(
+        &self,
+        notices: Listener<P2pId, TransferNotice>,
+        matter: Matter,
+        (session, side): Place,
+        me: UserId,
+    ) -> Result<SignalLine> {
+        let relays = self.relays.seats(session, me, side).await?;
         let holder = Holder(i64::from_ne_bytes(*Uuid::new_v4().as_bytes().first_chunk().expect("it has 16 bytes")));
         let mine = self.store.open_signal((session, side), holder).await?;
         self.hub.signal(session, side);
         Ok(SignalLine {
             signals: self.clone(),
             notices,
-            me: me.id(),
+            matter,
+            me,
             session,
             side,
             holder,
             mine,
             theirs: None,
-            look: Look { theirs: true, ..Look::default() },
+            // A mailbox may have been left since it was looked at.
+            look: Look { mine: false, theirs: true, session: matches!(matter, Matter::Mailbox) },
             over: None,
             renew: Instant::now() + RENEW_EVERY,
+            lasts: None,
             relays,
         })
     }
@@ -110,11 +148,20 @@ impl Signals {
     }
 }
 
+/// What a line is about, which says when it is over.
+#[derive(Clone, Copy, Debug)]
+enum Matter {
+    Transfer,
+    Mailbox,
+}
+
 /// One side's open stream.
 pub struct SignalLine {
     signals: Signals,
     notices: Listener<P2pId, TransferNotice>,
+    matter: Matter,
     me: UserId,
+    /// The session, or the mailbox.
     session: P2pId,
     side: Side,
     holder: Holder,
@@ -123,14 +170,16 @@ pub struct SignalLine {
     /// What was given out last.
     theirs: Option<SignalValue>,
     look: Look,
-    over: Option<P2pStatus>,
+    over: Option<End>,
     /// When the own register is to be set again.
     renew: Instant,
+    /// When it is over if nothing happens, where that is known.
+    lasts: Option<Instant>,
     relays: Vec<RelaySeat>,
 }
 
-impl std::fmt::Debug for SignalLine {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for SignalLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SignalLine").field("session", &self.session).field("side", &self.side).finish_non_exhaustive()
     }
 }
@@ -160,13 +209,10 @@ impl SignalLine {
                 self.look.mine = false;
             }
             if self.look.session {
-                let status = self.signals.session(self.me, self.session).await?.status;
+                self.over = self.end().await?;
                 self.look.session = false;
-                if status.is_over() {
-                    self.over = Some(status);
-                    // Behind its last value, which may have been set at another server.
-                    self.look.theirs = true;
-                }
+                // Behind the last value, which may have been set at another server.
+                self.look.theirs |= self.over.is_some();
             }
             if self.look.theirs {
                 let value = self.register(self.side.other()).await?.and_then(|register| register.value);
@@ -176,12 +222,16 @@ impl SignalLine {
                     return Ok(value);
                 }
             }
-            if let Some(status) = self.over {
-                return Err(SignalError::Over(status));
+            if let Some(end) = self.over {
+                return Err(SignalError::Over(end));
             }
+            let due = self.lasts.map_or(self.renew, |lasts| lasts.min(self.renew));
             tokio::select! {
                 notice = self.notices.next() => self.heard(notice),
-                () = sleep_until(self.renew) => self.write(self.mine.clone()).await?,
+                () = sleep_until(due) => {
+                    self.write(self.mine.clone()).await?;
+                    self.look.session = true;
+                }
             }
         }
     }
@@ -192,6 +242,33 @@ impl SignalLine {
         self.mine = Some(value);
         self.signals.hub.signal(self.session, self.side);
         Ok(())
+    }
+
+    /// Leaves for good, behind what was set last: a mailbox is over then.
+    pub async fn leave(mut self) -> Result<()> {
+        // Only whoever holds the side may leave for it.
+        self.write(self.mine.clone()).await?;
+        if matches!(self.matter, Matter::Mailbox) {
+            self.signals.store.leave_mailbox(self.session, clock::now()).await?;
+            self.signals.hub.mailbox_left(self.session);
+        }
+        Ok(())
+    }
+
+    /// Why it is over, if it is. A mailbox lasts longer for being looked at.
+    async fn end(&mut self) -> Result<Option<End>> {
+        match self.matter {
+            Matter::Transfer => {
+                let status = self.signals.session(self.me, self.session).await?.status;
+                Ok(status.is_over().then_some(End::Transfer(status)))
+            }
+            Matter::Mailbox => {
+                let now = clock::now();
+                let there = self.signals.store.hold_mailbox(self.session, now).await?.filter(|mailbox| !mailbox.over);
+                self.lasts = there.as_ref().map(|mailbox| Instant::now() + mailbox.expires.since(now));
+                Ok(there.is_none().then_some(End::Mailbox))
+            }
+        }
     }
 
     fn heard(&mut self, notice: std::result::Result<TransferNotice, Missed>) {

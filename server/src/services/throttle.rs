@@ -1,4 +1,4 @@
-//! How often the same address and the same account may try to log in or to register. Counted here first, which costs nothing,
+//! How often the same address and the same account may try to log in or to register, and strangers to meet. Counted here first, which costs nothing,
 //! and only what passes is counted among all servers.
 
 use crate::store::{self, Store, news::Attempt};
@@ -27,6 +27,10 @@ pub struct Rates {
     pub logins_per_address: NonZeroU32,
     /// Registrations from one address.
     pub registrations_per_address: NonZeroU32,
+    /// Mailboxes opened from one address.
+    pub openings_per_address: NonZeroU32,
+    /// Mailboxes claimed from one address, rightly or wrongly.
+    pub claims_per_address: NonZeroU32,
 }
 
 /// Attempts after which those who have not tried for a while are forgotten, whether or not the janitor has come: an hour of
@@ -43,6 +47,8 @@ struct Limiters {
     logins_per_account: DefaultKeyedRateLimiter<Email>,
     logins_per_address: DefaultKeyedRateLimiter<IpAddr>,
     registrations_per_address: DefaultKeyedRateLimiter<IpAddr>,
+    openings_per_address: DefaultKeyedRateLimiter<IpAddr>,
+    claims_per_address: DefaultKeyedRateLimiter<IpAddr>,
     attempts: AtomicUsize,
 }
 
@@ -65,6 +71,8 @@ impl Throttle {
             logins_per_account: RateLimiter::keyed(Quota::per_minute(rates.logins_per_account)),
             logins_per_address: RateLimiter::keyed(Quota::per_minute(rates.logins_per_address)),
             registrations_per_address: RateLimiter::keyed(Quota::per_minute(rates.registrations_per_address)),
+            openings_per_address: RateLimiter::keyed(Quota::per_minute(rates.openings_per_address)),
+            claims_per_address: RateLimiter::keyed(Quota::per_minute(rates.claims_per_address)),
             attempts: AtomicUsize::new(0),
         }))
     }
@@ -89,6 +97,24 @@ impl Throttle {
         among_all(store, Attempt::RegistrationFrom(network(address)), self.0.rates.registrations_per_address).await
     }
 
+    /// Counts a mailbox opened, here and then among all servers.
+    pub async fn opening(&self, store: &dyn Store, address: IpAddr) -> store::Result<Counted> {
+        self.count();
+        if let Err(refused) = take(&self.0.openings_per_address, &network(address)) {
+            return Ok(Err(refused));
+        }
+        among_all(store, Attempt::OpeningFrom(network(address)), self.0.rates.openings_per_address).await
+    }
+
+    /// Counts a claim of a mailbox, here and then among all servers. The mailbox need not exist.
+    pub async fn claim(&self, store: &dyn Store, address: IpAddr) -> store::Result<Counted> {
+        self.count();
+        if let Err(refused) = take(&self.0.claims_per_address, &network(address)) {
+            return Ok(Err(refused));
+        }
+        among_all(store, Attempt::ClaimFrom(network(address)), self.0.rates.claims_per_address).await
+    }
+
     fn login_here(&self, address: IpAddr, account: &Email) -> Counted {
         self.count();
         take(&self.0.logins_per_address, &network(address))?;
@@ -105,6 +131,8 @@ impl Throttle {
         self.0.logins_per_account.retain_recent();
         self.0.logins_per_address.retain_recent();
         self.0.registrations_per_address.retain_recent();
+        self.0.openings_per_address.retain_recent();
+        self.0.claims_per_address.retain_recent();
     }
 
     fn count(&self) {
@@ -124,7 +152,7 @@ async fn among_all(store: &dyn Store, attempt: Attempt, per_minute: NonZeroU32) 
 }
 
 /// Whoever holds an IPv6 address usually holds all of its /64.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
         v4 @ IpAddr::V4(_) => v4,
@@ -137,7 +165,13 @@ mod tests {
 
     fn throttle(n: u32) -> Throttle {
         let n = NonZeroU32::new(n).unwrap();
-        Throttle::new(Rates { logins_per_account: n, logins_per_address: n, registrations_per_address: n })
+        Throttle::new(Rates {
+            logins_per_account: n,
+            logins_per_address: n,
+            registrations_per_address: n,
+            openings_per_address: n,
+            claims_per_address: n,
+        })
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod chats;
 pub(crate) mod conformance;
 pub mod events;
 pub mod files;
+pub mod mailboxes;
 pub mod messages;
 pub mod mongodb;
 pub mod news;
@@ -37,6 +38,7 @@ use hypersend_protocol::{
     signal::SignalValue,
     time::UnixMillis,
 };
+use mailboxes::{Claim, Mailbox, NewMailbox, Opened};
 use messages::{Append, DeleteMessage, Message, NewMessage};
 use news::{Attempt, Duty, NewsStream, Node};
 use p2p::{NewP2p, Offered, P2pChange, P2pChanged};
@@ -256,6 +258,17 @@ pub trait Store: Send + Sync + 'static {
     async fn set_signal(&self, place: SignalPlace, register: Register) -> Result<bool>;
     /// What a register says, if it was opened and is not forgotten.
     async fn signal(&self, place: SignalPlace) -> Result<Option<Register>>;
+
+    /// Opens a mailbox, unless it was opened before with the same key.
+    async fn open_mailbox(&self, new: NewMailbox) -> Result<Opened>;
+    /// Uses a nameplate up, once; `None` when there is no mailbox with it, or somebody else has claimed it.
+    async fn claim_mailbox(&self, claim: Claim) -> Result<Option<Mailbox>>;
+    /// A mailbox, to one of its sides that holds it open: it lasts longer for that.
+    async fn hold_mailbox(&self, id: P2pId, now: UnixMillis) -> Result<Option<Mailbox>>;
+    /// Takes note that a side has left; `None` when there is no such mailbox.
+    async fn leave_mailbox(&self, id: P2pId, now: UnixMillis) -> Result<Option<Mailbox>>;
+    /// Forgets mailboxes whose time is over; says how many.
+    async fn prune_mailboxes(&self, now: UnixMillis) -> Result<u64>;
 
     /// Takes note of a relay as it is now; it counts for so long from now.
     async fn put_relay(&self, relay: Relay, lasting: Duration) -> Result<()>;

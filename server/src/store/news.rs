@@ -29,6 +29,8 @@ pub enum News {
     Forgotten(UserId),
     /// A side's register of a transfer was opened or set.
     Signal(P2pId, Side),
+    /// A side has left a mailbox for good.
+    MailboxLeft(P2pId),
     /// Some of it was not heard of: what has come of it is in the store.
     Missed,
 }
@@ -52,4 +54,8 @@ pub enum Attempt {
     LoginFrom(IpAddr),
     /// A registration from an address.
     RegistrationFrom(IpAddr),
+    /// A mailbox opened from an address.
+    OpeningFrom(IpAddr),
+    /// A mailbox claimed from an address, rightly or wrongly.
+    ClaimFrom(IpAddr),
 }

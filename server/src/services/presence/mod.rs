@@ -95,7 +95,8 @@ impl Presence {
             }
             News::Forgotten(user) => self.change(|users| users.forgotten(user)),
             News::Missed => self.0.missed.notify_one(),
-            News::Committed(_) | News::SessionEnded(_) | News::Typing(..) | News::Signal(..) => {}
+            News::Committed(_) | News::SessionEnded(_) | News::Typing(..) | News::Signal(..) | News::MailboxLeft(_) => {
+            }
         }
     }
 

@@ -15,6 +15,7 @@ pub(super) mod chats;
 pub(super) mod events;
 pub(super) mod files;
 mod fill;
+pub(super) mod mailboxes;
 pub(super) mod members;
 pub(super) mod messages;
 pub(super) mod p2p;
@@ -133,6 +134,15 @@ macro_rules! cases {
                 a_register_says_what_was_set_last
                 a_register_is_set_by_whoever_opened_it_last
                 a_value_outlives_its_holder
+            }
+            mailboxes {
+                a_mailbox_is_claimed_once
+                a_nameplate_raced_for_has_one_receiver
+                an_answer_that_was_lost_is_given_again
+                mailboxes_are_limited
+                mailboxes_opened_at_once_are_limited_too
+                a_mailbox_that_was_left_is_over_and_its_nameplate_free
+                a_mailbox_lasts_as_long_as_somebody_may_come
             }
             presence {
                 a_server_alone_hears_of_no_other

@@ -17,7 +17,7 @@
 //! | `presence` | who is connected to which server, and which servers there are |
 //! | `signals`, `relays` | registers of transfers; the relays that are there |
 //! | `archive` | all records out of a database and into another |
-//! | `users`, `sessions`, `chats`, `members`, `messages`, `files`, `p2p`, `events` | the acts |
+//! | `users`, `sessions`, `chats`, `members`, `messages`, `files`, `p2p`, `mailboxes`, `events` | the acts |
 
 pub(super) mod archive;
 mod batch;
@@ -32,6 +32,7 @@ mod files;
 mod known;
 #[cfg(test)]
 mod known_tests;
+mod mailboxes;
 mod members;
 mod messages;
 mod news;

@@ -7,6 +7,7 @@
 use super::{
     events::{self, EVENTS, EventRow},
     field::Field,
+    mailboxes::{self, MAILBOXES},
     peers::{TYPING, TypingRow},
     presence::{self, PRESENCE},
     sessions::SESSIONS,
@@ -146,7 +147,9 @@ fn wanted(node: Node) -> Document {
     };
     // By an update one is only opened. This server's own too: that does not tell by whom.
     let opened = doc! { "operationType": "update", "ns.coll": SIGNALS.name };
-    doc! { "$or": [elsewhere(EVENTS.name), elsewhere(TYPING.name), ended, came, went, set, opened] }
+    // This server's own too: it has told its own listeners already, and they look once more.
+    let left = doc! { "operationType": "update", "ns.coll": MAILBOXES.name, "updateDescription.removedFields": "open" };
+    doc! { "$or": [elsewhere(EVENTS.name), elsewhere(TYPING.name), ended, came, went, set, opened, left] }
 }
 
 /// What these changes say, in their order.
@@ -171,6 +174,7 @@ async fn tell(db: &Database, node: Node, changes: Vec<Change>) -> Result<Vec<New
                 let id = id.map(SessionId::read).transpose()?;
                 said.extend(id.map(|id| Said::Other(News::SessionEnded(id))));
             }
+            (_, Some(key)) if collection == MAILBOXES.name => said.push(Said::Other(mailboxes::news(&key)?)),
             (_, Some(key)) if collection == SIGNALS.name => said.push(Said::Other(signals::news(&key)?)),
             (_, Some(key)) if collection == PRESENCE.name => {
                 let came = matches!(change.operation_type, OperationType::Insert);

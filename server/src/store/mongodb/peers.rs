@@ -99,6 +99,8 @@ pub(super) async fn count(db: &Database, attempt: &Attempt, per_minute: NonZeroU
         Attempt::LoginTo(email) => format!("login to {}", email.as_str()),
         Attempt::LoginFrom(address) => format!("login from {address}"),
         Attempt::RegistrationFrom(address) => format!("registration from {address}"),
+        Attempt::OpeningFrom(address) => format!("mailbox opened from {address}"),
+        Attempt::ClaimFrom(address) => format!("mailbox claimed from {address}"),
     };
     let every = 60_000 / i64::from(per_minute.get());
     let at_once = every * (i64::from(per_minute.get()) - 1);

@@ -2,7 +2,7 @@
 //! The document `schema` in `meta` says of which version they are.
 
 use super::{
-    chats, events, files, messages, p2p, peers, presence, relays, sessions, signals,
+    chats, events, files, mailboxes, messages, p2p, peers, presence, relays, sessions, signals,
     transaction::{Failure, Table},
     users,
 };
@@ -67,10 +67,11 @@ pub(super) fn collections() -> Vec<Collection> {
     all.extend(peers::collections());
     all.extend(presence::collections());
     all.extend([signals::collection(), relays::collection()]);
+    all.extend(mailboxes::collections());
     all
 }
 
-/// Those whose documents are kept until somebody wants them gone; the others are forgotten by themselves.
+/// Those whose documents are kept until somebody wants them gone; the others are of use for a day at most.
 fn records() -> Vec<Collection> {
     let mut all = vec![
         users::collection(),

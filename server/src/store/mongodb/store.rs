@@ -6,7 +6,7 @@ use super::{
     connection::{COMMAND, SERVER, connect},
     events,
     field::Field,
-    files, members, messages, news, p2p, peers, presence, relays, schema, sessions, signals,
+    files, mailboxes, members, messages, news, p2p, peers, presence, relays, schema, sessions, signals,
     transaction::{self, Act, FORGOTTEN, Failure, deadline, see_through, transact, within},
     users,
     writer::Writer,
@@ -17,6 +17,7 @@ use crate::store::{
     chats::{AddMembers, Chat, ChatLine, NewGroup, RemoveMember},
     events::{Event, FanoutSink, Feed},
     files::{BeginUpload, Begun, CommitUpload, DeleteFile, File, Upload},
+    mailboxes::{Claim, Mailbox, NewMailbox, Opened},
     messages::{Append, DeleteMessage, Message, NewMessage},
     news::{Attempt, Duty, NewsStream, Node},
     p2p::{NewP2p, Offered, P2pChange, P2pChanged},
@@ -302,6 +303,26 @@ impl Store for MongodbStore {
 
     async fn signal(&self, place: Place) -> Result<Option<Register>> {
         self.read(signals::get(&mut self.reading(), place)).await
+    }
+
+    async fn open_mailbox(&self, new: NewMailbox) -> Result<Opened> {
+        self.act(move |act| Box::pin(mailboxes::open(act, new))).await
+    }
+
+    async fn claim_mailbox(&self, claim: Claim) -> Result<Option<Mailbox>> {
+        self.act(move |act| Box::pin(mailboxes::claim(act, claim))).await
+    }
+
+    async fn hold_mailbox(&self, id: P2pId, now: UnixMillis) -> Result<Option<Mailbox>> {
+        self.act(move |act| Box::pin(mailboxes::hold(act, id, now))).await
+    }
+
+    async fn leave_mailbox(&self, id: P2pId, now: UnixMillis) -> Result<Option<Mailbox>> {
+        self.act(move |act| Box::pin(mailboxes::leave(act, id, now))).await
+    }
+
+    async fn prune_mailboxes(&self, now: UnixMillis) -> Result<u64> {
+        self.act(move |act| Box::pin(mailboxes::prune(act, now))).await
     }
 
     async fn put_relay(&self, relay: Relay, lasting: Duration) -> Result<()> {

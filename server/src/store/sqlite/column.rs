@@ -1,11 +1,12 @@
 //! How domain values are written in columns, and read back. A value that is read is checked again by its own type: what
 //! another version wrote and this one refuses is corrupt.
 
-use crate::store::{StoreError, sessions::TokenHash, users::PasswordHash};
+use crate::store::{StoreError, mailboxes::KeyHash, sessions::TokenHash, users::PasswordHash};
 use hypersend_protocol::{
     chat::{ChatKind, Role},
     hash::{RootHash, UploadKey},
     id::{ChatId, ClientId, Cursor, FileId, P2pId, Revision, Seq, SessionId, UserId},
+    mailbox::Nameplate,
     name::{ChatTitle, DisplayName, Email, FileName, MessageText},
     p2p::{P2pPath, P2pStatus},
     time::UnixMillis,
@@ -63,6 +64,7 @@ columns! {
     ClientId: |id| write_id(&id.0), |value| read_id(value).map(ClientId);
 
     TokenHash: |hash| write_hash(&hash.0), |value| read_hash(value).map(TokenHash);
+    KeyHash: |hash| write_hash(&hash.0), |value| read_hash(value).map(KeyHash);
     RootHash: |hash| write_hash(&hash.0), |value| read_hash(value).map(RootHash);
     UploadKey: |hash| write_hash(&hash.0), |value| read_hash(value).map(UploadKey);
 
@@ -70,6 +72,10 @@ columns! {
     Seq: |seq| write_count(&seq.0), |value| read_count(value).map(Seq);
     Revision: |revision| write_count(&revision.0), |value| read_count(value).map(Revision);
     Cursor: |cursor| write_count(&cursor.0), |value| read_count(value).map(Cursor);
+    Nameplate: |nameplate| nameplate.get().into(), |value| {
+        let number = u32::try_from(read_count(value)?).map_err(|e| FromSqlError::Other(e.into()))?;
+        Nameplate::new(number).map_err(|e| FromSqlError::Other(e.into()))
+    };
     UnixMillis: |moment| write_count(&moment.0), |value| read_count(value).map(UnixMillis);
 
     Email: |text| text.as_str().into(), |value| read_text(value, Email::parse);

@@ -13,7 +13,7 @@
 //! | `column` | how domain values are written in columns |
 //! | `signals`, `relays` | registers of transfers and the relays that are there, in memory |
 //! | `archive` | all records out of a database and into another |
-//! | `users`, `sessions`, `chats`, `members`, `messages`, `files`, `events` | the acts |
+//! | `users`, `sessions`, `chats`, `members`, `messages`, `files`, `p2p`, `mailboxes`, `events` | the acts |
 
 pub(super) mod archive;
 mod chats;
@@ -21,6 +21,7 @@ mod column;
 mod connection;
 mod events;
 mod files;
+mod mailboxes;
 mod members;
 mod messages;
 mod p2p;

@@ -9,6 +9,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_logins_and_removals.sql"),
     include_str!("migrations/0003_p2p.sql"),
+    include_str!("migrations/0004_mailboxes.sql"),
 ];
 
 /// Brings a database to the version that this program knows.

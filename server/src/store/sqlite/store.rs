@@ -3,7 +3,7 @@
 use super::{
     chats,
     connection::{open_existing, open_writer},
-    events, files, members, messages, p2p,
+    events, files, mailboxes, members, messages, p2p,
     readers::Readers,
     relays::Relays,
     schema, sessions,
@@ -16,6 +16,7 @@ use crate::store::{
     chats::{AddMembers, Chat, ChatLine, NewGroup, RemoveMember},
     events::{Event, FanoutSink, Feed},
     files::{BeginUpload, Begun, CommitUpload, DeleteFile, File, Upload},
+    mailboxes::{Claim, Mailbox, NewMailbox, Opened},
     messages::{Append, DeleteMessage, Message, NewMessage},
     news::{Attempt, Duty, NewsStream, Node},
     p2p::{NewP2p, Offered, P2pChange, P2pChanged},
@@ -271,6 +272,26 @@ impl Store for SqliteStore {
 
     async fn signal(&self, place: Place) -> Result<Option<Register>> {
         Ok(self.registers.get(place))
+    }
+
+    async fn open_mailbox(&self, new: NewMailbox) -> Result<Opened> {
+        self.writer.act(move |act| mailboxes::open(act, &new)).await
+    }
+
+    async fn claim_mailbox(&self, claim: Claim) -> Result<Option<Mailbox>> {
+        self.writer.act(move |act| mailboxes::claim(act, &claim)).await
+    }
+
+    async fn hold_mailbox(&self, id: P2pId, now: UnixMillis) -> Result<Option<Mailbox>> {
+        self.writer.act(move |act| mailboxes::hold(act, id, now)).await
+    }
+
+    async fn leave_mailbox(&self, id: P2pId, now: UnixMillis) -> Result<Option<Mailbox>> {
+        self.writer.act(move |act| mailboxes::leave(act, id, now)).await
+    }
+
+    async fn prune_mailboxes(&self, now: UnixMillis) -> Result<u64> {
+        self.writer.act(move |act| mailboxes::prune(act, now)).await
     }
 
     async fn put_relay(&self, relay: Relay, lasting: Duration) -> Result<()> {
