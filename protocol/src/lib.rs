@@ -10,6 +10,7 @@
 //! | [`update`] | releases of client programs |
 //! | [`p2p`] | transfers from client to client: offers and what became of them |
 //! | [`paths`] | what the two sides of such a transfer tell each other to find ways |
+//! | [`code`] | what they tell each other instead where they know nothing of each other but a code |
 //! | [`peer`] | the transfer itself, between the two clients |
 //! | [`signal`] | what the two sides of such a transfer say to each other before there is a path between them |
 //! | [`mailbox`] | how two people without accounts meet at a server, to say that to each other |
@@ -24,6 +25,7 @@
 
 pub mod account;
 pub mod chat;
+pub mod code;
 pub mod event;
 pub mod file;
 pub mod frame;

@@ -29,20 +29,24 @@ enum Authorities {
 }
 
 impl TrustPolicy {
-    /// For a server that there is a login to.
+    /// For the server of a login.
     pub(crate) fn new(context: &Context, login: &Login) -> Result<Self, Failure> {
+        Self::begin(context, &login.server, login.ca.as_ref(), login.vouched)
+    }
+
+    /// For a server to which nobody need be logged in; as for the login's, if it is that one.
+    pub(crate) fn of_guest(context: &Context, server: &ServerAddress) -> Result<Self, Failure> {
+        match context.folder.account()? {
+            Some(account) if account.server == *server => {
+                Self::begin(context, server, account.ca.as_ref(), account.vouched)
+            }
+            _ => Self::begin(context, server, None, false),
+        }
+    }
+
+    fn begin(context: &Context, server: &ServerAddress, ca: Option<&PathBuf>, vouched: bool) -> Result<Self, Failure> {
         // For this command alone: the login keeps the authorities that it was begun with.
-        let ca = context.options.ca.as_ref().or(login.ca.as_ref());
-        Self::by(context, &login.server, ca, login.vouched)
-    }
-
-    /// For a server that there is no login to.
-    pub(crate) fn of_stranger(context: &Context, server: &ServerAddress) -> Result<Self, Failure> {
-        Self::by(context, server, context.options.ca.as_ref(), false)
-    }
-
-    fn by(context: &Context, server: &ServerAddress, ca: Option<&PathBuf>, vouched: bool) -> Result<Self, Failure> {
-        let authorities = match ca {
+        let authorities = match context.options.ca.as_ref().or(ca) {
             None => Authorities::Machine,
             Some(path) => {
                 let pem = fs::read(path).map_err(|error| Failure::local("read", path, &error))?;

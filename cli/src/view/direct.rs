@@ -2,7 +2,7 @@
 
 use super::words;
 use hypersend_client::{
-    direct::{Received, Sent},
+    direct::{Code, Received, Sent},
     protocol::{
         account::Profile,
         id::P2pId,
@@ -56,6 +56,47 @@ impl DirectReceived {
 
 /// The paths, one on each line.
 impl fmt::Display for DirectReceived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.paths.join("\n"))
+    }
+}
+
+/// A code that was made: nothing else, for it is to be copied.
+#[derive(Debug, Serialize)]
+pub(crate) struct CodeView {
+    code: String,
+}
+
+impl CodeView {
+    pub(crate) fn new(code: &Code) -> Self {
+        Self { code: code.to_string() }
+    }
+}
+
+impl fmt::Display for CodeView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.code)
+    }
+}
+
+/// What has arrived by a code: from whom, nobody knows.
+#[derive(Debug, Serialize)]
+pub(crate) struct CodeReceived {
+    files: u64,
+    bytes: u64,
+    way: String,
+    paths: Vec<String>,
+}
+
+impl CodeReceived {
+    pub(crate) fn new(received: Received, way: String) -> Self {
+        let Received { files, bytes, places, .. } = received;
+        Self { files, bytes, way, paths: places.iter().map(|path| path.display().to_string()).collect() }
+    }
+}
+
+/// The paths, one on each line.
+impl fmt::Display for CodeReceived {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.paths.join("\n"))
     }

@@ -32,11 +32,7 @@ pub(in crate::commands) async fn receive(context: &Context, wishes: Wishes) -> R
     if !wishes.yes && !can_ask() {
         return Err(Failure::usage("there is nobody to ask whether to accept").or_try("--yes, to accept everything"));
     }
-    let folder = wishes.output.clone().unwrap_or_else(|| PathBuf::from("."));
-    if !folder.is_dir() {
-        let message = format!("there is no folder {}", folder.display());
-        return Err(Failure::new(Exit::LocalFile, "local-file", message).or_try("make it first, or another path"));
-    }
+    let folder = destination(wishes.output.clone())?;
     let session = connect(context).await?;
     let mut offers = session.client.offers();
     context.talk.say("waiting for somebody to send something");
@@ -68,6 +64,16 @@ pub(in crate::commands) async fn receive(context: &Context, wishes: Wishes) -> R
             }
         }
     }
+}
+
+/// The folder to put things into.
+pub(in crate::commands) fn destination(wanted: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    let folder = wanted.unwrap_or_else(|| PathBuf::from("."));
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    let message = format!("there is no folder {}", folder.display());
+    Err(Failure::new(Exit::LocalFile, "local-file", message).or_try("make it first, or another path"))
 }
 
 /// Whether it is wanted; the sender is told if not. What was accepted before is.

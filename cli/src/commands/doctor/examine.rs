@@ -116,7 +116,7 @@ async fn look_at(context: &Context, subject: &Subject) -> Result<Examined, Failu
     let server = &subject.server;
     let policy = match &subject.login {
         Some(login) => TrustPolicy::new(context, login)?,
-        None => TrustPolicy::of_stranger(context, server)?,
+        None => TrustPolicy::of_guest(context, server)?,
     };
     let config = config(context, server, &policy);
     let relays = async {
