@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use hypersend_client::{
     ServerAddress, Transport, Transports,
     protocol::{
-        id::{FileId, Seq, SessionId},
+        id::{FileId, P2pId, Seq, SessionId},
         name::{ChatTitle, DisplayName, Email},
     },
 };
@@ -185,6 +185,17 @@ pub(crate) enum Command {
         /// Use relays alone, so that senders do not learn this computer's addresses
         #[arg(long)]
         relay_only: bool,
+    },
+    /// List the transfers from and to other computers that are not over, the newest first
+    Transfers {
+        /// Those that are over, too
+        #[arg(long)]
+        all: bool,
+    },
+    /// Call off a transfer from or to another computer, for both sides
+    Cancel {
+        /// The transfer's id, as shown by transfers
+        id: P2pId,
     },
     /// Delete a message for everybody
     Delete {

@@ -37,6 +37,8 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         Command::Receive { yes, once, output, relay_only } => {
             direct::receive(context, direct::Wishes { yes, once, output, relay_only }).await
         }
+        Command::Transfers { all } => direct::list(context, all).await,
+        Command::Cancel { id } => direct::cancel(context, id).await,
         Command::Delete { chat, number } => chats::delete(context, &chat, number).await,
         Command::Read { chat } => chats::mark_read(context, &chat).await,
         Command::Upload { path } => files::store(context, &path).await,

@@ -1,8 +1,13 @@
 //! Files that went from one client to another.
 
+use super::words;
 use hypersend_client::{
     direct::{Received, Sent},
-    protocol::{account::Profile, id::P2pId, name::DisplayName},
+    protocol::{
+        account::Profile,
+        id::P2pId,
+        p2p::{OfferedFile, P2pPath, P2pSession, P2pStatus},
+    },
 };
 use serde::Serialize;
 use std::fmt;
@@ -42,10 +47,10 @@ pub(crate) struct DirectReceived {
 }
 
 impl DirectReceived {
-    pub(crate) fn new(id: P2pId, from: &DisplayName, received: Received, way: String) -> Self {
+    pub(crate) fn new(id: P2pId, from: &str, received: Received, way: String) -> Self {
         let Received { files, bytes, places, .. } = received;
         let paths = places.iter().map(|path| path.display().to_string()).collect();
-        Self { id: id.to_string(), from: from.to_string(), files, bytes, way, paths }
+        Self { id: id.to_string(), from: from.to_owned(), files, bytes, way, paths }
     }
 }
 
@@ -53,5 +58,77 @@ impl DirectReceived {
 impl fmt::Display for DirectReceived {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.paths.join("\n"))
+    }
+}
+
+/// A transfer as the server knows it.
+#[derive(Debug, Serialize)]
+pub(crate) struct TransferView {
+    id: String,
+    at: String,
+    chat: String,
+    /// `to` or `from`.
+    direction: &'static str,
+    /// None for somebody who has left.
+    with: Option<String>,
+    with_email: Option<String>,
+    status: P2pStatus,
+    way: Option<P2pPath>,
+    files: Vec<OfferedView>,
+    #[serde(skip)]
+    shown: String,
+}
+
+#[derive(Debug, Serialize)]
+struct OfferedView {
+    name: String,
+    size: u64,
+}
+
+impl TransferView {
+    /// `is_own` is one that this user sends; `with` the other side.
+    pub(crate) fn new(transfer: &P2pSession, is_own: bool, with: Option<&Profile>) -> Self {
+        let direction = if is_own { "to" } else { "from" };
+        let bytes = transfer.files.iter().map(|file| file.size).sum();
+        let shown = format!(
+            "{}  {}  {:9}  {direction} {}: {} ({})",
+            transfer.id,
+            words::minute(transfer.created),
+            words::status(transfer.status),
+            words::printable(&words::name(with)),
+            words::title(&transfer.files),
+            words::size(bytes),
+        );
+        let view = |file: &OfferedFile| OfferedView { name: file.name.to_string(), size: file.size };
+        Self {
+            id: transfer.id.to_string(),
+            at: transfer.created.to_string(),
+            chat: transfer.chat.to_string(),
+            direction,
+            with: with.map(|profile| profile.name.to_string()),
+            with_email: with.map(|profile| profile.email.to_string()),
+            status: transfer.status,
+            way: transfer.path,
+            files: transfer.files.iter().map(view).collect(),
+            shown,
+        }
+    }
+}
+
+impl fmt::Display for TransferView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+/// Transfers, the newest first.
+#[derive(Debug, Serialize)]
+pub(crate) struct TransferList {
+    pub(crate) transfers: Vec<TransferView>,
+}
+
+impl fmt::Display for TransferList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.transfers.iter().try_for_each(|transfer| writeln!(f, "{transfer}"))
     }
 }

@@ -1,6 +1,13 @@
-//! Sizes, times and texts, as people read them.
+//! Sizes, times, names and texts, as people read them.
 
-use hypersend_client::{Progress, protocol::time::UnixMillis};
+use hypersend_client::{
+    Progress,
+    protocol::{
+        account::Profile,
+        p2p::{OfferedFile, P2pStatus},
+        time::UnixMillis,
+    },
+};
 use std::time::Duration;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -54,6 +61,32 @@ pub(crate) fn minute(at: UnixMillis) -> String {
 pub(crate) fn clock(at: UnixMillis) -> String {
     let minutes = at.0 / 60_000 % 1_440;
     format!("{:02}:{:02}", minutes / 60, minutes % 60)
+}
+
+/// `film.mkv`, or `film.mkv and 3 more`.
+pub(crate) fn title(files: &[OfferedFile]) -> String {
+    let first = files.first().map_or_else(String::new, |file| printable(file.name.as_str()));
+    match files.len() {
+        0 | 1 => first,
+        many => format!("{first} and {} more", many - 1),
+    }
+}
+
+/// Somebody's name, who may be none of a chat's members any more.
+pub(crate) fn name(of: Option<&Profile>) -> String {
+    of.map_or_else(|| "somebody who left".to_owned(), |profile| profile.name.to_string())
+}
+
+/// How far a transfer is.
+pub(crate) fn status(status: P2pStatus) -> &'static str {
+    match status {
+        P2pStatus::Offered => "offered",
+        P2pStatus::Accepted => "accepted",
+        P2pStatus::Declined => "declined",
+        P2pStatus::Cancelled => "cancelled",
+        P2pStatus::Finished => "finished",
+        P2pStatus::Failed => "failed",
+    }
 }
 
 /// Without what could command a terminal, or make a text seem another: control characters other than line breaks and

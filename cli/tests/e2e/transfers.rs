@@ -101,3 +101,32 @@ async fn a_file_that_changes_while_it_is_sent_is_not_sent() {
     assert!(err.contains("film.mkv changed while it was being sent; send it again"), "{err}");
     ann.run(["upload", "film.mkv"]).await.ok();
 }
+
+#[tokio::test]
+async fn transfers_between_computers_are_listed_and_called_off() {
+    let server = TestServer::start().await;
+    let ann = Person::registered("ann", server.socket_address()).await;
+    let bob = Person::registered("bob", server.socket_address()).await;
+    ann.file("film.mkv", 1_000);
+    assert_eq!(ann.run(["transfers"]).await.ok(), "");
+    let sending = ann.start(["send", "--direct", &bob.email, "film.mkv"]);
+    sending.tells("offered to bob").await;
+
+    let listed = ann.run(["transfers"]).await.ok();
+    assert!(listed.ends_with("offered    to bob: film.mkv (1000 B)"), "{listed}");
+    let listed = bob.run(["--json", "transfers"]).await.json();
+    let [transfer] = listed["transfers"].as_array().unwrap().as_slice() else { panic!("{listed}") };
+    assert_eq!((&transfer["direction"], &transfer["with"]), (&"from".into(), &"ann".into()));
+    assert_eq!((&transfer["status"], &transfer["files"][0]["size"]), (&"offered".into(), &1_000.into()));
+
+    let id = transfer["id"].as_str().unwrap();
+    let err = Person::registered("eve", server.socket_address()).await.run(["cancel", id]).await.fails(6);
+    assert!(err.contains("there is no transfer"), "{err}");
+    let cancelled = bob.run(["cancel", id]).await.ok();
+    assert!(cancelled.ends_with("cancelled  from ann: film.mkv (1000 B)"), "{cancelled}");
+    let err = sending.end().await.fails(1);
+    assert!(err.contains("cancelled"), "{err}");
+    assert_eq!(ann.run(["transfers"]).await.ok(), "");
+    assert!(ann.run(["transfers", "--all"]).await.ok().contains("cancelled"));
+    bob.run(["cancel", id]).await.ok();
+}

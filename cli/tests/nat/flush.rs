@@ -9,7 +9,7 @@ fn outlives_a_flush(ann: Nat, bob: Nat) {
     transfer.goes("direct");
     stage.lab.a.flush_mapping();
     stage.lab.b.flush_mapping();
-    let outcome = transfer.end();
+    let outcome = transfer.end(&stage.lab);
     let after = outcome.sent.iter().skip_while(|way| *way != "direct").count();
     assert!(after > 1, "nothing was lost, as if nothing had been forgotten: {:?}", outcome.sent);
 }

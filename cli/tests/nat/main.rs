@@ -9,9 +9,11 @@
 //! | `stage` | a server, and two people behind their NATs |
 //! | `pairs` | which way each pair finds, named |
 //! | `flush` | NATs that forget in the midst of a transfer |
+//! | `faults` | a transfer that loses its relay, its direct way and its receiver |
 
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod faults;
 mod flush;
 mod pairs;
 mod stage;

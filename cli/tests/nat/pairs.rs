@@ -6,21 +6,21 @@ use hypersend_lab::Nat;
 /// Ends directly.
 fn goes_directly(ann: Nat, bob: Nat) {
     let Some(stage) = Stage::set(ann, bob) else { return };
-    let outcome = stage.send(LONG).end();
+    let outcome = stage.send(LONG).end(&stage.lab);
     assert_eq!(outcome.last(), ["direct"; 2], "{:?}, {:?}", outcome.sent, outcome.received);
 }
 
 /// Goes over the relay from the beginning to the end.
 fn is_relayed(ann: Nat, bob: Nat) {
     let Some(stage) = Stage::set(ann, bob) else { return };
-    let outcome = stage.send(LONG).end();
+    let outcome = stage.send(LONG).end(&stage.lab);
     assert_eq!(outcome.last(), ["relay"; 2], "{:?}, {:?}", outcome.sent, outcome.received);
 }
 
 /// Goes through the server by TCP, of which both sides are told.
 fn is_stored(ann: Nat, bob: Nat) {
     let Some(stage) = Stage::set(ann, bob) else { return };
-    let outcome = stage.send(SHORT).end();
+    let outcome = stage.send(SHORT).end(&stage.lab);
     assert_eq!(outcome.last(), ["stored"; 2], "{:?}, {:?}", outcome.sent, outcome.received);
     assert_eq!(outcome.over_tcp, [ann, bob].map(|nat| nat == Nat::UdpBlocked), "whose network blocks UDP is told");
 }
@@ -69,7 +69,7 @@ fn restricted_and_restricted() {
 #[test]
 fn restricted_and_symmetric() {
     let Some(stage) = Stage::set(Nat::Restricted, Nat::Symmetric) else { return };
-    let outcome = stage.send(LONG).end();
+    let outcome = stage.send(LONG).end(&stage.lab);
     assert!(matches!(outcome.last(), ["direct" | "relay", "direct" | "relay"]), "{:?}", outcome.last());
 }
 

@@ -1,4 +1,4 @@
-//! A server with its relay in the public host, and two people with a program each behind a NAT each.
+//! A server with its relay, or with two others, in the public host; and two people with a program each behind a NAT each.
 
 use hypersend_lab::{
     Nat, NatLab,
@@ -11,7 +11,8 @@ use serde_json::Value;
 use std::{
     env,
     fs::{self, File},
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -29,9 +30,15 @@ pub(crate) const LONG: u64 = 24 * MIB;
 /// The file where nothing is to happen meanwhile.
 pub(crate) const SHORT: u64 = 2 * MIB;
 
-/// How long a transfer may take: 8 s of looking for a way in vain, before the file goes through the server, and the rest of it
+/// What relays show to the server.
+const RELAY_TOKEN: &str = "thirty-two-bytes-as-is-demanded-at-least";
+
+/// How long a transfer of this size may take: 8 s of looking for a way in vain, before the file goes through the server, and the rest of it
 /// on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(70);
+
+/// How much longer for each MiB beyond: what a processor does that has other things to do.
+const PATIENCE_PER_MIB: Duration = Duration::from_millis(100);
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -39,6 +46,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub(crate) struct Stage {
     // Runs for as long as this is here.
     _server: Program,
+    relays: Vec<Program>,
     ann: Person,
     bob: Person,
     home: TempDir,
@@ -49,42 +57,83 @@ pub(crate) struct Stage {
 impl Stage {
     /// Ann behind one NAT, and Bob behind another; none where the lab cannot be made.
     pub(crate) fn set(ann: Nat, bob: Nat) -> Option<Self> {
+        let [public, _] = NatLab::PUBLIC;
+        Self::made(ann, bob, LINK_MBIT, &[("RELAY_LISTEN", &format!("{public}:8444"))])
+    }
+
+    /// The same with these relays as programs of their own, and links of so many Mbit/s.
+    pub(crate) fn set_with_relays(ann: Nat, bob: Nat, relays: [&'static str; 2], mbit: u32) -> Option<Self> {
+        let mut stage = Self::made(ann, bob, mbit, &[("RELAY_LISTEN", "off"), ("RELAY_TOKEN", RELAY_TOKEN)])?;
+        let known = fs::read_to_string(stage.ann.config.join("known_hosts")).unwrap();
+        let (_, fingerprint) = known.trim().rsplit_once("sha256:").unwrap();
+        for (name, address) in relays.into_iter().zip(NatLab::PUBLIC) {
+            stage.relays.push(relay(&stage.lab, name, address, fingerprint, stage.home.path()));
+        }
+        Some(stage)
+    }
+
+    fn made(ann: Nat, bob: Nat, mbit: u32, settings: &[(&str, &str)]) -> Option<Self> {
         let lab = NatLab::new(ann, bob)?;
-        lab.limit(LINK_MBIT);
+        lab.limit(mbit);
         let home = tempfile::tempdir().unwrap();
-        let server = serve(&lab, home.path());
+        let server = serve(&lab, home.path(), settings);
         let [ann, bob] =
             [("ann", &lab.a), ("bob", &lab.b)].map(|(name, side)| Person::register(name, side, home.path()));
-        Some(Self { _server: server, ann, bob, home, lab })
+        Some(Self { _server: server, relays: Vec::new(), ann, bob, home, lab })
+    }
+
+    /// Kills a relay with -9.
+    pub(crate) fn kill_relay(&mut self, name: &str) {
+        self.relays.retain(|relay| relay.name != name);
     }
 
     /// Begins to send a file from Ann to Bob.
-    pub(crate) fn send(&self, size: u64) -> Transfer<'_> {
+    pub(crate) fn send(&self, size: u64) -> Transfer {
         let file = random_file(&self.home.path().join("film.mkv"), size, size);
         let folder = self.home.path().join("arrived");
         fs::create_dir(&folder).unwrap();
-        let mut receive = self.bob.command(&self.lab.b, &["--json", "receive", "--yes", "--once", "-o"]);
-        let receiver = Program::start("receive", receive.arg(&folder), self.home.path());
+        let receiver = self.receive(&folder);
         let mut send = self.ann.command(&self.lab.a, &["--json", "send", "--direct", &self.bob.email]);
         let sender = Program::start("send", send.arg(&file), self.home.path());
-        Transfer { stage: self, file, folder, sender, receiver, began: Instant::now() }
+        let patience = PATIENCE + PATIENCE_PER_MIB * u32::try_from(size / MIB).unwrap();
+        Transfer { file, folder, sender, receiver, heard: 0, began: Instant::now(), patience }
+    }
+
+    fn receive(&self, folder: &Path) -> Program {
+        let mut receive = self.bob.command(&self.lab.b, &["--json", "receive", "--yes", "--once", "-o"]);
+        Program::start("receive", receive.arg(folder), self.home.path())
     }
 }
 
-/// A server and its relay in the public host.
-fn serve(lab: &NatLab, home: &Path) -> Program {
+/// A server in the public host.
+fn serve(lab: &NatLab, home: &Path, settings: &[(&str, &str)]) -> Program {
     let [public, _] = NatLab::PUBLIC;
     let mut command = lab.public().command(program::server());
     keep_path(&mut command);
     command.current_dir(home).envs([
         ("LISTEN", format!("{public}:8443").as_str()),
-        ("RELAY_LISTEN", &format!("{public}:8444")),
         ("BCRYPT_COST", "10"),
         ("LOG", "info,hypersend_server=debug,hypersend_relay=debug"),
     ]);
+    command.envs(settings.iter().copied());
     let mut server = Program::start("server", &mut command, home);
-    server.until("it listens", |server| server.out().contains("listening on").then_some(()));
+    server.until(PATIENCE, "it listens", |server| server.out().contains("listening on").then_some(()));
     server
+}
+
+/// A relay in the public host, which has said who it is.
+fn relay(lab: &NatLab, name: &'static str, address: Ipv4Addr, fingerprint: &str, home: &Path) -> Program {
+    let [public, _] = NatLab::PUBLIC;
+    let mut command = lab.public().command(program::relay());
+    keep_path(&mut command);
+    command.env("RELAY_TOKEN", RELAY_TOKEN).args(["--name", name, "--server-fingerprint", fingerprint]);
+    command.args(["--server", &format!("https://{public}:8443"), "--announce", &address.to_string()]);
+    for port in [9444, 9445] {
+        command.args(["--listen", &format!("{address}:{port}")]);
+    }
+    let mut relay = Program::start(name, &mut command, home);
+    relay.until(PATIENCE, "it listens", |relay| relay.out().contains("listening on").then_some(()));
+    relay
 }
 
 /// Nothing of the environment of whoever runs the tests but where programs are.
@@ -105,7 +154,7 @@ impl Person {
         let server = format!("{public}:8443");
         let words = ["--accept-new-key", "register", &server, &person.email, "--name", name];
         let mut registering = Program::start("register", &mut person.command(side, &words), home);
-        registering.succeed();
+        registering.succeed(PATIENCE);
         person
     }
 
@@ -118,34 +167,78 @@ impl Person {
 }
 
 /// A file under way.
-pub(crate) struct Transfer<'a> {
-    stage: &'a Stage,
+pub(crate) struct Transfer {
     file: PathBuf,
     folder: PathBuf,
     sender: Program,
     receiver: Program,
+    /// How many ways the sender has told of that were waited for or passed over.
+    heard: usize,
     began: Instant,
+    patience: Duration,
 }
 
-impl Transfer<'_> {
-    /// Waits until the sender says that the file goes this way, before its end.
-    pub(crate) fn goes(&mut self, state: &str) {
-        self.sender.until(state, |sender| sender.ways().iter().any(|way| way == state).then_some(()));
+impl Transfer {
+    /// Waits until the sender says that the file goes this way from now on, before its end. The relay's name, if it is one.
+    pub(crate) fn goes(&mut self, state: &str) -> Option<String> {
+        let heard = self.heard;
+        let (at, relay) = self.sender.until(self.patience, state, |sender| {
+            let told = sender.told_ways();
+            let at = told.iter().skip(heard).position(|way| way["state"] == state)? + heard;
+            Some((at, told[at]["relay"].as_str().map(str::to_owned)))
+        });
+        self.heard = at + 1;
+        relay
+    }
+
+    /// Waits until the receiver says that it has so many percent.
+    pub(crate) fn has(&mut self, percent: u64) {
+        self.receiver.until(self.patience, "progress", |receiver| {
+            let notes = receiver.notes();
+            let progress = notes.iter().rev().map(|note| &note["progress"]).find(|progress| progress.is_object())?;
+            let [stored, total] = ["stored_bytes", "total_bytes"].map(|name| progress[name].as_u64().unwrap());
+            (stored * 100 >= total * percent).then_some(())
+        });
+    }
+
+    /// Kills the receiver with -9, and has it begin again.
+    pub(crate) fn kill_receiver(&mut self, stage: &Stage) {
+        self.receiver.kill();
+        self.receiver = stage.receive(&self.folder);
+    }
+
+    /// Whether the receiver says that it goes on with what had arrived.
+    pub(crate) fn goes_on(&self) -> bool {
+        let notes = self.receiver.notes();
+        notes.iter().filter_map(|note| note["note"].as_str()).any(|note| note.contains(" goes on at "))
     }
 
     /// Waits for the end: all bytes are there, and both sides say so.
-    pub(crate) fn end(mut self) -> Outcome {
-        self.sender.succeed();
-        self.receiver.succeed();
+    pub(crate) fn end(&mut self, lab: &NatLab) -> Outcome {
+        self.sender.succeed(self.patience);
+        self.receiver.succeed(self.patience);
         let took = self.began.elapsed();
-        let arrived = fs::read(self.folder.join("film.mkv")).unwrap();
-        assert!(arrived == fs::read(&self.file).unwrap(), "what arrived is not what was sent");
-        let Stage { lab, .. } = self.stage;
+        assert!(are_same(&self.file, &self.folder.join("film.mkv")), "what arrived is not what was sent");
         let (sent, received) = (self.sender.ways(), self.receiver.ways());
         println!("{:?} to {:?} in {took:.1?}: {sent:?}, {received:?}", lab.a.nat(), lab.b.nat());
         let is_tcp = |program: &Program| program.notes().iter().any(|note| note["connection"]["over"] == "tcp");
         let over_tcp = [is_tcp(&self.sender), is_tcp(&self.receiver)];
         Outcome { sent, received, over_tcp }
+    }
+}
+
+/// Without having either in memory.
+fn are_same(one: &Path, other: &Path) -> bool {
+    let mut files = [one, other].map(|path| File::open(path).unwrap());
+    loop {
+        let [one, other] = files.each_mut().map(|file| {
+            let mut bytes = Vec::new();
+            file.take(MIB).read_to_end(&mut bytes).unwrap();
+            bytes
+        });
+        if one != other || one.is_empty() {
+            return one == other;
+        }
     }
 }
 
@@ -191,32 +284,40 @@ impl Program {
         lines.map_while(Result::ok).filter_map(|line| serde_json::from_str(&line).ok()).collect()
     }
 
-    fn ways(&self) -> Vec<String> {
-        self.notes().iter().filter_map(|note| Some(note["way"]["state"].as_str()?.to_owned())).collect()
+    fn told_ways(&self) -> Vec<Value> {
+        self.notes().iter().map(|note| note["way"].clone()).filter(Value::is_object).collect()
     }
 
-    fn until<T>(&mut self, what: &str, mut look: impl FnMut(&mut Self) -> Option<T>) -> T {
-        let end = Instant::now() + PATIENCE;
+    fn ways(&self) -> Vec<String> {
+        self.told_ways().iter().filter_map(|way| Some(way["state"].as_str()?.to_owned())).collect()
+    }
+
+    fn until<T>(&mut self, patience: Duration, what: &str, mut look: impl FnMut(&mut Self) -> Option<T>) -> T {
+        let end = Instant::now() + patience;
         loop {
             if let Some(seen) = look(self) {
                 return seen;
             }
-            assert!(Instant::now() < end, "{}: not in {PATIENCE:?}: {what}", self.name);
+            assert!(Instant::now() < end, "{}: not in {patience:?}: {what}", self.name);
             thread::sleep(LOOK_EVERY);
         }
     }
 
-    fn succeed(&mut self) {
-        let status = self.until("its end", |program| program.process.try_wait().unwrap());
+    fn kill(&mut self) {
+        // It may have ended.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    fn succeed(&mut self, patience: Duration) {
+        let status = self.until(patience, "its end", |program| program.process.try_wait().unwrap());
         assert!(status.success(), "{} ended with {status}", self.name);
     }
 }
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have ended.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.kill();
         if thread::panicking() {
             for stream in ["out", "err"] {
                 let said = fs::read_to_string(self.said.path().join(stream)).unwrap_or_default();

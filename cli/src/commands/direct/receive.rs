@@ -1,6 +1,6 @@
 //! Receiving: waits for what others offer, asks, and fetches.
 
-use super::show::watch;
+use super::{list::member, show::watch};
 use crate::{
     connect::{Session, connect},
     context::Context,
@@ -13,7 +13,6 @@ use hypersend_client::{
     direct::{DirectTransfer, ReceiveOptions, Received, Whereabouts},
     protocol::{
         id::P2pId,
-        name::DisplayName,
         p2p::{P2pSession, P2pStatus},
         refusal::ErrorCode,
     },
@@ -58,9 +57,9 @@ pub(in crate::commands) async fn receive(context: &Context, wishes: Wishes) -> R
             },
             offer = offers.next(), if wants_more => {
                 let offer = offer?;
-                let from = name_of_sender(&session, &offer).await?;
+                let from = words::name(member(&session, offer.chat, offer.sender).await?.as_ref());
                 if accepted(context, &session, &offer, &from, wishes.yes).await? {
-                    let (id, name) = (offer.id, title(&offer));
+                    let (id, name) = (offer.id, words::title(&offer.files));
                     let options = ReceiveOptions { relay_only: wishes.relay_only };
                     let transfer = session.client.receive_direct(offer, &folder, options);
                     whereabouts.push(transfer.whereabouts());
@@ -71,31 +70,20 @@ pub(in crate::commands) async fn receive(context: &Context, wishes: Wishes) -> R
     }
 }
 
-async fn name_of_sender(session: &Session, offer: &P2pSession) -> Result<DisplayName, Failure> {
-    let members = match session.within(session.client.chat(offer.chat)).await? {
-        Ok(chat) => chat.members,
-        // The receiver was taken out of it meanwhile.
-        Err(error) if error.code() == Some(ErrorCode::NotFound) => Vec::new(),
-        Err(error) => return Err(error.into()),
-    };
-    let sender = members.into_iter().find(|member| member.profile.id == offer.sender);
-    Ok(sender.map_or_else(|| DisplayName::parse("somebody who left").expect("it is one"), |member| member.profile.name))
-}
-
 /// Whether it is wanted; the sender is told if not. What was accepted before is.
 async fn accepted(
     context: &Context,
     session: &Session,
     offer: &P2pSession,
-    from: &DisplayName,
+    from: &str,
     yes: bool,
 ) -> Result<bool, Failure> {
     if offer.status == P2pStatus::Accepted {
-        context.talk.say(&format!("{from} goes on with {}", title(offer)));
+        context.talk.say(&format!("{from} goes on with {}", words::title(&offer.files)));
         return Ok(true);
     }
     let sizes = offer.files.iter().map(|file| file.size).sum();
-    let offered = format!("{from} offers {} ({})", title(offer), words::size(sizes));
+    let offered = format!("{from} offers {} ({})", words::title(&offer.files), words::size(sizes));
     if yes {
         context.talk.say(&offered);
         return Ok(true);
@@ -115,22 +103,13 @@ async fn follow(
     context: &Context,
     id: P2pId,
     name: String,
-    from: DisplayName,
+    from: String,
     mut transfer: DirectTransfer<Received>,
 ) -> Result<(), Failure> {
     let began = Instant::now();
-    let received = watch(context, &name, from.as_str(), &mut transfer).await?;
+    let received = watch(context, &name, &from, &mut transfer).await?;
     let took = words::duration(began.elapsed());
     context.talk.say(&format!("{name}: {} from {from} in {took}", words::size(received.bytes)));
     let way = transfer.whereabouts().borrow().to_string();
     context.out.print(&DirectReceived::new(id, &from, received, way))
-}
-
-/// `film.mkv`, or `film.mkv and 3 more`.
-fn title(offer: &P2pSession) -> String {
-    let first = offer.files.first().map_or_else(String::new, |file| words::printable(file.name.as_str()));
-    match offer.files.len() {
-        0 | 1 => first,
-        many => format!("{first} and {} more", many - 1),
-    }
 }

@@ -52,7 +52,7 @@ pub(in crate::commands) async fn send(
     if ways.no_store {
         options.seek = None;
     }
-    let what = title(&offer);
+    let what = words::title(&offer.top());
     let sendings = others.iter().map(async |to| {
         let began = Instant::now();
         let mut transfer = session.client.send_direct(chat.id, to.id, Arc::clone(&offer), options);
@@ -76,14 +76,4 @@ pub(in crate::commands) async fn send(
         }
     }
     first
-}
-
-/// `film.mkv`, or `film.mkv and 3 more`.
-fn title(offer: &Offer) -> String {
-    let top = offer.top();
-    let first = words::printable(top[0].name.as_str());
-    match top.len() {
-        1 => first,
-        many => format!("{first} and {} more", many - 1),
-    }
 }
