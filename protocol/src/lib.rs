@@ -19,6 +19,7 @@
 //! | [`account`], [`chat`], [`event`], [`file`](mod@file) | the operations and their records |
 //! | [`refusal`] | the catalogue of error codes, used as answers and as close codes |
 //! | [`id`], [`name`], [`hash`], [`time`] | validated values |
+//! | [`size`] | numbers of bytes, as people read them |
 //! | [`limit`] | every number a peer is held to |
 //!
 //! The flow of each stream is written out in `docs/protocol.md`; golden bytes of every frame are in `tests/golden.txt`.
@@ -41,6 +42,7 @@ pub mod refusal;
 pub mod relay;
 pub mod session;
 pub mod signal;
+pub mod size;
 pub mod stream;
 pub mod time;
 pub mod update;

@@ -7,6 +7,7 @@ use hypersend_client::{
         account::Profile,
         id::P2pId,
         p2p::{OfferedFile, P2pPath, P2pSession, P2pStatus},
+        size::Size,
     },
 };
 use serde::Serialize;
@@ -138,7 +139,7 @@ impl TransferView {
             words::status(transfer.status),
             words::printable(&words::name(with)),
             words::title(&transfer.files),
-            words::size(bytes),
+            Size(bytes),
         );
         let view = |file: &OfferedFile| OfferedView { name: file.name.to_string(), size: file.size };
         Self {

@@ -44,7 +44,7 @@ pub(in crate::commands) async fn receive(context: &Context, wanted: Wanted, wish
     let mut transfer = offer.accept(&folder);
     let received = follow(context, &what, WITH, &mut transfer).await?;
     let took = words::duration(began.elapsed());
-    context.talk.say(&format!("{what}: {} in {took}", words::size(received.bytes)));
+    context.talk.say(&format!("{what}: {} in {took}", Size(received.bytes)));
     let way = transfer.whereabouts().borrow().to_string();
     context.out.print(&CodeReceived::new(received, way))
 }
@@ -71,5 +71,5 @@ fn describe(offer: &OfferSummary) -> String {
     let more = things.len().saturating_sub(SHOWN);
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     let files = if offer.files == 1 { "1 file".to_owned() } else { format!("{} files", offer.files) };
-    format!("{}{more}: {files}, {}", names.join(", "), words::size(offer.bytes()))
+    format!("{}{more}: {files}, {}", names.join(", "), Size(offer.bytes()))
 }

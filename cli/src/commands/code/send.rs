@@ -40,6 +40,6 @@ pub(in crate::commands) async fn send(
     let began = Instant::now();
     let sent = follow(context, &what, WITH, &mut transfer).await?;
     let took = words::duration(began.elapsed());
-    context.talk.say(&format!("{what}: {WITH} has all of it, {} in {took}", words::size(sent.bytes)));
+    context.talk.say(&format!("{what}: {WITH} has all of it, {} in {took}", Size(sent.bytes)));
     Ok(())
 }

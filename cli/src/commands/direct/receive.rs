@@ -15,6 +15,7 @@ use hypersend_client::{
         id::P2pId,
         p2p::{P2pSession, P2pStatus},
         refusal::ErrorCode,
+        size::Size,
     },
 };
 use std::{path::PathBuf, time::Instant};
@@ -89,7 +90,7 @@ async fn accepted(
         return Ok(true);
     }
     let sizes = offer.files.iter().map(|file| file.size).sum();
-    let offered = format!("{from} offers {} ({})", words::title(&offer.files), words::size(sizes));
+    let offered = format!("{from} offers {} ({})", words::title(&offer.files), Size(sizes));
     if yes {
         context.talk.say(&offered);
         return Ok(true);
@@ -115,7 +116,7 @@ async fn follow(
     let began = Instant::now();
     let received = watch(context, &name, &from, &mut transfer).await?;
     let took = words::duration(began.elapsed());
-    context.talk.say(&format!("{name}: {} from {from} in {took}", words::size(received.bytes)));
+    context.talk.say(&format!("{name}: {} from {from} in {took}", Size(received.bytes)));
     let way = transfer.whereabouts().borrow().to_string();
     context.out.print(&DirectReceived::new(id, &from, received, way))
 }

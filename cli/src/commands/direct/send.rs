@@ -12,7 +12,7 @@ use crate::{
 use futures::future::join_all;
 use hypersend_client::{
     direct::{Offer, SendOptions, Whereabouts},
-    protocol::{account::Profile, limit::MAX_OFFERED_FILES},
+    protocol::{account::Profile, limit::MAX_OFFERED_FILES, size::Size},
 };
 use std::{
     path::PathBuf,
@@ -50,7 +50,7 @@ pub(in crate::commands) async fn send(
         let name = if others.len() == 1 { what.clone() } else { format!("{what} to {}", to.name) };
         let sent = watch(context, &name, to.name.as_str(), &mut transfer).await?;
         let took = words::duration(began.elapsed());
-        let size = words::size(sent.bytes);
+        let size = Size(sent.bytes);
         context.talk.say(&match *transfer.whereabouts().borrow() {
             Whereabouts::Stored => format!("{what}: {} finds it in the chat, {size} in {took}", to.name),
             _ => format!("{what}: {} has all of it, {size} in {took}", to.name),
