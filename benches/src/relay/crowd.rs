@@ -1,10 +1,10 @@
-//! A capacity shared by many sessions, each of which wants far more than its share.
+//! A capacity shared by many sessions, each of which wants far more than its share: floods of datagrams, and QUIC connections.
 
 use super::programs::Relay;
 use crate::{
     process::Process,
     report::{Figure, Report, Verdict},
-    role::{Crowded, Task},
+    role::{CrowdOf, Crowded, Task},
     settings::Settings,
     spread::float,
 };
@@ -27,11 +27,16 @@ const LASTING: Duration = Duration::from_secs(10);
 /// session takes less than 1 KiB.
 const MEMORY_BAR_KIB: u64 = 32 << 10;
 
-/// Measures them once.
+/// Measures each kind of crowd once.
 pub(crate) fn measure(settings: &Settings, report: &mut Report) -> Result<()> {
+    measure_one(settings, report, CrowdOf::Datagrams)?;
+    measure_one(settings, report, CrowdOf::Connections)
+}
+
+fn measure_one(settings: &Settings, report: &mut Report, of: CrowdOf) -> Result<()> {
     let capacity = format!("{MBIT}M");
     let relay = Relay::start(settings, None, Ipv4Addr::LOCALHOST, &["--capacity", &capacity])?;
-    let mut crowd = Process::role("crowd", &Task::Crowd { relay: relay.address, sessions: settings.sessions })?;
+    let mut crowd = Process::role("crowd", &Task::Crowd { of, relay: relay.address, sessions: settings.sessions })?;
     crowd.hear::<()>()?;
     crowd.ask::<Crowded>(&BEFORE).context("a crowd comes to the relay")?;
     let before = relay.usage()?;
@@ -45,8 +50,17 @@ pub(crate) fn measure(settings: &Settings, report: &mut Report) -> Result<()> {
     let jain = jain(&crowded.delivered);
     let most = crowded.delivered.iter().max().copied().unwrap_or(0);
     let least = crowded.delivered.iter().min().copied().unwrap_or(0);
+    let (what, bound) = match of {
+        CrowdOf::Datagrams => {
+            ("flooding sessions", "whole datagrams of two sizes; what the kernel drops before the relay sees it")
+        }
+        CrowdOf::Connections => (
+            "QUIC connections",
+            "congestion control in steps of whole packets, of which each has some twenty in a second",
+        ),
+    };
     report.figure(Figure {
-        what: format!("Jain's index over the bytes of {} sessions that share {MBIT} Mbit/s", settings.sessions),
+        what: format!("Jain's index over the bytes of {} {what} that share {MBIT} Mbit/s", settings.sessions),
         bar: format!(">= {BAR}"),
         measured: format!(
             "{jain:.4}; {} to {} kB each in {seconds:.0} s; {:.0} of {MBIT} Mbit/s passed on, {:.0} offered",
@@ -57,13 +71,10 @@ pub(crate) fn measure(settings: &Settings, report: &mut Report) -> Result<()> {
         ),
         ratio: Some(jain),
         verdict: Verdict::of(jain >= BAR),
-        bound: format!(
-            "whole datagrams of two sizes; what the kernel drops before the relay sees it. The relay took {:.2} of a core",
-            cpu.as_secs_f64() / seconds
-        ),
+        bound: format!("{bound}. The relay took {:.2} of a core", cpu.as_secs_f64() / seconds),
     });
     report.figure(Figure {
-        what: format!("peak memory of the relay with {} such sessions", settings.sessions),
+        what: format!("peak memory of the relay with {} {what}", settings.sessions),
         bar: format!("<= {} MiB", MEMORY_BAR_KIB >> 10),
         measured: format!("{:.1} MiB", float(usage.peak_kib) / 1024.0),
         ratio: Some(float(usage.peak_kib) / float(MEMORY_BAR_KIB)),

@@ -1,4 +1,4 @@
-//! Many sessions of one relay, each of which sends far more than its share of the capacity: without any congestion control,
+//! Many sessions of one relay, each of which sends far more than its share of the capacity without any congestion control:
 //! some in large datagrams and some in smaller ones, some four times as much as others.
 
 use super::Stage;
@@ -21,6 +21,15 @@ const GREEDIEST: usize = 4;
 /// How often the receivers look: their buffers hold some ninety datagrams each.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// What a crowd consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum CrowdOf {
+    /// Sockets that heed nothing.
+    Datagrams,
+    /// QUIC connections.
+    Connections,
+}
+
 /// What came of it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Crowded {
@@ -34,8 +43,7 @@ pub(crate) struct Crowded {
 
 /// Sends as long as it is told, and says what arrived.
 pub(super) async fn run(mut stage: Stage, relay: SocketAddr, sessions: u32) -> Result<()> {
-    let files = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }).context("raise the limit of open files")?;
+    allow_files()?;
     let sides = |receives| (0..sessions).map(move |session| seated(Seat { relay, session, receives }));
     let senders: Vec<UdpSocket> = sides(false).collect::<Result<_>>()?;
     let receivers: Vec<UdpSocket> = sides(true).collect::<Result<_>>()?;
@@ -62,6 +70,12 @@ pub(super) async fn run(mut stage: Stage, relay: SocketAddr, sessions: u32) -> R
         stage.say(&Crowded { delivered, offered, elapsed: start.elapsed() })?;
     }
     Ok(())
+}
+
+/// Two sockets for each session are more than a process may usually open.
+pub(super) fn allow_files() -> Result<()> {
+    let files = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }).context("raise the limit of open files")
 }
 
 fn seated(seat: Seat) -> Result<UdpSocket> {

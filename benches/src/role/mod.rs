@@ -5,6 +5,7 @@
 
 mod asker;
 mod chatter;
+mod connections;
 mod crowd;
 mod flood;
 mod http;
@@ -18,7 +19,7 @@ mod traffic;
 mod turn;
 
 pub(crate) use chatter::{Bulk, Talk, Talked};
-pub(crate) use crowd::Crowded;
+pub(crate) use crowd::{CrowdOf, Crowded};
 pub(crate) use flood::{Flood, Flooded};
 pub(crate) use http::{Done as HttpDone, Job as HttpJob, Version as HttpVersion};
 pub(crate) use listen::{Heard, Received};
@@ -74,6 +75,8 @@ pub(crate) enum Task {
     },
     /// Sends far too much in many sessions of a relay at once.
     Crowd {
+        /// What.
+        of: CrowdOf,
         /// Where it is.
         relay: SocketAddr,
         /// How many.
@@ -191,7 +194,8 @@ pub(crate) fn run(task: Task) -> Result<()> {
             Task::RawSink { at, seat } => raw::sink(stage, at, seat).await,
             Task::RawSource { sink, bytes, seat } => raw::source(stage, sink, bytes, seat).await,
             Task::Traffic { through, shape } => traffic::run(stage, through, shape).await,
-            Task::Crowd { relay, sessions } => crowd::run(stage, relay, sessions).await,
+            Task::Crowd { of: CrowdOf::Datagrams, relay, sessions } => crowd::run(stage, relay, sessions).await,
+            Task::Crowd { of: CrowdOf::Connections, relay, sessions } => connections::run(stage, relay, sessions).await,
             Task::Upload { login, file } => sender::upload(stage, login, file).await,
             Task::Download { login, file, to } => sender::download(stage, login, file, to).await,
             Task::Http { login, version, job } => http::run(stage, login, version, job).await,

@@ -41,6 +41,19 @@ pub(crate) struct Sink {
 
 /// Takes streams in at this address until the parent has enough.
 pub(super) async fn sink(mut stage: Stage, at: IpAddr, seat: Option<Seat>) -> Result<()> {
+    let (config, certificate) = listening()?;
+    let (socket, _) = socket::bind((at, 0).into())?;
+    let endpoint = endpoint(socket, Some(config), seat)?;
+    let address = seat.map_or(endpoint.local_addr()?, |seat| seat.relay);
+    stage.say(&Sink { address, certificate: BASE64.encode(&certificate) })?;
+    tokio::select! {
+        over = stage.over() => over,
+        () = accept(&endpoint) => Ok(()),
+    }
+}
+
+/// How to listen, and the certificate by which that is known.
+pub(super) fn listening() -> Result<(ServerConfig, CertificateDer<'static>)> {
     let key = rcgen::KeyPair::generate()?;
     let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()])?.self_signed(&key)?;
     let mut tls = rustls::ServerConfig::builder_with_provider(tls::provider())
@@ -50,18 +63,25 @@ pub(super) async fn sink(mut stage: Stage, at: IpAddr, seat: Option<Seat>) -> Re
     tls.alpn_protocols = vec![b"raw".to_vec()];
     let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
     config.transport_config(Arc::new(transport::server_config()));
-    let (socket, _) = socket::bind((at, 0).into())?;
-    let endpoint = endpoint(socket, Some(config), seat)?;
-    let address = seat.map_or(endpoint.local_addr()?, |seat| seat.relay);
-    stage.say(&Sink { address, certificate: BASE64.encode(certificate.der()) })?;
-    tokio::select! {
-        over = stage.over() => over,
-        () = accept(&endpoint) => Ok(()),
-    }
+    Ok((config, certificate.der().clone()))
+}
+
+/// How to dial who has this certificate, by the name of `localhost`.
+pub(super) fn dialling(certificate: CertificateDer<'static>) -> Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate)?;
+    let mut tls = rustls::ClientConfig::builder_with_provider(tls::provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![b"raw".to_vec()];
+    let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
+    config.transport_config(Arc::new(transport::client_config()));
+    Ok(config)
 }
 
 /// An endpoint on a socket that has taken its seat at a relay, if it is to have one.
-fn endpoint(socket: UdpSocket, server: Option<ServerConfig>, seat: Option<Seat>) -> Result<Endpoint> {
+pub(super) fn endpoint(socket: UdpSocket, server: Option<ServerConfig>, seat: Option<Seat>) -> Result<Endpoint> {
     let mut config = EndpointConfig::default();
     if let Some(seat) = seat {
         seat.take(&socket)?;
@@ -91,15 +111,7 @@ async fn take(mut answer: SendStream, mut stream: RecvStream) -> Result<()> {
 
 /// Sends that many bytes when told, and says how it went.
 pub(super) async fn source(mut stage: Stage, sink: Sink, bytes: u64, seat: Option<Seat>) -> Result<()> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from(BASE64.decode(sink.certificate.as_bytes())?))?;
-    let mut tls = rustls::ClientConfig::builder_with_provider(tls::provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    tls.alpn_protocols = vec![b"raw".to_vec()];
-    let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
-    config.transport_config(Arc::new(transport::client_config()));
+    let config = dialling(CertificateDer::from(BASE64.decode(sink.certificate.as_bytes())?))?;
     // Of both families, as the product's is.
     let (socket, _) = socket::bind((Ipv6Addr::UNSPECIFIED, 0).into())?;
     let endpoint = endpoint(socket, None, seat)?;

@@ -16,14 +16,14 @@ use hypersend_protocol::{
     p2p::{P2pPath, P2pSession, P2pStatus},
     refusal::ErrorCode,
 };
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// How long the receiver's report may take after the server has said that it is finished.
 const LAST_REPORT: Duration = Duration::from_secs(3);
 
-/// How long telling the server of a failure may take: it sees sooner or later that nobody goes on.
+/// How long the server may take to be told that it is over: it sees sooner or later that nobody goes on.
 const GOODBYE: Duration = Duration::from_secs(3);
 
 /// How long a way is looked for, unless something else is said: a relay takes a second, a hole to be punched two, and rounds
@@ -78,8 +78,15 @@ struct Run {
 
 impl Run {
     async fn run(self) -> Result<Sent, DirectError> {
-        // One that the server has made and not told of is found by the same offer made again.
-        let session = unless(&self.cancel, self.offer_it()).await?;
+        let mut offering = pin!(self.offer_it());
+        let session = match unless(&self.cancel, &mut offering).await {
+            // The server may have made it already, and has to be told.
+            Err(DirectError::Cancelled) => {
+                let made = timeout(GOODBYE, offering).await;
+                made.map_err(|_| DirectError::Cancelled)??
+            }
+            made => made?,
+        };
         self.told.session.send_replace(Some(session.clone()));
         let done = self.send(&session).await;
         if let Err(error) = &done {

@@ -10,12 +10,17 @@ use hypersend_peer::{Progress, Received};
 use hypersend_protocol::{
     chat::{Message, Post},
     file::FileCard,
+    hash::RootHash,
     id::{ClientId, FileId, P2pId},
     limit::MAX_FILES_PER_MESSAGE,
     p2p::{OfferedFile, P2pSession},
 };
-use std::path::{Path, PathBuf};
-use tokio::sync::watch;
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
+use tokio::{sync::watch, task::spawn_blocking};
 use uuid::Uuid;
 
 /// Messages that are asked for at once, in search of ours.
@@ -58,9 +63,18 @@ pub(super) async fn fetch(
     let mut received = Received { files: 0, bytes: 0, places: Vec::with_capacity(files.len()), reported: true };
     let mut sums = Sums::new(session);
     for card in files {
-        let place = free_place(folder, card.name.as_str());
-        let download = client.download(card.id, &place);
-        sums.follow(download.progress(), download.finish(), told).await?;
+        let root = client.file(card.id).await?.root;
+        let (into, name, size) = (folder.to_owned(), card.name.clone(), card.size);
+        let place = spawn_blocking(move || place_for(&into, name.as_str(), size, root)).await;
+        let place = match place.expect("it does not panic, and nobody aborts it") {
+            Place::Free(place) => {
+                let download = client.download(card.id, &place);
+                sums.follow(download.progress(), download.finish(), told).await?;
+                place
+            }
+            // From an earlier attempt, which ended behind this file.
+            Place::Here(place) => place,
+        };
         sums.before += card.size;
         received.files += 1;
         received.bytes += card.size;
@@ -100,15 +114,37 @@ fn is_as_offered(files: &[FileCard], offered: &[OfferedFile]) -> bool {
     of_card.eq(offered.iter().map(|file| (&file.name, file.size)))
 }
 
-/// The name itself, or with a number, whichever is free.
-fn free_place(folder: &Path, name: &str) -> PathBuf {
+/// Where a file goes.
+enum Place {
+    /// Nothing is there.
+    Free(PathBuf),
+    /// This very file is there already.
+    Here(PathBuf),
+}
+
+/// The name itself, or with a number, whichever is free or the file itself. Reads what is there, if it is as long.
+fn place_for(folder: &Path, name: &str, size: u64, root: RootHash) -> Place {
     let (stem, end) = match name.rfind('.').filter(|&at| at > 0) {
         Some(dot) => name.split_at(dot),
         None => (name, ""),
     };
     let numbered = (2_u64..).map(|n| folder.join(format!("{stem} ({n}){end}")));
     let mut names = std::iter::once(folder.join(name)).chain(numbered);
-    names.find(|place| !place.exists()).expect("there are fewer files than numbers")
+    let place = names.find_map(|place| match place.symlink_metadata() {
+        Ok(there) if there.is_file() && there.len() == size && root_of(&place).is_ok_and(|there| there == root) => {
+            Some(Place::Here(place))
+        }
+        Ok(_) => None,
+        // Free, or the download says why it cannot be used.
+        Err(_) => Some(Place::Free(place)),
+    });
+    place.expect("there are fewer files than numbers")
+}
+
+fn root_of(path: &Path) -> io::Result<RootHash> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(File::open(path)?)?;
+    Ok(RootHash(hasher.finalize().into()))
 }
 
 /// The same on both sides.

@@ -177,11 +177,13 @@ async fn where_there_is_no_way_files_go_through_the_server() {
     let mut sending = pair.send(&[film.clone(), text.clone()], options).await;
     let session = offered(&pair.bob.client).await;
     fs::write(pair.into.path().join("a.txt"), "there before").unwrap();
+    // As if it had come, and then the network had gone.
+    fs::copy(&film, pair.into.path().join("film.mkv")).unwrap();
     let mut receiving = pair.receive(session.clone());
     let (sent, received) = within("all is across", async { tokio::join!(sending.finish(), receiving.finish()) }).await;
     assert_eq!(sent.unwrap().files, 2);
     let places = received.unwrap().places;
-    assert_eq!(places[1], pair.into.path().join("a (2).txt"));
+    assert_eq!(places, [pair.into.path().join("film.mkv"), pair.into.path().join("a (2).txt")]);
     same(&film, &places[0]);
     same(&text, &places[1]);
     assert_eq!(*receiving.whereabouts().borrow(), Whereabouts::Stored);
