@@ -15,8 +15,9 @@ pub struct Grant {
     pub lifetime: Duration,
 }
 
-/// Asks for a mapping of this port of the host, over IPv4, and gives it back. None where no router gives one, which takes some six
-/// seconds to find out. Where the future is dropped in the midst of it, what was given is over in 10 min by itself.
+/// Asks for a mapping of this port of the host, over IPv4, and gives it back. None where no router gives one, which
+/// takes some six seconds to find out. Where the future is dropped in the midst of it, what was given is over in 10 min
+/// by itself.
 pub async fn try_out(local_port: NonZeroU16) -> Option<Grant> {
     match Held::obtain(local_port).await {
         Ok(held) => {

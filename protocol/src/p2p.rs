@@ -1,5 +1,5 @@
-//! Transfers from one client to another: who offers what to whom, what became of it, and the relays that there are for them. The
-//! bytes never reach the server.
+//! Transfers from one client to another: who offers what to whom, what became of it, and the relays that there are for
+//! them. The bytes never reach the server.
 
 use crate::{
     frame::{Kind, frame},
@@ -100,7 +100,8 @@ pub struct RelayInfo {
     pub name: RelayName,
     /// Its host; none for the host by which the client reaches the server.
     pub host: Option<RelayHost>,
-    /// Its UDP ports, at most [`MAX_RELAY_PORTS`](crate::limit::MAX_RELAY_PORTS): all say how the client looks from there.
+    /// Its UDP ports, at most [`MAX_RELAY_PORTS`](crate::limit::MAX_RELAY_PORTS): all say how the client looks from
+    /// there.
     pub ports: Vec<u16>,
 }
 
@@ -156,7 +157,8 @@ pub struct ChangeP2p {
 }
 frame!(ChangeP2p, Kind(0x166), 128 => P2pSession);
 
-/// The relays there are, without leave to use one: so that a client can tell how far they are, and how it looks from there.
+/// The relays there are, without leave to use one: so that a client can tell how far they are, and how it looks from
+/// there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListRelays {}
 frame!(ListRelays, Kind(0x168), 16 => RelayList);

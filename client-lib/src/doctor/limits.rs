@@ -3,8 +3,8 @@
 use hypersend_net::transport::{BULK_WINDOW, RECEIVE_WINDOW};
 use std::time::Duration;
 
-/// Bytes in a second that the windows of one connection let through at this round trip time: what is under way and not acknowledged
-/// is bounded, by what the sender holds for bulk and by what the receiver lets be unread.
+/// Bytes in a second that the windows of one connection let through at this round trip time: what is under way and not
+/// acknowledged is bounded, by what the sender holds for bulk and by what the receiver lets be unread.
 pub fn window_rate(round_trip: Duration) -> u64 {
     let window = u128::from(BULK_WINDOW.min(RECEIVE_WINDOW.into()));
     let nanos = round_trip.as_nanos().max(1);

@@ -1,5 +1,5 @@
-//! What is between this computer and fast transfers, found out by trying it. Every look is bounded in time, disturbs nobody, and
-//! leaves nothing behind; whoever calls judges what was found.
+//! What is between this computer and fast transfers, found out by trying it. Every look is bounded in time, disturbs
+//! nobody, and leaves nothing behind; whoever calls judges what was found.
 //!
 //! | module | what it looks at |
 //! | --- | --- |

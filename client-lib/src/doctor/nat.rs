@@ -4,8 +4,8 @@ use super::survey::{View, own_address};
 use hypersend_protocol::paths::Mapping;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// How the NAT treats UDP, of one family of addresses. Whether it lets strangers in, as a full cone does, cannot be told without
-/// somebody outside who sends from where nobody was asked.
+/// How the NAT treats UDP, of one family of addresses. Whether it lets strangers in, as a full cone does, cannot be
+/// told without somebody outside who sends from where nobody was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NatKind {
     /// There is none: relays see the computer's own address.
@@ -59,7 +59,8 @@ pub fn judge<'a>(views: impl IntoIterator<Item = &'a View>) -> [Option<Nat>; 2] 
     [Nat::judge(&four), Nat::judge(&six)]
 }
 
-/// The address by which this computer reaches the IPv6 internet; none where it has no route there, or only a private address.
+/// The address by which this computer reaches the IPv6 internet; none where it has no route there, or only a private
+/// address.
 pub fn own_ipv6() -> Option<Ipv6Addr> {
     // Of those for documents, and routed like any other that is far away. Nothing is sent.
     let far = SocketAddr::from((Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 9));

@@ -91,8 +91,8 @@ async fn connect(config: &Config, transport: Transport) -> Reach {
     }
 }
 
-/// What quinn's search comes to. It tells of its probes by a counter only: it is over when no other has been sent for as long as a
-/// lost one takes to be noticed (RFC 9002, 6.2.1).
+/// What quinn's search comes to. It tells of its probes by a counter only: it is over when no other has been sent for
+/// as long as a lost one takes to be noticed (RFC 9002, 6.2.1).
 async fn path_mtu(connection: &quinn::Connection) -> u16 {
     let began = Instant::now();
     let (mut sent, mut since) = (0, began);

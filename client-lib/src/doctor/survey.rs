@@ -1,4 +1,5 @@
-//! Asks relays by Observe, at each of their ports from one socket: how far they are, and how this computer looks from there.
+//! Asks relays by Observe, at each of their ports from one socket: how far they are, and how this computer looks from
+//! there.
 
 use hypersend_net::socket;
 use hypersend_protocol::{
@@ -68,8 +69,8 @@ impl Surveyed {
     }
 }
 
-/// Asks these relays, the nearest first in the answer. `host` is where those are that have none of their own: the server's. Takes
-/// 3 s at most, and much less where all answer.
+/// Asks these relays, the nearest first in the answer. `host` is where those are that have none of their own: the
+/// server's. Takes 3 s at most, and much less where all answer.
 pub async fn survey(relays: Vec<RelayInfo>, host: &str) -> io::Result<Vec<Surveyed>> {
     let (socket, _) =
         socket::bind((Ipv6Addr::UNSPECIFIED, 0).into()).or_else(|_| socket::bind((Ipv4Addr::UNSPECIFIED, 0).into()))?;

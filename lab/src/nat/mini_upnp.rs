@@ -16,8 +16,8 @@ pub struct MiniUpnp {
 }
 
 impl MiniUpnp {
-    /// The outside address that it names. The one that it has in the lab is one of those for documents, which it takes for a
-    /// mistake: so it is as if there were another NAT behind it.
+    /// The outside address that it names. The one that it has in the lab is one of those for documents, which it takes
+    /// for a mistake: so it is as if there were another NAT behind it.
     pub const OUTSIDE: Ipv4Addr = Ipv4Addr::new(8, 8, 4, 4);
 
     /// One that is asked by PCP and NAT-PMP, or else by UPnP; or says that the program is not there.

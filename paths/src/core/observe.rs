@@ -59,8 +59,9 @@ impl Question {
     }
 }
 
-/// How the NAT in front of one socket chooses ports, by what has been observed: pairs of who saw it, and as what. `named` are the
-/// socket's addresses on this machine's own interfaces; `all_silent` says that somebody was asked, and that nobody answered.
+/// How the NAT in front of one socket chooses ports, by what has been observed: pairs of who saw it, and as what.
+/// `named` are the socket's addresses on this machine's own interfaces; `all_silent` says that somebody was asked, and
+/// that nobody answered.
 pub fn mapping(observations: &[(SocketAddr, SocketAddr)], named: &[SocketAddr], all_silent: bool) -> Mapping {
     // Of one family at a time: IPv6 mostly has no NAT, and says nothing about the other.
     let four: Vec<_> = observations.iter().filter(|(at, _)| at.is_ipv4()).collect();

@@ -5,8 +5,8 @@ use crate::view::words::{millis, size};
 use hypersend_client::doctor::{limits::window_rate, machine::Sockets};
 use std::{io, time::Duration};
 
-/// With less than this, in bytes a second, it is the processor that a transfer waits for: about 4 Gbit/s, where one with AES
-/// instructions seals several times as much.
+/// With less than this, in bytes a second, it is the processor that a transfer waits for: about 4 Gbit/s, where one
+/// with AES instructions seals several times as much.
 const SLOW_SEAL: u64 = 500 << 20;
 
 pub(super) fn findings(seen: &Seen) -> Vec<Finding> {
@@ -63,6 +63,11 @@ fn disk(rate: &io::Result<u64>) -> Finding {
         Err(error) if error.kind() == io::ErrorKind::StorageFull => {
             Finding::warning(what, "too little room in this folder to try it", "make room before something is received")
         }
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Finding::warning(
+            what,
+            "so slow here that it was not waited for",
+            "receive into a folder on another disk (-o)",
+        ),
         Err(error) => {
             let remedy = "receive into another folder (-o), or try it from one that takes files";
             Finding::warning(what, format!("this folder takes no files ({error})"), remedy)
@@ -109,6 +114,7 @@ mod tests {
         assert!(ciphers(2 << 30).is_good() && !ciphers(100 << 20).is_good());
         assert!(disk(&Ok(1)).is_good());
         assert!(disk(&Err(io::ErrorKind::StorageFull.into())).to_string().contains("make room"));
+        assert!(disk(&Err(io::ErrorKind::TimedOut.into())).to_string().contains("so slow"));
         assert!(disk(&Err(io::ErrorKind::PermissionDenied.into())).to_string().contains("takes no files"));
     }
 }

@@ -29,6 +29,9 @@ use tokio::{task::spawn_blocking, time::timeout};
 /// How long the server may take to say which relays there are: QUIC is tried alone for 3 s of it.
 const LOGIN: Duration = Duration::from_millis(4_500);
 
+/// How long the disk may take. One that needs more is told by that.
+const DISK: Duration = Duration::from_millis(2_500);
+
 /// All that was seen.
 pub(super) struct Seen {
     /// None where there is no login, and no server was named.
@@ -79,8 +82,8 @@ impl Seen {
         }
     }
 
-    /// The port that a router gives, if it leads outside: where relays see another address than the router names, there is another
-    /// NAT behind it.
+    /// The port that a router gives, if it leads outside: where relays see another address than the router names, there
+    /// is another NAT behind it.
     pub(super) fn open_port(&self) -> Option<&Grant> {
         let [four, _] = self.nats();
         let observed = four.map(|four| four.observed).unwrap_or_default();
@@ -104,7 +107,7 @@ pub(super) async fn examine(context: &Context, subject: Option<&Subject>, disk: 
             None => None,
         };
         // Not before times have been taken, which a busy disk would spoil.
-        let write_rate = if disk { Some(blocking(|| machine::write_rate(Path::new("."))).await) } else { None };
+        let write_rate = if disk { Some(write_rate().await) } else { None };
         Ok::<_, Failure>((server, write_rate))
     };
     let (network, mapping) = tokio::join!(network, hypersend_client::doctor::port_mapping());
@@ -143,6 +146,12 @@ async fn relays(context: &Context, login: &Login, policy: &TrustPolicy) -> Resul
     survey(named, server.host())
         .await
         .map_err(|error| Failure::new(Exit::Failed, "failed", format!("open a UDP socket: {error}")))
+}
+
+/// Of the disk below this folder.
+async fn write_rate() -> io::Result<u64> {
+    let rate = timeout(DISK, blocking(|| machine::write_rate(Path::new(".")))).await;
+    rate.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 async fn blocking<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> T {

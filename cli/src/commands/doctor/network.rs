@@ -58,8 +58,8 @@ fn reached(Examined { server, quic, tcp, .. }: &Examined) -> Finding {
             what,
             format!("{server} answers {tcp_says}, {quic_says}, so UDP is blocked on the way"),
             format!(
-                "have UDP to port {port} let through; until then all goes over TCP, and what is sent from computer to computer \
-                 goes through the server"
+                "have UDP to port {port} let through; until then all goes over TCP, and what is sent from computer to \
+                 computer goes through the server"
             ),
         ),
         (false, false) => {
@@ -90,7 +90,8 @@ fn mtu(quic: &Reach) -> Option<Finding> {
         Finding::warning(
             what,
             format!(
-                "{mtu} bytes in a datagram to the server, of {FULL_MTU}: a tunnel on the way, or a link with a small MTU"
+                "{mtu} bytes in a datagram to the server, of {FULL_MTU}: a tunnel on the way, or a link with a \
+                 small MTU"
             ),
             "raise its MTU, or do without the tunnel; packets that carry less cost more",
         )
@@ -105,8 +106,8 @@ fn nat(nat: &Nat, seen: &Seen) -> Finding {
         NatKind::Cone => Finding::ok(
             what,
             format!(
-                "cone: one outside port for all destinations, seen as {observed}; direct with everybody, with symmetric NATs \
-                     perhaps by guessing ports"
+                "cone: one outside port for all destinations, seen as {observed}; direct with everybody, with \
+                 symmetric NATs perhaps by guessing ports"
             ),
         ),
         NatKind::Symmetric => {
@@ -122,7 +123,8 @@ fn nat(nat: &Nat, seen: &Seen) -> Finding {
         }
         NatKind::Blocked => Finding::warning(
             what,
-            "unknown, as no datagram comes back from any relay: what is sent from computer to computer goes through the server",
+            "unknown, as no datagram comes back from any relay: what is sent from computer to computer goes through \
+             the server",
             format!("have UDP to {} let through", ports(seen.relays())),
         ),
         NatKind::Unknown => Finding::warning(
@@ -147,7 +149,8 @@ fn mapping(seen: &Seen, nat: Option<&Nat>) -> Finding {
         (Some(grant), _) if seen.open_port().is_none() => Finding::warning(
             what,
             format!(
-                "the router gives {} by {}, where relays do not see this computer: there is another NAT behind the router",
+                "the router gives {} by {}, where relays do not see this computer: there is another NAT behind \
+                 the router",
                 grant.outside, grant.protocol
             ),
             "ask the provider for a public address, or use IPv6 where both sides have it",

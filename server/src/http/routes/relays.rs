@@ -1,5 +1,5 @@
-//! Relays: which there are, for users; and for the relays themselves, which show the operator's token, to say that they are there,
-//! and how much they have to do.
+//! Relays: which there are, for users; and for the relays themselves, which show the operator's token, to say that they
+//! are there, and how much they have to do.
 
 use crate::http::{
     caller::{Auth, Origin, bearer},
