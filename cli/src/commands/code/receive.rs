@@ -35,10 +35,11 @@ pub(in crate::commands) async fn receive(context: &Context, wanted: Wanted, wish
     let (mut offer, _outages) =
         visit(context, &server, async |guest| receive_by_code(guest, &code, options).await).await?;
     let what = words::title(&offer.summary().things);
-    if !accepted(context, &mut offer, wishes.yes).await? {
+    let answer = accepted(context, &mut offer, wishes.yes).await;
+    if !matches!(answer, Ok(true)) {
+        // Nor does the sender wait for who was interrupted.
         offer.decline().await;
-        context.talk.say("declined");
-        return Ok(());
+        return answer.map(|_| context.talk.say("declined"));
     }
     let began = Instant::now();
     let mut transfer = offer.accept(&folder);
