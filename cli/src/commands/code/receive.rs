@@ -9,7 +9,10 @@ use crate::{
     terminal::{ask_yes_no, can_ask},
     view::{CodeReceived, words},
 };
-use hypersend_client::direct::{CodeOffer, CodeOptions, OfferSummary, receive_by_code};
+use hypersend_client::{
+    direct::{CodeOffer, CodeOptions, OfferSummary, receive_by_code},
+    protocol::size::Size,
+};
 use std::{path::PathBuf, time::Instant};
 
 const WITH: &str = "the sender";
@@ -35,10 +38,11 @@ pub(in crate::commands) async fn receive(context: &Context, wanted: Wanted, wish
     let (mut offer, _outages) =
         visit(context, &server, async |guest| receive_by_code(guest, &code, options).await).await?;
     let what = words::title(&offer.summary().things);
-    if !accepted(context, &mut offer, wishes.yes).await? {
+    let answer = accepted(context, &mut offer, wishes.yes).await;
+    if !matches!(answer, Ok(true)) {
+        // Nor does the sender wait for who was interrupted.
         offer.decline().await;
-        context.talk.say("declined");
-        return Ok(());
+        return answer.map(|_| context.talk.say("declined"));
     }
     let began = Instant::now();
     let mut transfer = offer.accept(&folder);

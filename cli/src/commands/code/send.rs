@@ -11,7 +11,7 @@ use crate::{
 use hypersend_client::{
     ServerAddress,
     direct::{CodeOptions, send_by_code},
-    protocol::DEFAULT_PORT,
+    protocol::{DEFAULT_PORT, size::Size},
 };
 use std::{path::PathBuf, sync::Arc, time::Instant};
 

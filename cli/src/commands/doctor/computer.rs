@@ -1,8 +1,11 @@
 //! What is said of this computer, and of what limits a transfer.
 
 use super::{examine::Seen, finding::Finding};
-use crate::view::words::{millis, size};
-use hypersend_client::doctor::{limits::window_rate, machine::Sockets};
+use crate::view::words::millis;
+use hypersend_client::{
+    doctor::{limits::window_rate, machine::Sockets},
+    protocol::size::Size,
+};
 use std::{io, time::Duration};
 
 /// With less than this, in bytes a second, it is the processor that a transfer waits for: about 4 Gbit/s, where one
@@ -48,7 +51,7 @@ fn offload(sockets: &Sockets) -> Finding {
 }
 
 fn ciphers(rate: u64) -> Finding {
-    let says = format!("{}/s by one core", size(rate));
+    let says = format!("{}/s by one core", Size(rate));
     if rate >= SLOW_SEAL {
         return Finding::ok("AES", says);
     }
@@ -59,7 +62,7 @@ fn ciphers(rate: u64) -> Finding {
 fn disk(rate: &io::Result<u64>) -> Finding {
     let what = "disk";
     match rate {
-        Ok(rate) => Finding::ok(what, format!("{}/s written in this folder", size(*rate))),
+        Ok(rate) => Finding::ok(what, format!("{}/s written in this folder", Size(*rate))),
         Err(error) if error.kind() == io::ErrorKind::StorageFull => {
             Finding::warning(what, "too little room in this folder to try it", "make room before something is received")
         }
@@ -84,7 +87,7 @@ fn limits(seen: &Seen) -> Finding {
         (window_rate(round_trip), says)
     }));
     limits.sort_unstable();
-    let says: Vec<_> = limits.iter().map(|(rate, what)| format!("{}/s by {what}", size(*rate))).collect();
+    let says: Vec<_> = limits.iter().map(|(rate, what)| format!("{}/s by {what}", Size(*rate))).collect();
     Finding::ok("limits", format!("at most {}; the network may be slower", says.join(", ")))
 }
 

@@ -37,7 +37,7 @@ impl CodedLine {
     fn begin(mailbox: MailboxChannel, code: &Code, offer: Option<Word>) -> Self {
         let exchange = Exchange::begin(code, mailbox.side(), mailbox.id());
         let line = Self { mailbox, exchange, offer, state: None };
-        line.set(line.exchange.opening());
+        line.put(line.exchange.opening());
         line
     }
 
@@ -112,11 +112,11 @@ impl CodedLine {
     fn say(&mut self, word: &Word) {
         // What an offer comes to was looked at before, and a state is shorter than a word may be.
         if let Some(value) = self.exchange.say(word).expect("a word that fits") {
-            self.set(value);
+            self.put(value);
         }
     }
 
-    fn set(&self, value: Vec<u8>) {
+    fn put(&self, value: Vec<u8>) {
         self.mailbox.set(value).expect("a value is no longer than a signal may be");
     }
 }
