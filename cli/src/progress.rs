@@ -1,6 +1,6 @@
 //! Following a transfer: a bar on a terminal, a line now and then elsewhere.
 
-use crate::{talk::Talk, view::words};
+use crate::talk::Talk;
 use hypersend_client::{Progress, protocol::size::Size};
 use std::time::{Duration, Instant};
 use tokio::{sync::watch, time::interval};

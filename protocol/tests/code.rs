@@ -17,7 +17,7 @@ use serde_bytes::ByteBuf;
 const OFFER: &str = "a1656f66666572a2667468696e677382a2646e616d65676d65652e6a70676473697a651903e8a2646e616d6564747269706473697a651b0000000a000000006566696c6573182a";
 
 fn thing(name: &str, size: u64) -> OfferedFile {
-    OfferedFile { name: FileName::parse(name).unwrap(), size }
+    OfferedFile { name: FileName::parse(name).unwrap(), size, folder: false }
 }
 
 fn offer() -> Word {

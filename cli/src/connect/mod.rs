@@ -98,8 +98,3 @@ pub(crate) async fn visit<T>(
         }
     }
 }
-
-fn config(context: &Context, server: &ServerAddress, policy: &TrustPolicy) -> Config {
-    let agent = concat!("hypersend/", env!("CARGO_PKG_VERSION")).to_owned();
-    Config { server: server.clone(), trust: policy.trust(), agent, transports: context.options.transport.into() }
-}
