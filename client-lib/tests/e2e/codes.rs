@@ -97,7 +97,8 @@ async fn files_and_folders_go_to_whoever_types_the_code() {
     assert_eq!((summary.files, summary.bytes()), (31, (20 << 20) + 300_000));
     let names: Vec<&str> = summary.things.iter().map(|thing| thing.name.as_str()).collect();
     assert_eq!(names, ["film.mkv", "trip"]);
-    assert_eq!(*sending.whereabouts().borrow(), Whereabouts::Offered, "she waits for the answer");
+    let mut whereabouts = sending.whereabouts();
+    within("she waits for the answer", whereabouts.wait_for(|now| *now == Whereabouts::Offered)).await.unwrap();
     let mut receiving = offer.accept(stage.into.path());
     let (sent, received) = both(&mut sending, &mut receiving).await;
     let (sent, received) = (sent.unwrap(), received.unwrap());

@@ -46,6 +46,14 @@ impl CodedLine {
         self.mailbox.id()
     }
 
+    /// Waits until the receiver is there, and has been told of the offer. Cancel safe.
+    pub(super) async fn arrived(&mut self) -> Result<(), DirectError> {
+        while self.offer.is_some() {
+            self.hear().await?;
+        }
+        Ok(())
+    }
+
     /// Waits until the receiver has said yes. Cancel safe.
     pub(super) async fn accepted(&mut self) -> Result<(), DirectError> {
         while self.state.is_none() {

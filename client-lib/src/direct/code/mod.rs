@@ -1,8 +1,8 @@
 //! Files between two people who have nothing in common but a code: no account, no chat, no name.
 //!
 //! The sender opens a mailbox at the server, and reads out a [`Code`]: the mailbox's number and three words. Who types it has the
-//! mailbox's other side. From the words both make a key ([SPAKE2](https://www.rfc-editor.org/rfc/rfc9382)), with which they seal
-//! what they say to each other there: what is offered, the answer, and the states out of which ways come. So the server knows
+//! mailbox's other side. From the words both make a key (SPAKE2, by Abdalla and Pointcheval, 2005), with which they
+//! seal what they say to each other there: what is offered, the answer, and the states out of which ways come. So the server knows
 //! that two clients meet, and neither what they say nor what they send; and who guesses has one guess of 2^33 for each code
 //! (docs/decisions/0007-codes.md). Everything after that is as with accounts, but for the way through the server's
 //! storage, which needs one.

@@ -30,7 +30,7 @@ pub async fn send_by_code(
     let mailbox = guest.open().await?;
     let code = Code::draw(mailbox.nameplate());
     let line = CodedLine::sender(mailbox, &code, word);
-    let transfer = DirectTransfer::start(Whereabouts::Offered, move |told, cancel| async move {
+    let transfer = DirectTransfer::start(Whereabouts::Waiting, move |told, cancel| async move {
         Run { host, offer, options, told, cancel }.run(line).await
     });
     Ok((code, transfer))
@@ -62,6 +62,8 @@ impl Run {
     }
 
     async fn send(&self, line: &mut CodedLine) -> Result<Sent, DirectError> {
+        unless(&self.cancel, line.arrived()).await?;
+        self.told.whereabouts(Whereabouts::Offered);
         unless(&self.cancel, line.accepted()).await?;
         self.told.whereabouts(Whereabouts::Waiting);
         let mut meeting = Meeting::open(Role::Sender, line.id(), line, &self.host, self.options.terms())?;
