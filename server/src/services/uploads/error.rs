@@ -26,7 +26,7 @@ pub enum UploadError {
     #[error("there is no upload {0}; begin it first")]
     NoUpload(FileId),
     /// Larger than this server takes.
-    #[error("the file has {}; this server takes at most {}: split it, or ask the operator", Size(*.size), Size(*.limit))]
+    #[error("the file has {size} bytes; this server takes at most {limit}: split it, or ask the operator")]
     TooLarge {
         /// Its size, in bytes.
         size: u64,
