@@ -33,7 +33,8 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// Begins to connect, and goes on trying until the server answers. Must be called within a tokio runtime.
+    /// Begins to connect, and goes on trying until the server answers. What is wanted follows at once: a server closes
+    /// connections on which nothing is said. Must be called within a tokio runtime.
     pub fn start(config: Config) -> Result<Self, ClientError> {
         Ok(Self { link: Arc::new(Link::start(config, Nobody)?) })
     }

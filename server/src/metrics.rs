@@ -266,11 +266,15 @@ mod tests {
         let metrics = Metrics::default();
         let open = metrics.connected(Protocol::Http3);
         metrics.received(5);
+        metrics.mailbox(Outcome::Limited);
+        metrics.mailbox_claim(Outcome::Wrong);
         metrics.answered(&"MADEUP".parse().unwrap(), None, StatusCode::NOT_FOUND, Duration::from_millis(3));
         let text = metrics.text();
         for line in [
             "hypersend_connections{protocol=\"http/3\"} 1",
             "hypersend_file_received_bytes_total 5",
+            "hypersend_mailboxes_total{outcome=\"limited\"} 1",
+            "hypersend_mailbox_claims_total{outcome=\"wrong\"} 1",
             "hypersend_http_requests_total{method=\"other\",route=\"none\",status=\"404\"} 1",
             "hypersend_http_request_seconds_count{method=\"other\",route=\"none\"} 1",
         ] {

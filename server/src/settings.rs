@@ -449,6 +449,7 @@ mod tests {
         assert_eq!(reason(("BCRYPT_COST", "17")), "BCRYPT_COST=\"17\": expected 10 to 16");
         assert!(load(&[("BCRYPT_COST", "10")]).is_ok() && load(&[("BCRYPT_COST", "16")]).is_ok());
         assert!(load(&[("RESUMABLE_UPLOADS_DRAFT", "on")]).unwrap().resumable_uploads_draft);
+        assert!(!load(&[("CODES", "off")]).unwrap().codes && load(&[]).unwrap().codes);
         assert!(reason(("RESUMABLE_UPLOADS_DRAFT", "yes")).ends_with("expected on or off"));
         assert_eq!(reason(("REGISTRATION", "yes")), "REGISTRATION=\"yes\": expected open or closed");
         assert!(reason(("MAX_FILE_SIZE", "17T")).ends_with("expected 1 to 16T"));

@@ -18,6 +18,7 @@ mod groups;
 mod hostile;
 mod kills;
 mod load;
+mod mailbox;
 mod members;
 mod nodes;
 mod p2p;

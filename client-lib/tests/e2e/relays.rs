@@ -3,6 +3,7 @@
 use crate::signals::{offer, open};
 use hypersend_client::{
     Client,
+    mailbox::MailboxChannel,
     protocol::{
         id::P2pId,
         relay::{FromRelay, Nonce, ToRelay},
@@ -80,6 +81,17 @@ async fn the_servers_own_relay_takes_the_tickets_that_it_hands_out() {
     sides[0].socket.send(&ToRelay::Observe { nonce }.encode()).await.unwrap();
     let observed = sides[0].observed;
     assert_eq!(next(&sides[0].socket).await, FromRelay::Observed { nonce, observed });
+}
+
+#[tokio::test]
+async fn the_sides_of_a_mailbox_meet_at_a_relay_too() {
+    let server = TestServer::with([("RELAY_LISTEN", "127.0.0.1:0")]).await;
+    let sender = within("a mailbox opens", MailboxChannel::open(server.config())).await.unwrap();
+    let claiming = MailboxChannel::claim(server.config(), sender.nameplate());
+    let receiver = within("it is claimed", claiming).await.unwrap();
+    let (hers, his) = (sender.relays(), receiver.relays());
+    assert_eq!((hers[0].ticket.ticket.session, hers.len()), (sender.id(), 1));
+    meet(&hers[0], &his[0]).await;
 }
 
 #[tokio::test]

@@ -104,7 +104,7 @@ impl Signals {
         if found.status.is_over() {
             return Err(SignalError::Over(End::Transfer(found.status)));
         }
-        self.line(notices, Matter::Transfer, (session, side), me.id()).await
+        self.line(notices, Matter::Transfer { me: me.id() }, (session, side), me.id()).await
     }
 
     /// Opens one side of a mailbox, whoever it is that has its key; what is over ends behind the other side's last value.
@@ -118,9 +118,9 @@ impl Signals {
         notices: Listener<P2pId, TransferNotice>,
         matter: Matter,
         (session, side): Place,
-        me: UserId,
+        user: UserId,
     ) -> Result<SignalLine> {
-        let relays = self.relays.seats(session, me, side).await?;
+        let relays = self.relays.seats(session, user, side).await?;
         let holder = Holder(i64::from_ne_bytes(*Uuid::new_v4().as_bytes().first_chunk().expect("it has 16 bytes")));
         let mine = self.store.open_signal((session, side), holder).await?;
         self.hub.signal(session, side);
@@ -128,7 +128,6 @@ impl Signals {
             signals: self.clone(),
             notices,
             matter,
-            me,
             session,
             side,
             holder,
@@ -151,7 +150,7 @@ impl Signals {
 /// What a line is about, which says when it is over.
 #[derive(Clone, Copy, Debug)]
 enum Matter {
-    Transfer,
+    Transfer { me: UserId },
     Mailbox,
 }
 
@@ -160,7 +159,6 @@ pub struct SignalLine {
     signals: Signals,
     notices: Listener<P2pId, TransferNotice>,
     matter: Matter,
-    me: UserId,
     /// The session, or the mailbox.
     session: P2pId,
     side: Side,
@@ -258,8 +256,8 @@ impl SignalLine {
     /// Why it is over, if it is. A mailbox lasts longer for being looked at.
     async fn end(&mut self) -> Result<Option<End>> {
         match self.matter {
-            Matter::Transfer => {
-                let status = self.signals.session(self.me, self.session).await?.status;
+            Matter::Transfer { me } => {
+                let status = self.signals.session(me, self.session).await?.status;
                 Ok(status.is_over().then_some(End::Transfer(status)))
             }
             Matter::Mailbox => {

@@ -191,6 +191,23 @@ mod tests {
         assert!(throttle.registration_here(address(1)).is_ok(), "registrations are counted apart");
     }
 
+    #[tokio::test]
+    async fn openings_and_claims_are_counted_apart_and_by_network() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = store::Place::File(dir.path().join("test.db"));
+        let store = store::open(&place, Arc::new(|_| ())).await.unwrap();
+        let throttle = throttle(2);
+        let address = |n: u16| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, n]);
+        for n in 0..2 {
+            throttle.opening(&*store, address(n)).await.unwrap().unwrap();
+            throttle.claim(&*store, address(n)).await.unwrap().unwrap();
+        }
+        assert!(throttle.opening(&*store, address(9)).await.unwrap().is_err());
+        let refused = throttle.claim(&*store, address(9)).await.unwrap().unwrap_err();
+        assert!(refused.wait > Duration::ZERO && refused.wait <= Duration::from_secs(30), "{refused:?}");
+        throttle.claim(&*store, [192, 0, 2, 1].into()).await.unwrap().unwrap();
+    }
+
     #[test]
     fn who_has_not_tried_for_a_while_is_forgotten_between_the_janitors_rounds() {
         // At this rate a thousandth of a second is a while.

@@ -8,6 +8,7 @@ use crate::store::{
     Store,
     conformance::user,
     events::{Fanout, Happening},
+    mailboxes::{KeyHash, NewMailbox},
     news::{Attempt, Duty, News, NewsStream},
     sessions::{Session, TokenHash},
 };
@@ -17,7 +18,7 @@ use hypersend_lab::{
     within,
 };
 use hypersend_protocol::{
-    id::{Cursor, Seq, SessionId, UserId},
+    id::{Cursor, P2pId, Seq, SessionId, UserId},
     time::UnixMillis,
 };
 use std::{num::NonZeroU32, time::Duration};
@@ -60,10 +61,23 @@ async fn a_server_hears_what_others_do_and_not_what_it_does_itself() {
     let changed = next_act(&mut news).await;
     assert!(matches!(changed.what, Happening::Changed(message) if message.deleted.is_some() && message.seq.0 == 1));
 
+    let mailbox = open_mailbox(&here).await;
+    here.hold_mailbox(mailbox, UnixMillis(3)).await.unwrap().unwrap();
+    here.leave_mailbox(mailbox, UnixMillis(4)).await.unwrap().unwrap();
+    assert!(matches!(next(&mut news).await, News::MailboxLeft(left) if left == mailbox));
+
     let session = session(ann);
     here.create_session(session.clone()).await.unwrap();
     here.end_session(session.id, ann, UnixMillis(4)).await.unwrap();
     assert!(matches!(next(&mut news).await, News::SessionEnded(ended) if ended == session.id));
+}
+
+async fn open_mailbox(store: &MongodbStore) -> P2pId {
+    let (id, from) = (P2pId(Uuid::now_v7()), UserId(Uuid::now_v7()));
+    let (key, now) = (KeyHash([1; 32]), UnixMillis(3));
+    let new = NewMailbox { id, key, from, draw: 7, max_open: 1, max_open_from_there: 1, now };
+    store.open_mailbox(new).await.unwrap();
+    id
 }
 
 fn session(user: UserId) -> Session {
