@@ -103,12 +103,15 @@ impl Exchange {
 
     /// The keys, made of the other side's message if it is the first.
     fn keys(&mut self, peer: &[u8; PAKE_BYTES]) -> Result<&mut Keys, CodeError> {
-        if matches!(self.stage, Stage::Begun(_)) {
-            let Stage::Begun(begun) = std::mem::replace(&mut self.stage, Stage::Burnt) else { unreachable!() };
-            let secret = begun.finish(peer).map_err(|_| NotAWord::Malformed("not a message of SPAKE2".to_owned()))?;
-            let [seal, open] = [self.side, self.side.other()].map(|from| key(&secret, from, self.mailbox));
-            self.stage = Stage::Keyed(Box::new(Keys { peer: *peer, seal, open, said: 0, heard: 0 }));
-        }
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Burnt) {
+            Stage::Begun(begun) => {
+                let secret =
+                    begun.finish(peer).map_err(|_| NotAWord::Malformed("not a message of SPAKE2".to_owned()))?;
+                let [seal, open] = [self.side, self.side.other()].map(|from| key(&secret, from, self.mailbox));
+                Stage::Keyed(Box::new(Keys { peer: *peer, seal, open, said: 0, heard: 0 }))
+            }
+            stage => stage,
+        };
         match &mut self.stage {
             Stage::Keyed(keys) if keys.peer == *peer => Ok(keys),
             _ => Err(CodeError::Interference),
