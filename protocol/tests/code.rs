@@ -95,7 +95,7 @@ fn bytes_made_to_hurt_are_refused() {
     }
     assert!(Word::decode(&[&word[..], b"\0"].concat()).is_err(), "a byte too many");
     assert!(matches!(Word::decode(&vec![0; MAX_WORD_BYTES + 1]), Err(NotAWord::TooLong(_))));
-    let evil = b"\xa1eoffer\xa2fthings\x81\xa2dnamed../xdsize\x01efiles\x01";
+    let evil = b"\xa1eoffer\xa2fthings\x81\xa3dnamed../xdsize\x01ffolder\xf4efiles\x01";
     assert!(matches!(Word::decode(evil), Err(NotAWord::Malformed(_))), "a name that leads elsewhere");
 }
 
