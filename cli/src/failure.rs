@@ -289,7 +289,9 @@ impl From<DirectError> for Failure {
                 .or_try("another network; or log in on both sides, and hypersend send --direct"),
             DirectError::OtherAway => Self::new(Exit::NoAnswer, "no-answer", error.to_string()).or_try(NEW_CODE),
             DirectError::Code(error) => error.into(),
-            DirectError::Receive(_) | DirectError::Send(SendError::Source(_)) => local_chain(&error),
+            DirectError::Receive(_) | DirectError::Send(SendError::Source(_)) | DirectError::NotOffered(_) => {
+                local_chain(&error)
+            }
             error if error.is_own_cancellation() || error.is_others_cancellation() => {
                 Self::new(Exit::Failed, "cancelled", error.to_string())
             }
@@ -302,7 +304,7 @@ impl From<CodeError> for Failure {
     fn from(error: CodeError) -> Self {
         let (exit, code) = match error {
             CodeError::Wrong | CodeError::Guessed | CodeError::Interference => (Exit::Failed, "wrong-code"),
-            CodeError::NoSender | CodeError::Lapsed => (Exit::NoAnswer, "no-answer"),
+            CodeError::NoSender | CodeError::Gone | CodeError::Lapsed => (Exit::NoAnswer, "no-answer"),
             CodeError::LongNames => return Self::usage(error.to_string()),
             CodeError::Nonsense(_) => return Self::new(Exit::Failed, "failed", chain(&error)),
         };

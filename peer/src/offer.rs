@@ -15,7 +15,7 @@ use std::{
     fs::{self, Metadata},
     io,
     os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
 };
 
 /// Files and folders to be sent, with everything that is in the folders. Holds no file open; memory is some 64 bytes and a
@@ -25,6 +25,8 @@ pub struct Offer {
     listing: Listing,
     /// Where each of the listing's tops is, without links.
     roots: Vec<PathBuf>,
+    /// The same as they were named: a link has a name of its own.
+    named: Vec<PathBuf>,
     /// The names that are not UTF-8, which travel with what is not replaced.
     odd: HashMap<u32, OsString>,
     skipped: Skipped,
@@ -95,10 +97,10 @@ impl Offer {
         hasher.finalize().into()
     }
 
-    /// Where the files are, in the order of [`top`](Self::top); `None` when there is a folder among them.
+    /// Where the files are, under the names that they are offered by, in the order of [`top`](Self::top); `None` when there is a folder among them.
     pub fn plain_files(&self) -> Option<&[PathBuf]> {
         let is_file = |&top: &u32| self.listing.get(top).is_some_and(|entry| !entry.folder);
-        self.listing.tops().iter().all(is_file).then_some(&self.roots)
+        self.listing.tops().iter().all(is_file).then_some(&self.named)
     }
 
     /// Bytes of all files.
@@ -143,6 +145,7 @@ impl Offer {
 struct Walk {
     builder: Builder,
     roots: Vec<PathBuf>,
+    named: Vec<PathBuf>,
     odd: HashMap<u32, OsString>,
     skipped: Skipped,
 }
@@ -157,7 +160,7 @@ struct Found {
 
 impl Walk {
     fn new() -> Self {
-        Self { builder: Builder::new(), roots: vec![], odd: HashMap::new(), skipped: Skipped::default() }
+        Self { builder: Builder::new(), roots: vec![], named: vec![], odd: HashMap::new(), skipped: Skipped::default() }
     }
 
     fn all(mut self, paths: &[PathBuf]) -> Result<Offer, OfferError> {
@@ -170,11 +173,12 @@ impl Walk {
             let metadata = fs::symlink_metadata(&real).map_err(failed)?;
             // The name of a link, where one was named; `.` and `..` have none of their own.
             let name = path.file_name().or(real.file_name()).unwrap_or_default().to_owned();
+            self.named.push(path::absolute(path).map_err(failed)?);
             self.roots.push(real.clone());
             self.tree(Found { path: real, name, parent: None, metadata })?;
         }
-        let Self { builder, roots, odd, skipped } = self;
-        Ok(Offer { listing: builder.finish(), roots, odd, skipped })
+        let Self { builder, roots, named, odd, skipped } = self;
+        Ok(Offer { listing: builder.finish(), roots, named, odd, skipped })
     }
 
     fn tree(&mut self, top: Found) -> Result<(), OfferError> {

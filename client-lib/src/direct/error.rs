@@ -4,7 +4,7 @@ use super::code::CodeError;
 use crate::{ClientError, DownloadError, UploadError};
 use hypersend_paths::{IdentityError, OpenError};
 use hypersend_peer::{ReceiveError, SendError};
-use hypersend_protocol::p2p::P2pStatus;
+use hypersend_protocol::{name::FileName, p2p::P2pStatus};
 
 /// Not everything is across. What is stays at the receiver, and the same begun again goes on from there.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +45,9 @@ pub enum DirectError {
     /// There is no way, and the sender goes on through the server, from where this is missing.
     #[error("the sender has put the files on the server, but the message with them is gone")]
     NoMessage,
+    /// A file is another by now, and goes through the server only as it was offered.
+    #[error("{0} has changed since it was offered; send it again")]
+    NotOffered(FileName),
     /// What the sender has put on the server is not what the receiver has said yes to.
     #[error("the sender has put other files on the server than were offered; nothing of them is fetched")]
     NotAgreed,

@@ -9,6 +9,9 @@ pub(super) trait Line: Send {
     /// Whether what comes by it is known to be from the other side, so that two people have no words to compare.
     const IS_SEALED: bool;
 
+    /// Whether ways that are there are of use after this, and the line not needed.
+    fn is_outlived(error: &DirectError) -> bool;
+
     /// Relays that this side may use, the best first; newer ones after each lost connection.
     fn relays(&self) -> Vec<RelaySeat>;
 
@@ -24,6 +27,11 @@ pub(super) trait Line: Send {
 
 impl Line for SignalChannel {
     const IS_SEALED: bool = false;
+
+    /// The server has a say in whether the session goes on.
+    fn is_outlived(_: &DirectError) -> bool {
+        false
+    }
 
     fn relays(&self) -> Vec<RelaySeat> {
         self.relays()

@@ -5,9 +5,10 @@ use super::{
     line::Line,
     transfer::{Keys, Told, Whereabouts},
 };
+use futures::future::join_all;
 use hypersend_paths::{Config, Event, Identity, PathId, Paths, RelayPlace, Report, Role, Signals, Way, check_words};
 use hypersend_protocol::{id::P2pId, paths::Mapping, signal::RelaySeat};
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, io, net::SocketAddr, time::Duration};
 use tokio::{
     net::lookup_host,
     sync::{mpsc, watch},
@@ -22,6 +23,9 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How long a way is looked for at most where one side gets no datagram through to any relay, nor an answer. Ways within one
 /// network are found by then, and there are no others.
 const SEEK_BLOCKED: Duration = Duration::from_secs(8);
+
+/// How long it may take to find out where a relay is.
+const LOOKUP: Duration = Duration::from_secs(3);
 
 /// How long until relays are looked at again: for new ones, and for those whose hosts the network did not know.
 const RELAYS_AGAIN: Duration = Duration::from_secs(10);
@@ -41,6 +45,8 @@ pub(super) struct Meeting<'a, L> {
     /// The newest that was heard, until there is room for it.
     to_pass_on: Option<Vec<u8>>,
     ways: BTreeMap<PathId, Way>,
+    /// Why nothing comes by the line any more, though there are ways.
+    broken: Option<DirectError>,
     /// Whether the other side is there.
     has_peer: bool,
     /// The words for the other side's certificate, while they are being made.
@@ -123,6 +129,7 @@ impl<'a, L: Line> Meeting<'a, L> {
             heard,
             to_pass_on: None,
             ways: BTreeMap::new(),
+            broken: None,
             has_peer: false,
             naming: None,
             was_up: false,
@@ -182,15 +189,21 @@ impl<'a, L: Line> Meeting<'a, L> {
     pub(super) async fn next(&mut self, told: &Told) -> Result<Happening, DirectError> {
         let room = self.heard.clone();
         loop {
+            if let Some(error) = self.broken.take_if(|_| self.ways.is_empty()) {
+                return Err(error);
+            }
             self.look_at_relays();
             let give_up = self.end_of_patience();
             tokio::select! {
                 Some(value) = self.say.recv() => {
                     self.line.set(value);
                 }
-                heard = self.line.next() => match heard? {
-                    Some(value) => self.to_pass_on = Some(value),
-                    None => return Ok(Happening::Over),
+                heard = self.line.next(), if self.broken.is_none() => match heard {
+                    Ok(Some(value)) => self.to_pass_on = Some(value),
+                    Ok(None) => return Ok(Happening::Over),
+                    // The two need it only to find each other.
+                    Err(error) if L::is_outlived(&error) => self.broken = Some(error),
+                    Err(error) => return Err(error),
                 },
                 Ok(permit) = room.reserve(), if self.to_pass_on.is_some() => {
                     permit.send(self.to_pass_on.take().expect("the branch is for when it is there"));
@@ -321,29 +334,32 @@ async fn until(moment: Option<Instant>) {
     }
 }
 
-/// Where these relays are; those whose hosts the network does not know are left out.
+/// Where these relays are; those whose hosts the network does not know, or not soon, are left out.
 async fn find(host: String, seats: Vec<RelaySeat>) -> Found {
-    let mut places = Vec::with_capacity(seats.len());
-    let mut are_all_found = true;
-    for seat in &seats {
+    let finding = seats.iter().map(|seat| {
         let host = seat.host.as_ref().map_or(host.as_str(), |host| host.as_str());
-        let Some((&port, others)) = seat.ports.split_first() else { continue };
-        let found: Vec<SocketAddr> = match lookup_host((host, port)).await {
-            Ok(found) => found.collect(),
-            Err(error) => {
-                tracing::warn!(relay = %seat.name, host, %error, "a relay's host is not found");
-                are_all_found = false;
-                continue;
-            }
-        };
-        let observe = others.iter().flat_map(|&port| found.iter().map(move |at| SocketAddr::new(at.ip(), port)));
-        places.push(RelayPlace {
-            id: seat.relay,
-            name: seat.name.to_string(),
-            observe: observe.collect(),
-            addresses: found,
-            ticket: seat.ticket,
-        });
+        async move { (seat, timeout(LOOKUP, addresses(host, seat)).await) }
+    });
+    let mut places = Vec::with_capacity(seats.len());
+    for (seat, found) in join_all(finding).await {
+        match found {
+            Ok(Ok(found)) => places.extend(place(seat, found)),
+            Ok(Err(error)) => tracing::warn!(relay = %seat.name, %error, "a relay's host is not found"),
+            Err(_) => tracing::warn!(relay = %seat.name, "a relay's host is not found in {LOOKUP:?}"),
+        }
     }
+    let are_all_found = places.len() == seats.len();
     (seats, places, are_all_found)
+}
+
+async fn addresses(host: &str, seat: &RelaySeat) -> io::Result<Vec<SocketAddr>> {
+    let Some(&port) = seat.ports.first() else { return Ok(Vec::new()) };
+    Ok(lookup_host((host, port)).await?.collect())
+}
+
+fn place(seat: &RelaySeat, addresses: Vec<SocketAddr>) -> Option<RelayPlace> {
+    let (_, others) = seat.ports.split_first()?;
+    let observe = others.iter().flat_map(|&port| addresses.iter().map(move |at| SocketAddr::new(at.ip(), port)));
+    let (name, observe) = (seat.name.to_string(), observe.collect());
+    Some(RelayPlace { id: seat.relay, name, observe, addresses, ticket: seat.ticket })
 }

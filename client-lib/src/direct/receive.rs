@@ -62,7 +62,11 @@ impl Run {
             Ok(_) => P2pStatus::Finished,
             Err(error) if error.is_own_cancellation() || error.is_others_cancellation() => P2pStatus::Cancelled,
             // What the sender cannot repair by trying again. A full disk or a name in the way can be mended here.
-            Err(DirectError::Receive(ReceiveError::Listing(_) | ReceiveError::Nonsense(_))) => P2pStatus::Failed,
+            Err(
+                DirectError::NotAgreed
+                | DirectError::NoMessage
+                | DirectError::Receive(ReceiveError::Listing(_) | ReceiveError::Nonsense(_)),
+            ) => P2pStatus::Failed,
             Err(_) => return done,
         };
         // Everything is in its place, whatever the server says to that.

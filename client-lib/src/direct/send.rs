@@ -175,14 +175,22 @@ impl Run {
         let putting = async {
             tokio::select! {
                 stored = stored::put(&self.client, session, files, &self.told) => stored,
-                over = over => Err(ended(over?)),
+                over = over => match over? {
+                    // By the last way that there was, while its end was being told.
+                    P2pStatus::Finished => Ok(()),
+                    status => Err(ended(status)),
+                },
             }
         };
         unless(&self.cancel, putting).await?;
         match self.client.change_p2p(session.id, None, Some(P2pPath::Stored)).await {
             // Never answered: there is nothing left to answer.
             Err(error) if error.code() == Some(ErrorCode::Conflict) => {
-                self.client.change_p2p(session.id, Some(P2pStatus::Cancelled), None).await?;
+                match self.client.change_p2p(session.id, Some(P2pStatus::Cancelled), None).await {
+                    // It has ended meanwhile, and the files are where they are.
+                    Err(error) if error.code() == Some(ErrorCode::Conflict) => {}
+                    told => drop(told?),
+                }
             }
             told => drop(told?),
         }
@@ -201,9 +209,10 @@ impl Run {
         let status = match error {
             // By either: the other side may not get to say so.
             error if error.is_own_cancellation() || error.is_others_cancellation() => P2pStatus::Cancelled,
-            DirectError::Send(SendError::Source(_)) | DirectError::NoWayForFolders | DirectError::Upload(_) => {
-                P2pStatus::Failed
-            }
+            DirectError::Send(SendError::Source(_))
+            | DirectError::NoWayForFolders
+            | DirectError::NotOffered(_)
+            | DirectError::Upload(_) => P2pStatus::Failed,
             // It is over already, or goes on elsewhere, or may go on later: from here, or when the receiver has room again.
             _ => return,
         };

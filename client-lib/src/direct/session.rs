@@ -5,6 +5,7 @@ use hypersend_protocol::{
     event::{EventUpdate, Happening},
     id::P2pId,
     p2p::P2pSession,
+    refusal::ErrorCode,
 };
 use std::time::Duration;
 use tokio::time::timeout;
@@ -21,8 +22,17 @@ pub(super) async fn follow<T>(
     // Listens first and looks then, so that nothing falls between.
     let mut events = client.events(None);
     loop {
-        if let Some(seen) = look(client.p2p_session(id).await?) {
-            return Ok(seen);
+        match client.p2p_session(id).await {
+            Ok(session) => {
+                if let Some(seen) = look(session) {
+                    return Ok(seen);
+                }
+            }
+            // What is under way needs the server less than this does.
+            Err(error) if error.code().is_some_and(ErrorCode::is_transient) => {
+                tracing::debug!(session = %id, %error, "looked at again later");
+            }
+            Err(error) => return Err(error),
         }
         let news = async {
             loop {

@@ -38,6 +38,10 @@ pub(super) async fn put(
     for path in paths {
         let upload = client.upload(path);
         let file = sums.follow(upload.progress(), upload.finish(), told).await?;
+        // The receiver takes what was offered, and nothing else.
+        if session.files.get(ids.len()).is_none_or(|offered| (&offered.name, offered.size) != (&file.name, file.size)) {
+            return Err(DirectError::NotOffered(file.name));
+        }
         sums.before += file.size;
         ids.push(file.id);
     }

@@ -193,7 +193,10 @@ async fn either_side_may_call_it_off_in_the_midst_of_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_there_is_no_way_files_go_through_the_server() {
     let pair = Pair::new().await;
-    let (film, text) = (pair.file("film.mkv", 3 << 20), pair.file("a.txt", 10));
+    let (real, text) = (pair.file("real.mkv", 3 << 20), pair.file("a.txt", 10));
+    // Under the name that it is offered by.
+    let film = pair.out.path().join("film.mkv");
+    std::os::unix::fs::symlink(&real, &film).unwrap();
     // Relays alone, of which this server has none.
     let options = SendOptions { relay_only: true, seek: Some(Duration::from_millis(300)), ..SendOptions::default() };
     let mut sending = pair.send(&[film.clone(), text.clone()], options).await;
@@ -275,4 +278,18 @@ async fn what_is_all_there_counts_whatever_becomes_of_the_session() {
     assert_eq!(received.files, FILES as u64);
     assert_eq!(fs::read_dir(pair.into.path().join("many")).unwrap().count(), FILES);
     drop(sending);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_changed_since_it_was_offered_does_not_go_through_the_server() {
+    let pair = Pair::new().await;
+    let film = pair.file("film.mkv", 1_000);
+    let options = SendOptions { store_after: Some(Duration::from_secs(1)), ..SendOptions::default() };
+    let mut sending = pair.send(std::slice::from_ref(&film), options).await;
+    let session = offered(&pair.bob.client).await;
+    fs::write(&film, "shorter").unwrap();
+    let refused = within("it is refused", sending.finish()).await.unwrap_err();
+    assert!(matches!(&refused, DirectError::NotOffered(name) if name.as_str() == "film.mkv"), "{refused}");
+    assert_eq!(pair.bob.client.history(pair.chat, None, 10).await.unwrap().messages, []);
+    assert_eq!(pair.status(&session).await, P2pStatus::Cancelled);
 }

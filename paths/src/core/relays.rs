@@ -21,25 +21,48 @@ pub(crate) struct Relays {
     session: P2pId,
     seats: Vec<Seat>,
     questions: Vec<observe::Question>,
+    /// The relays of the newest list.
+    named: Vec<RelayId>,
+    /// Those of them for which there was no room.
+    spare: Vec<RelayPlace>,
 }
 
 impl Relays {
     pub(crate) fn new(session: P2pId) -> Self {
-        Self { session, seats: Vec::new(), questions: Vec::new() }
+        Self { session, seats: Vec::new(), questions: Vec::new(), named: Vec::new(), spare: Vec::new() }
     }
 
     /// Takes more relays, or new tickets for those that are known.
     pub(crate) fn add(&mut self, now: Moment, places: Vec<RelayPlace>) {
+        self.named = places.iter().map(|place| place.id).collect();
+        self.spare.clear();
         for mut place in places {
             place.addresses.truncate(MAX_ADDRESSES);
             place.observe.truncate(MAX_ADDRESSES);
             if let Some(seat) = self.seats.iter_mut().find(|seat| seat.place.id == place.id) {
                 seat.renew(now, place);
-            } else if self.seats.len() < MAX_RELAYS {
-                self.questions.extend(place.observe.iter().map(|&at| observe::Question::new(at)));
-                self.seats.push(Seat::new(now, place));
             } else {
-                tracing::debug!(relay = %place.id, "more relays than are used");
+                self.spare.push(place);
+            }
+        }
+        self.fill(now);
+    }
+
+    /// Gives seats to relays of the newest list: there is room, or a relay is not in that list and this side not bound to it.
+    fn fill(&mut self, now: Moment) {
+        while let Some(place) = self.spare.first() {
+            let questions = place.observe.iter().map(|&at| observe::Question::new(at));
+            let is_past = |seat: &Seat| seat.bound().is_none() && !self.named.contains(&seat.place.id);
+            if self.seats.len() < MAX_RELAYS {
+                self.questions.extend(questions);
+                self.seats.push(Seat::new(now, self.spare.remove(0)));
+            } else if let Some(past) = self.seats.iter().position(is_past) {
+                let observe = &self.seats[past].place.observe;
+                self.questions.retain(|question| !observe.contains(&question.at()));
+                self.questions.extend(questions);
+                self.seats[past] = Seat::new(now, self.spare.remove(0));
+            } else {
+                return;
             }
         }
     }
@@ -94,6 +117,7 @@ impl Relays {
 
     /// Sends what it is time for. The relays at which this side has lost its seat.
     pub(crate) fn tick(&mut self, now: Moment, dice: &mut Dice, out: &mut Out) -> Vec<RelayId> {
+        self.fill(now);
         let mut lost = Vec::new();
         for seat in &mut self.seats {
             if seat.tick(now, self.session, dice, out) {
@@ -139,5 +163,49 @@ impl Relays {
     pub(crate) fn observations(&self) -> Vec<(SocketAddr, SocketAddr)> {
         let seats = self.seats.iter().filter_map(|seat| seat.bound().map(|bound| (bound.at, bound.observed)));
         seats.chain(self.questions.iter().filter_map(observe::Question::observation)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hypersend_protocol::{
+        id::UserId,
+        relay::ticket::{Side, Ticket},
+        time::UnixMillis,
+    };
+    use std::ops::RangeInclusive;
+    use uuid::Uuid;
+
+    const SESSION: P2pId = P2pId(Uuid::from_u128(9));
+
+    fn places(numbers: RangeInclusive<u8>) -> Vec<RelayPlace> {
+        let place = |number: u8| {
+            let id = RelayId(Uuid::from_u128(number.into()));
+            let (user, expires) = (UserId(Uuid::from_u128(1)), UnixMillis(0));
+            let ticket = Ticket { relay: id, session: SESSION, user, expires, side: Side::Sender };
+            let [at, observe] = [1, 2].map(|port| SocketAddr::from(([192, 0, 2, number], port)));
+            let ticket = ticket.signed([0; 64]);
+            RelayPlace { id, name: number.to_string(), addresses: vec![at], observe: vec![observe], ticket }
+        };
+        numbers.map(place).collect()
+    }
+
+    fn names(relays: &Relays) -> Vec<&str> {
+        relays.seats.iter().map(|seat| seat.place.name.as_str()).collect()
+    }
+
+    #[test]
+    fn relays_that_are_not_named_any_more_make_room_for_those_that_are() {
+        let mut relays = Relays::new(SESSION);
+        relays.add(Moment::ZERO, places(1..=4));
+        relays.add(Moment::ZERO, places(3..=7));
+        assert_eq!(names(&relays), ["5", "6", "3", "4"]);
+        let asked: Vec<_> = relays.questions.iter().map(|question| question.at().ip().to_string()).collect();
+        assert_eq!(asked, ["192.0.2.3", "192.0.2.4", "192.0.2.5", "192.0.2.6"]);
+        // For the last there is no room.
+        assert_eq!(relays.spare.len(), 1);
+        relays.add(Moment::ZERO, places(7..=7));
+        assert_eq!(names(&relays), ["7", "6", "3", "4"]);
     }
 }

@@ -71,7 +71,12 @@ fn reached(Examined { server, quic, tcp, .. }: &Examined) -> Finding {
 fn certificate(Examined { certificate, quic, tcp, .. }: &Examined) -> Option<Finding> {
     let what = "certificate";
     Some(match (quic, tcp) {
-        (Reach::Untrusted(problem), _) | (_, Reach::Untrusted(problem)) => Finding::failed(
+        (Reach::Answers { .. }, Reach::Untrusted(problem)) => Finding::warning(
+            what,
+            format!("{certificate}; over TCP another one: {problem}"),
+            "QUIC is used, which is not concerned; something on the way looks into TCP",
+        ),
+        (Reach::Untrusted(problem), _) | (Reach::Silent(_), Reach::Untrusted(problem)) => Finding::failed(
             what,
             problem.to_string(),
             "ask the server's operator for the fingerprint before anything else",

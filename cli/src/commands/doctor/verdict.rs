@@ -17,7 +17,7 @@ fn expected(seen: &Seen) -> &'static str {
     let Some(server) = &seen.server else { return "not logged in, so only this computer was looked at" };
     match (&server.quic, &server.tcp) {
         (Reach::Silent(_), Reach::Silent(_)) => return "the server is not reached, and without it nothing works",
-        (Reach::Untrusted(_), _) | (_, Reach::Untrusted(_)) => {
+        (Reach::Untrusted(_), _) | (Reach::Silent(_), Reach::Untrusted(_)) => {
             return "the server's certificate is not trusted, and nothing is sent to it";
         }
         _ => {}

@@ -17,6 +17,9 @@ pub enum CodeError {
     /// The sender's program is not running any more, or its network is away.
     #[error("whoever made the code is not there")]
     NoSender,
+    /// Whoever it was has left without a word, or says nothing.
+    #[error("somebody has used the code and left without a word; it is used up")]
+    Gone,
     /// Nobody has typed it for as long as the server keeps it.
     #[error("nobody has used the code, and it has lapsed")]
     Lapsed,

@@ -12,6 +12,11 @@ use hypersend_protocol::{
     signal::RelaySeat,
 };
 use serde_bytes::ByteBuf;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// How long the other side may take from its first message to its first word: some round trips.
+const GREETING: Duration = Duration::from_secs(30);
 
 /// One side of a code. Says by itself that the receiver is there, and what the sender offers.
 pub(super) struct CodedLine {
@@ -19,6 +24,9 @@ pub(super) struct CodedLine {
     exchange: Exchange,
     /// What the sender offers to who has shown that it knows the words.
     offer: Option<Word>,
+    began: Instant,
+    /// When the other side was first heard of.
+    met: Option<Instant>,
     /// The other side's newest state, if nobody has taken it yet.
     state: Option<Vec<u8>>,
 }
@@ -36,7 +44,7 @@ impl CodedLine {
 
     fn begin(mailbox: MailboxChannel, code: &Code, offer: Option<Word>) -> Self {
         let exchange = Exchange::begin(code, mailbox.side(), mailbox.id());
-        let line = Self { mailbox, exchange, offer, state: None };
+        let line = Self { mailbox, exchange, offer, began: Instant::now(), met: None, state: None };
         line.put(line.exchange.opening());
         line
     }
@@ -49,7 +57,12 @@ impl CodedLine {
     /// Waits until the receiver is there, and has been told of the offer. Cancel safe.
     pub(super) async fn arrived(&mut self) -> Result<(), DirectError> {
         while self.offer.is_some() {
-            self.hear().await?;
+            let Some(met) = self.met else {
+                self.hear().await?;
+                continue;
+            };
+            // Who claims a code and says nothing more has used it up all the same.
+            timeout_at(met + GREETING, self.hear()).await.map_err(|_| CodeError::Gone)??;
         }
         Ok(())
     }
@@ -90,9 +103,11 @@ impl CodedLine {
     async fn hear(&mut self) -> Result<Option<Word>, DirectError> {
         let had_key = self.exchange.has_key();
         let Some(value) = self.mailbox.next().await? else {
-            // Whoever leaves says so before, unless there never was anybody.
-            return Err(if had_key { DirectError::OtherFailed } else { CodeError::Lapsed.into() });
+            // Whoever leaves says so before.
+            let is_late = self.began.elapsed() >= self.mailbox.lasts();
+            return Err(if had_key || !is_late { CodeError::Gone.into() } else { CodeError::Lapsed.into() });
         };
+        self.met.get_or_insert_with(Instant::now);
         let word = self.exchange.hear(&value)?;
         if self.mailbox.side() == Side::Receiver && !had_key {
             self.say(&Word::Here);
@@ -132,6 +147,11 @@ impl CodedLine {
 impl Line for CodedLine {
     /// What comes was sealed by who knows the code.
     const IS_SEALED: bool = true;
+
+    /// The mailbox is gone, or its server. What the other side has to say comes by the ways as well.
+    fn is_outlived(error: &DirectError) -> bool {
+        matches!(error, DirectError::Client(_) | DirectError::Code(CodeError::Gone))
+    }
 
     fn relays(&self) -> Vec<RelaySeat> {
         self.mailbox.relays()
