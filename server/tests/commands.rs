@@ -130,11 +130,11 @@ fn archive(path: &Path, messages: usize) {
 #[test]
 fn migrating_says_from_where_to_where() {
     let home = Home::new();
-    assert_eq!(home.says(&["migrate"]), "schema version 0 found, 3 now\n");
-    assert_eq!(home.says(&["migrate"]), "schema version 3 found, 3 now\n");
+    assert_eq!(home.says(&["migrate"]), "schema version 0 found, 4 now\n");
+    assert_eq!(home.says(&["migrate"]), "schema version 4 found, 4 now\n");
     // Flags may stand on either side.
-    assert_eq!(home.says(&["--data-root", "data", "migrate"]), "schema version 3 found, 3 now\n");
-    assert_eq!(home.says(&["migrate", "--data-root", "other"]), "schema version 0 found, 3 now\n");
+    assert_eq!(home.says(&["--data-root", "data", "migrate"]), "schema version 4 found, 4 now\n");
+    assert_eq!(home.says(&["migrate", "--data-root", "other"]), "schema version 0 found, 4 now\n");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
