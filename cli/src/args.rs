@@ -1,6 +1,10 @@
 //! The command line.
 #![expect(clippy::doc_markdown, reason = "these documents are the help text, where backticks would show")]
 
+mod send;
+
+pub(crate) use send::{SendArguments, SendWays, Sending};
+
 use crate::failure::{Exit, Failure};
 use clap::{Args, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use hypersend_client::{
@@ -10,7 +14,7 @@ use hypersend_client::{
         name::{ChatTitle, DisplayName, Email},
     },
 };
-use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 const AFTER_HELP: &str = "\
 CHAT is an email address (the direct chat with that person), a group's title, or a chat's id.
@@ -30,6 +34,7 @@ Exit codes:
 Environment:
   HYPERSEND_CONFIG_DIR   the folder of --config-dir
   HYPERSEND_PASSWORD     the password of register and login, instead of a prompt
+  HYPERSEND_SERVER       the server to meet at by a code, instead of --server
 
 Files, in --config-dir (default: $XDG_CONFIG_HOME/hypersend, or ~/.config/hypersend):
   credentials.json       the login: one for each folder
@@ -138,6 +143,15 @@ pub(crate) enum Command {
     Whoami,
     /// Print what is known about the server, its certificate, the connection and the login
     Status,
+    /// Look at what is between this computer and fast transfers: server, NAT, relays, sockets, disk; and say what to do about it
+    Doctor {
+        /// HOST or HOST:PORT of another server than the login's
+        #[arg(long, value_name = "HOST")]
+        server: Option<ServerAddress>,
+        /// Write nothing into this folder to see how fast its disk is
+        #[arg(long)]
+        no_disk: bool,
+    },
     /// List your chats, the most recently active first
     Chats,
     /// Make groups, and change who is in them
@@ -157,27 +171,16 @@ pub(crate) enum Command {
     #[command(after_help = CHAT_HELP)]
     Chat { chat: String },
     /// Post a message: a text, files, or both; or send files straight to another computer
-    #[command(override_usage = SEND_USAGE, after_help = SEND_HELP)]
-    Send {
-        /// The chat and the text; with --direct the chat, and the files and folders
-        #[arg(required = true, value_name = "CHAT and TEXT, or CHAT and PATH")]
-        words: Vec<OsString>,
-        /// Files to upload and send with the message, at most 32
-        #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with = "direct")]
-        file: Vec<PathBuf>,
-        /// From this computer to the receiver's, who runs hypersend receive; files and folders of any size
-        #[arg(long)]
-        direct: bool,
-        #[command(flatten)]
-        ways: SendWays,
-    },
-    /// Wait for files that others send from their computers, and fetch them
+    Send(SendArguments),
+    /// Fetch what somebody sends by a code; without one, wait for files that others send to your account
     Receive {
+        /// The code that the sender was given, like 7-apple-river-moon, or the text of its QR code
+        code: Vec<String>,
         /// Accept everything without asking
         #[arg(long)]
         yes: bool,
         /// End after the first transfer
-        #[arg(long)]
+        #[arg(long, conflicts_with = "code")]
         once: bool,
         /// The folder to put them into [default: this one]
         #[arg(short, long, value_name = "DIR")]
@@ -185,6 +188,9 @@ pub(crate) enum Command {
         /// Use relays alone, so that senders do not learn this computer's addresses
         #[arg(long)]
         relay_only: bool,
+        /// For a code: the server to meet at [env: HYPERSEND_SERVER] [default: the login's]
+        #[arg(long, value_name = "HOST[:PORT]", requires = "code")]
+        server: Option<ServerAddress>,
     },
     /// List the transfers from and to other computers that are not over, the newest first
     Transfers {
@@ -225,57 +231,6 @@ pub(crate) enum Command {
     },
 }
 
-/// Which ways files may take to another computer.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct SendWays {
-    /// With --direct: use relays alone, so that the receiver does not learn this computer's addresses
-    #[arg(long, requires = "direct")]
-    pub(crate) relay_only: bool,
-    /// With --direct: never through the server, even where there is no other way
-    #[arg(long, requires = "direct", conflicts_with = "store_after")]
-    pub(crate) no_store: bool,
-    /// With --direct: how long to wait for a receiver who does not answer, or is gone, before files go through the server
-    /// [default: for ever]
-    #[arg(long, requires = "direct", value_name = "SECONDS")]
-    pub(crate) store_after: Option<u64>,
-}
-
-/// What is sent, and how.
-pub(crate) enum Sending {
-    /// A message, with files that are stored on the server.
-    Message { chat: String, text: Option<String>, files: Vec<PathBuf> },
-    /// Files and folders, from computer to computer.
-    Direct { chat: String, paths: Vec<PathBuf> },
-}
-
-impl Sending {
-    /// Makes out what the words mean.
-    pub(crate) fn parse(words: Vec<OsString>, files: Vec<PathBuf>, direct: bool) -> Result<Self, Failure> {
-        let mut words = words.into_iter();
-        let chat = text_of(words.next().unwrap_or_default())?;
-        if direct {
-            let paths: Vec<PathBuf> = words.map(PathBuf::from).collect();
-            if paths.is_empty() {
-                return Err(
-                    Failure::usage("what is to be sent is missing").or_try("hypersend send --direct CHAT PATH...")
-                );
-            }
-            return Ok(Self::Direct { chat, paths });
-        }
-        match (words.next(), words.next()) {
-            (None, _) if files.is_empty() => {
-                Err(Failure::usage("the text is missing").or_try("hypersend send CHAT TEXT, or --file PATH"))
-            }
-            (_, Some(_)) => Err(Failure::usage("a message is one text").or_try("quotes around it")),
-            (text, None) => Ok(Self::Message { chat, text: text.map(text_of).transpose()?, files }),
-        }
-    }
-}
-
-fn text_of(word: OsString) -> Result<String, Failure> {
-    word.into_string().map_err(|word| Failure::usage(format!("{} is no text", word.display())))
-}
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum GroupCommand {
     /// Make a group with you as its owner
@@ -297,12 +252,8 @@ pub(crate) enum GroupCommand {
 const SEND_USAGE: &str = "\
 hypersend send [OPTIONS] CHAT TEXT
        hypersend send [OPTIONS] CHAT [TEXT] --file PATH...
-       hypersend send [OPTIONS] --direct CHAT PATH...";
-
-const SEND_HELP: &str = "\
-With --direct nothing is stored on the server. Both sides look for a way to each other through their NATs, and go over a
-relay meanwhile; either may be interrupted, and the same command goes on. In a group everybody else is sent to. Where no way
-is found, files (not folders) go through the server.";
+       hypersend send [OPTIONS] --direct CHAT PATH...
+       hypersend send [OPTIONS] [--code] PATH...";
 
 const CHAT_HELP: &str = "\
 Lines that begin with / are commands:
@@ -359,42 +310,6 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn a_message_has_a_text_or_files_or_both() {
-        let send = |words: &[&str]| match Arguments::try_parse_from([&["hypersend", "send", "bob@x"], words].concat()) {
-            Ok(Arguments { command: Command::Send { words, file, direct, .. }, .. }) => {
-                match Sending::parse(words, file, direct) {
-                    Ok(Sending::Message { text, files, .. }) => Some((text.is_some(), files.len())),
-                    _ => None,
-                }
-            }
-            _ => None,
-        };
-        assert_eq!(send(&["hello"]), Some((true, 0)));
-        assert_eq!(send(&["--file", "a", "b"]), Some((false, 2)));
-        assert_eq!(send(&["hello", "--file", "a", "--file", "b"]), Some((true, 2)));
-        assert_eq!(send(&[]), None);
-        assert_eq!(send(&["hello", "there"]), None);
-    }
-
-    #[test]
-    fn what_is_sent_directly_are_paths() {
-        let send = |words: &[&str]| match Arguments::try_parse_from([&["hypersend", "send"], words].concat()) {
-            Ok(Arguments { command: Command::Send { words, file, direct, .. }, .. }) => {
-                match Sending::parse(words, file, direct) {
-                    Ok(Sending::Direct { chat, paths }) => Some((chat, paths.len())),
-                    _ => None,
-                }
-            }
-            _ => None,
-        };
-        assert_eq!(send(&["--direct", "Team", "a", "b"]), Some(("Team".to_owned(), 2)));
-        assert_eq!(send(&["--direct", "Team", "--relay-only", "a"]), Some(("Team".to_owned(), 1)));
-        assert_eq!(send(&["--direct", "Team"]), None);
-        assert_eq!(send(&["--direct", "Team", "--file", "a"]), None);
-        assert_eq!(send(&["Team", "a", "--relay-only"]), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One run of the program: what every command needs, and how it ends.
 
 use crate::{
-    args::{Arguments, Command, Options},
+    args::{Arguments, Command, Options, SendArguments},
     commands,
     config::{Account, Folder, Login},
     failure::{Exit, Failure},
@@ -10,10 +10,16 @@ use crate::{
 };
 use hypersend_client::{Client, ServerAddress};
 use std::{
+    pin::pin,
     process::ExitCode,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, OnceLock, PoisonError},
+    time::Duration,
 };
-use tokio::{runtime::Runtime, signal};
+use tokio::{runtime::Runtime, signal, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+/// How long an interrupted command may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(5);
 
 /// What every command needs.
 pub(crate) struct Context {
@@ -23,6 +29,8 @@ pub(crate) struct Context {
     pub(crate) out: Output,
     /// Connected clients, to be closed in good order at the end.
     clients: Mutex<Vec<Client>>,
+    /// Cancelled by an interruption, where a command has something to say before it ends.
+    farewell: OnceLock<CancellationToken>,
 }
 
 /// Runs a command to its exit code.
@@ -45,12 +53,24 @@ async fn run_async(Arguments { options, command }: Arguments) -> Result<(), Fail
     let folder = Folder::open(options.config_dir.clone())?;
     let talk = Talk::new(options.json, options.quiet);
     let out = Output::new(options.json);
-    let context = Context { options, folder, talk, out, clients: Mutex::default() };
+    let context = Context { options, folder, talk, out, clients: Mutex::default(), farewell: OnceLock::new() };
     let interrupted = when_interrupted(&command);
+    let mut running = pin!(commands::run(command, &context));
     let done = tokio::select! {
-        done = commands::run(command, &context) => done,
+        done = &mut running => done,
         // Without the signal handler the signal ends the process as it always did.
-        Ok(()) = signal::ctrl_c() => Err(interrupted),
+        Ok(()) = signal::ctrl_c() => match context.farewell.get() {
+            None => Err(interrupted),
+            Some(farewell) => {
+                farewell.cancel();
+                tokio::select! {
+                    done = &mut running => done,
+                    // Nobody is held up who is in a hurry.
+                    Ok(()) = signal::ctrl_c() => Err(interrupted),
+                    () = sleep(GOODBYE) => Err(interrupted),
+                }
+            }
+        },
     };
     context.close().await;
     done.map_err(|failure| context.explain_by_account(failure))
@@ -58,14 +78,14 @@ async fn run_async(Arguments { options, command }: Arguments) -> Result<(), Fail
 
 fn when_interrupted(command: &Command) -> Failure {
     match command {
-        Command::Send { direct: true, .. } | Command::Receive { .. } => {
+        Command::Send(SendArguments { direct: true, .. }) | Command::Receive { .. } => {
             Failure::interrupted("interrupted; what has arrived stays")
                 .or_try("the same command: it goes on from there")
         }
-        Command::Send { file, .. } if file.is_empty() => {
+        Command::Send(send) if send.is_text() => {
             Failure::interrupted("interrupted").or_try("the same command: the message is posted once")
         }
-        Command::Upload { .. } | Command::Download { .. } | Command::Send { .. } => {
+        Command::Upload { .. } | Command::Download { .. } | Command::Send(_) => {
             Failure::interrupted("interrupted; what is stored stays").or_try("the same command: it goes on from there")
         }
         _ => Failure::interrupted("interrupted"),
@@ -87,6 +107,11 @@ impl Context {
     /// Has a client closed at the end.
     pub(crate) fn close_later(&self, client: Client) {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner).push(client);
+    }
+
+    /// What an interruption cancels from now on, instead of ending the command: which then ends by itself, and soon.
+    pub(crate) fn farewell(&self) -> CancellationToken {
+        self.farewell.get_or_init(CancellationToken::new).clone()
     }
 
     async fn close(&self) {

@@ -4,7 +4,7 @@ use crate::view::words;
 use hypersend_client::{
     CertificateProblem, ClientError, DownloadError, ExtractError, Fingerprint, PostError, ServerAddress, TrustError,
     UploadError,
-    direct::{DirectError, OfferError, SendError},
+    direct::{CodeError, DirectError, OfferError, SendError},
     protocol::{
         name::NameError,
         refusal::{ErrorCode, Refusal},
@@ -42,6 +42,9 @@ impl From<Exit> for ExitCode {
 
 /// What helps when there is no login to go on with, before it is known whose.
 pub(crate) const LOG_IN: &str = "hypersend login SERVER EMAIL, or hypersend register SERVER EMAIL --name NAME";
+
+/// What helps when a code has led to nothing.
+const NEW_CODE: &str = "a new code, by the sender's hypersend send; what has arrived stays";
 
 const CERTIFICATE_CHANGED: &str = "certificate-changed";
 
@@ -282,12 +285,28 @@ impl From<DirectError> for Failure {
             DirectError::Declined => Self::new(Exit::Failed, "declined", error.to_string()),
             DirectError::Elsewhere => Self::new(Exit::Failed, "elsewhere", error.to_string()),
             DirectError::NoWayForFolders => Self::new(Exit::NoAnswer, "no-way", error.to_string()),
+            DirectError::NoWay => Self::new(Exit::NoAnswer, "no-way", error.to_string())
+                .or_try("another network; or log in on both sides, and hypersend send --direct"),
+            DirectError::OtherAway => Self::new(Exit::NoAnswer, "no-answer", error.to_string()).or_try(NEW_CODE),
+            DirectError::Code(error) => error.into(),
             DirectError::Receive(_) | DirectError::Send(SendError::Source(_)) => local_chain(&error),
             error if error.is_own_cancellation() || error.is_others_cancellation() => {
                 Self::new(Exit::Failed, "cancelled", error.to_string())
             }
             error => Self::new(Exit::Failed, "failed", chain(&error)),
         }
+    }
+}
+
+impl From<CodeError> for Failure {
+    fn from(error: CodeError) -> Self {
+        let (exit, code) = match error {
+            CodeError::Wrong | CodeError::Guessed | CodeError::Interference => (Exit::Failed, "wrong-code"),
+            CodeError::NoSender | CodeError::Lapsed => (Exit::NoAnswer, "no-answer"),
+            CodeError::LongNames => return Self::usage(error.to_string()),
+            CodeError::Nonsense(_) => return Self::new(Exit::Failed, "failed", chain(&error)),
+        };
+        Self::new(exit, code, error.to_string()).or_try(NEW_CODE)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Following a transfer: a bar on a terminal, a line now and then elsewhere.
 
-use crate::{talk::Talk, view::words};
-use hypersend_client::Progress;
+use crate::talk::Talk;
+use hypersend_client::{Progress, protocol::size::Size};
 use std::time::{Duration, Instant};
 use tokio::{sync::watch, time::interval};
 
@@ -54,7 +54,7 @@ impl Show<'_> {
         if !self.began {
             self.began = true;
             if reading.resumed_bytes > 0 && reading.resumed_bytes < reading.total_bytes {
-                let (resumed, total) = (words::size(reading.resumed_bytes), words::size(reading.total_bytes));
+                let (resumed, total) = (Size(reading.resumed_bytes), Size(reading.total_bytes));
                 self.talk.say(&format!("{} goes on at {resumed} of {total}", self.name));
             }
             if self.talk.wants_bar() {

@@ -131,6 +131,13 @@ impl Talk {
         );
     }
 
+    /// Shows lines that a terminal makes a picture of; elsewhere nothing.
+    pub(crate) fn picture(&self, lines: &[String]) {
+        if self.wants_bar() {
+            self.put(lines.join("\n"));
+        }
+    }
+
     /// Says what became of the connection.
     pub(crate) fn connection(&self, server: &ServerAddress, status: &Status, seen: &mut Seen) {
         match status {

@@ -39,9 +39,9 @@ impl Drop for Restore {
 pub(crate) async fn ask_yes_no(question: String) -> Result<bool, Failure> {
     blocking(move || {
         loop {
-            let mut err = io::stderr().lock();
-            write!(err, "{question} (yes/no) ")?;
-            err.flush()?;
+            // Not locked while somebody thinks: what ends the command meanwhile has something to say.
+            write!(io::stderr(), "{question} (yes/no) ")?;
+            io::stderr().flush()?;
             let mut answer = String::new();
             if io::stdin().lock().read_line(&mut answer)? == 0 {
                 return Ok(false);
@@ -49,7 +49,7 @@ pub(crate) async fn ask_yes_no(question: String) -> Result<bool, Failure> {
             match answer.trim().to_lowercase().as_str() {
                 "yes" | "y" => return Ok(true),
                 "no" | "n" => return Ok(false),
-                _ => writeln!(err, "Please type yes or no.")?,
+                _ => writeln!(io::stderr(), "Please type yes or no.")?,
             }
         }
     })

@@ -20,7 +20,10 @@ use hypersend_protocol::{
     id::{ChatId, ClientId, Cursor, FileId, P2pId, Revision, Seq, SessionId, UserId},
     limit::MAX_PAGE,
     name::{ChatTitle, DisplayName, Email, MessageText},
-    p2p::{ChangeP2p, GetP2p, ListP2p, OfferP2p, OfferedFile, P2pPage, P2pPath, P2pSession, P2pStatus},
+    p2p::{
+        ChangeP2p, GetP2p, ListP2p, ListRelays, OfferP2p, OfferedFile, P2pPage, P2pPath, P2pSession, P2pStatus,
+        RelayInfo,
+    },
     refusal::ErrorCode,
     session::Welcome,
     stream::priority,
@@ -263,6 +266,11 @@ impl Client {
         path: Option<P2pPath>,
     ) -> Result<P2pSession, ClientError> {
         self.ask(ChangeP2p { session, status, path }).await
+    }
+
+    /// The relays that take transfers, the least loaded first.
+    pub async fn relays(&self) -> Result<Vec<RelayInfo>, ClientError> {
+        Ok(self.ask(ListRelays {}).await?.relays)
     }
 
     /// Opens this user's side of a transfer that is not over: what it says to the other side by way of the server, and hears.

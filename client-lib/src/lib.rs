@@ -19,7 +19,7 @@
 //! repeats what was in flight where repeating cannot do a thing twice. What is going on is seen in [`Client::status`].
 //! [`Upload`], [`Download`], [`ChatHandle`], [`Events`] and [`SignalChannel`] outlive any number of connections and end when dropped.
 //!
-//! Two people without accounts meet by a [`mailbox`].
+//! Two people without accounts meet by a [`mailbox`], and send files by a code ([`direct::send_by_code`]).
 //!
 //! The library reads no environment, no home folder and no terminal: tokens live where a [`TokenStore`] puts them, and
 //! whether a server's certificate is to be trusted is said in [`Trust`].
@@ -29,6 +29,7 @@ mod chat;
 mod client;
 mod config;
 pub mod direct;
+pub mod doctor;
 mod download;
 mod error;
 mod events;

@@ -15,19 +15,19 @@ const SERVER_SOURCES: [&str; 5] = ["server", "transfer", "net", "relay", "protoc
 const RELAY_SOURCES: [&str; 2] = ["relay", "protocol"];
 
 /// The `hypersend-server` beside this test, built first when it is missing or older than its sources. The variable
-/// `HYPERSEND_SERVER` names another one.
+/// `HYPERSEND_LAB_SERVER` names another one.
 pub fn server() -> &'static Path {
     static SERVER: OnceLock<PathBuf> = OnceLock::new();
-    SERVER.get_or_init(|| match env::var_os("HYPERSEND_SERVER") {
+    SERVER.get_or_init(|| match env::var_os("HYPERSEND_LAB_SERVER") {
         Some(path) => path.into(),
         None => beside_this_test("hypersend-server", &SERVER_SOURCES),
     })
 }
 
-/// The `hypersend-relay` beside this test, likewise. The variable `HYPERSEND_RELAY` names another one.
+/// The `hypersend-relay` beside this test, likewise. The variable `HYPERSEND_LAB_RELAY` names another one.
 pub fn relay() -> &'static Path {
     static RELAY: OnceLock<PathBuf> = OnceLock::new();
-    RELAY.get_or_init(|| match env::var_os("HYPERSEND_RELAY") {
+    RELAY.get_or_init(|| match env::var_os("HYPERSEND_LAB_RELAY") {
         Some(path) => path.into(),
         None => beside_this_test("hypersend-relay", &RELAY_SOURCES),
     })

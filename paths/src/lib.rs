@@ -11,7 +11,7 @@
 //! | [`report`] | how it stands, for a person to look at |
 //! | [`identity`] | the certificate of one side |
 //! | `pin` | believes in one certificate and in no authority |
-//! | `words` | six words for two people to compare |
+//! | `words` | six words for two people to compare, and the list that they are from |
 //! | `core` | all decisions, without I/O and without a clock |
 //! | `shell` | sockets, connections, tasks |
 //!
@@ -26,9 +26,10 @@ pub mod report;
 mod shell;
 mod words;
 
+pub use self::core::mapping;
 pub use config::{Config, OpenError, RelayPlace, Role, Signals};
 pub use event::{Event, PathId, Way, Why};
 pub use identity::{Fingerprint, Identity, IdentityError};
 pub use report::{RelayReport, RelayState, Report, SideReport};
 pub use shell::Paths;
-pub use words::check_words;
+pub use words::{check_words, word_list};

@@ -9,12 +9,18 @@
 
 use crate::identity::Fingerprint;
 use ring::pbkdf2::{PBKDF2_HMAC_SHA256, derive};
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, sync::LazyLock};
 
 /// Hashes for one set of words: some 20 ms, once for a session.
 const ITERATIONS: NonZeroU32 = NonZeroU32::new(1 << 16).expect("not zero");
 const DOMAIN: &[u8] = b"hypersend check words 1\0";
-const LIST: &str = include_str!("words.txt");
+
+static LIST: LazyLock<Vec<&'static str>> = LazyLock::new(|| include_str!("words.txt").lines().collect());
+
+/// All 2,048 words, in the order of the alphabet: eleven bits name one.
+pub fn word_list() -> &'static [&'static str] {
+    &LIST
+}
 
 /// Six words for these two certificates, in whatever order: the same on both sides if and only if nobody is between them.
 /// Takes some 20 ms.
@@ -25,7 +31,7 @@ pub fn check_words(one: Fingerprint, other: Fingerprint) -> [&'static str; 6] {
     let number = u128::from_be_bytes(bytes);
     std::array::from_fn(|at| {
         let word = usize::try_from(number >> (11 * at) & 0x7ff).expect("eleven bits");
-        LIST.lines().nth(word).expect("2,048 words")
+        word_list()[word]
     })
 }
 
@@ -36,8 +42,9 @@ mod tests {
 
     #[test]
     fn the_list_has_as_many_words_as_eleven_bits_say() {
-        let words: BTreeSet<&str> = LIST.lines().collect();
+        let words: BTreeSet<&str> = word_list().iter().copied().collect();
         assert_eq!(words.len(), 2_048);
+        assert!(words.iter().eq(word_list()), "it is in the order of the alphabet");
         assert!(words.iter().all(|word| (3..=8).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_lowercase())));
     }
 

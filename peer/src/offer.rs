@@ -83,13 +83,7 @@ impl Offer {
 
     /// What is offered itself: each with its size, a folder with that of all its files.
     pub fn top(&self) -> Vec<OfferedFile> {
-        let mut sizes = vec![0; self.roots.len()];
-        for (number, entry) in self.listing.iter().filter(|(_, entry)| !entry.folder) {
-            sizes[self.listing.item_of(number)] += entry.size;
-        }
-        let names = self.listing.tops().iter().map(|&top| self.listing.get(top).expect("an entry").name);
-        let parse = |name| FileName::parse(name).expect("it was one when it was taken in");
-        names.zip(sizes).map(|(name, size)| OfferedFile { name: parse(name), size }).collect()
+        self.listing.offered()
     }
 
     /// The same for as long as what is offered stays where it is, and files that are offered by name as they are.

@@ -1,13 +1,13 @@
 //! The connections of one transfer as its receiver sees them: which one to ask on, and which have fallen silent.
 //!
 //! The best path is the one that is not silent, of the best rank, the lowest number. A path is silent when something was
-//! asked on it and no byte came for [`SILENCE`]; it is asked a trifle then, and is itself again when that is answered. One that
-//! falls silent again and again is asked after longer and longer: it may carry trifles and nothing else. A silent path is used
-//! only where all are.
+//! asked on it and no byte came for [`SILENCE`]; it is asked a trifle then, again and again until that is answered, and is
+//! itself again. One that falls silent again and again is asked after longer and longer: it may carry trifles and nothing else.
+//! A silent path is used only where all are.
 
 use hypersend_net::{
     connection::{Closed, Connection},
-    frames::{FrameReader, send},
+    frames::{FrameReader, RecvError, send},
     transport::SEND_WINDOW,
 };
 use hypersend_protocol::{
@@ -25,7 +25,7 @@ use std::{
 };
 use tokio::{
     sync::{Notify, watch},
-    time::{interval, sleep},
+    time::{interval, sleep, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -37,6 +37,10 @@ pub const SILENCE: Duration = Duration::from_secs(3);
 /// further time.
 const FIRST_DISTRUST: Duration = Duration::from_secs(1);
 const LAST_DISTRUST: Duration = Duration::from_mins(1);
+
+/// How long the answer to a trifle may take. A connection on which nothing comes for as long ends by itself, so on one that
+/// lives this answer is not under way any more.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// For how long a path has to speak to be trusted as before.
 const TRUSTED_AFTER: Duration = Duration::from_mins(2);
@@ -182,7 +186,7 @@ impl Paths {
                 _ = look.tick() => {}
                 _ = changed.changed() => {}
             }
-            if !self.known().contains_key(&live.id) {
+            if !self.knows(live) {
                 return;
             }
             let quiet = self.now().saturating_sub(live.health.heard.load(Ordering::Relaxed).max(asked));
@@ -224,7 +228,14 @@ impl Paths {
         if let Closed::ByPeer(code @ ErrorCode::Cancelled) = closed {
             self.ended.send_replace(Some(*code));
         }
-        self.remove(live.id);
+        // Its number may have been given to another connection.
+        if self.knows(live) {
+            self.remove(live.id);
+        }
+    }
+
+    fn knows(&self, live: &Live) -> bool {
+        self.known().get(&live.id).is_some_and(|path| Arc::ptr_eq(&path.live.health, &live.health))
     }
 
     fn tell(&self) {
@@ -257,18 +268,12 @@ async fn watch_path(paths: std::sync::Weak<Paths>, live: Live) {
         }
         let again = spoke.elapsed() < TRUSTED_AFTER;
         distrust = if again { (2 * distrust).clamp(FIRST_DISTRUST, LAST_DISTRUST) } else { Duration::ZERO };
-        let asked = async {
-            sleep(distrust).await;
-            trifle(&live.connection).await
-        };
         tokio::select! {
             closed = live.connection.closed() => break closed,
-            answered = asked => {
+            () = until_it_speaks(&live.connection, distrust) => {
                 let Some(paths) = paths.upgrade() else { return };
-                if answered {
-                    paths.heard(&live, 0);
-                    spoke = Instant::now();
-                }
+                paths.heard(&live, 0);
+                spoke = Instant::now();
             }
         }
     };
@@ -277,12 +282,24 @@ async fn watch_path(paths: std::sync::Weak<Paths>, live: Live) {
     }
 }
 
-/// The smallest question there is. Unanswered, it waits as long as the connection lives.
+/// Asks trifles until one is answered, the first after a pause, each further one after a longer one.
+async fn until_it_speaks(connection: &Connection, first: Duration) {
+    let mut pause = first;
+    loop {
+        sleep(pause).await;
+        if matches!(timeout(PATIENCE, trifle(connection)).await, Ok(true)) {
+            return;
+        }
+        pause = (2 * pause).clamp(FIRST_DISTRUST, LAST_DISTRUST);
+    }
+}
+
+/// The smallest question there is. Whether anything is said to it: a refusal is a sign of life as well.
 async fn trifle(connection: &Connection) -> bool {
     let Ok((mut stream, recv)) = connection.open_bi().await else { return false };
     if send(&mut stream, &GetListing { first: 0, count: 1 }).await.is_err() {
         return false;
     }
     stream.finish();
-    FrameReader::new(recv).next::<ListingPage>().await.is_ok()
+    !matches!(FrameReader::new(recv).expect::<ListingPage>().await, Err(RecvError::Ended | RecvError::Stream(_)))
 }

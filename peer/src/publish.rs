@@ -2,17 +2,20 @@
 //!
 //! A thing is moved to its destination by one rename, and never over something: the next name that is free is taken, as
 //! "film (2).mkv". Once everything of a transfer has been moved, a note says so until the parts beside it are cleared away.
+//! What is noted holds for the list of files that it was written for: a folder with another file in it is another thing.
 
 use crate::{
+    listing::Listing,
     part::{Part, replace},
     receiving::ReceiveError,
 };
 use data_encoding::HEXLOWER;
-use hypersend_protocol::{hash::EntryKey, limit::MAX_FILE_NAME_BYTES};
+use hypersend_protocol::{hash::ListingId, limit::MAX_FILE_NAME_BYTES};
 use rustix::{
     fs::{CWD, RenameFlags, renameat_with},
     io::Errno,
 };
+use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
     io,
@@ -32,27 +35,32 @@ pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Where a thing was moved before a crash, if it was.
-pub(crate) fn published_before(part: &Part, destination: &Path) -> Option<PathBuf> {
-    let name = part.publishing()?;
-    let place = destination.join(name);
-    let moved = part.item().symlink_metadata().is_err() && place.symlink_metadata().is_ok();
-    if !moved {
-        // It was not moved yet, or has been taken away from there since.
+/// Where a thing was moved before a crash, if it was, and was what it is now.
+pub(crate) fn published_before(part: &Part, destination: &Path, id: &[u8; 32]) -> Option<PathBuf> {
+    let place = part.publishing(id).map(|name| destination.join(name));
+    let moved = place.filter(|place| part.item().symlink_metadata().is_err() && place.symlink_metadata().is_ok());
+    if moved.is_none() {
+        // It was not moved yet, has been taken away from there since, or has changed at the sender.
         let _ = part.begin_anew();
     }
-    moved.then_some(place)
+    moved
 }
 
 /// Moves an assembled thing to its destination, under its name or the next that is free.
-pub(crate) fn publish(part: &Part, destination: &Path, name: &str, folder: bool) -> Result<PathBuf, ReceiveError> {
+pub(crate) fn publish(
+    part: &Part,
+    destination: &Path,
+    name: &str,
+    folder: bool,
+    id: &[u8; 32],
+) -> Result<PathBuf, ReceiveError> {
     for number in 1..=MAX_NAMES {
         let name = numbered(name, number, folder);
         let place = destination.join(&name);
         if place.symlink_metadata().is_ok() {
             continue;
         }
-        part.about_to_publish(&name).map_err(|error| ReceiveError::io(part.dir(), error))?;
+        part.about_to_publish(id, &name).map_err(|error| ReceiveError::io(part.dir(), error))?;
         match rename_new(&part.item(), &place) {
             // Somebody was quicker, or the disk takes two names for the same.
             Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty) => {}
@@ -87,34 +95,48 @@ fn numbered(name: &str, number: u32, folder: bool) -> String {
 pub(crate) struct Note {
     destination: PathBuf,
     name: String,
+    listing: ListingId,
+}
+
+/// What stands in it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Written {
+    listing: ListingId,
+    /// Names in the destination, in the order of the offer.
+    names: Vec<String>,
 }
 
 impl Note {
-    /// The note of one transfer: of these things from this sender.
-    pub(crate) fn of(destination: &Path, sender: &[u8; 32], things: impl Iterator<Item = EntryKey>) -> Self {
+    /// The note of one transfer: of the things in this list, from this sender.
+    pub(crate) fn of(destination: &Path, sender: &[u8; 32], listing: &Listing) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("hypersend 2026 peer: note of a finished transfer");
         hasher.update(sender);
-        for key in things {
-            hasher.update(&key.0);
+        for &top in listing.tops() {
+            hasher.update(&listing.get(top).expect("an entry").key.0);
         }
         let digits = HEXLOWER.encode(&hasher.finalize().as_bytes()[..8]);
-        Self { destination: destination.to_owned(), name: format!(".direct-{digits}.done") }
+        Self { destination: destination.to_owned(), name: format!(".direct-{digits}.done"), listing: listing.id() }
     }
 
-    /// Where everything was moved, if that is noted and all of it is still there.
+    /// Where everything was moved, if that is noted of this very list, and all of it is still there.
     pub(crate) fn read(&self) -> Option<Vec<PathBuf>> {
-        let names: Vec<String> = serde_json::from_slice(&fs::read(self.path()).ok()?).ok()?;
-        let places: Vec<_> = names.iter().map(|name| self.destination.join(name)).collect();
-        let all = places.iter().all(|place| place.symlink_metadata().is_ok());
-        if !all {
+        let places = self.noted().filter(|places| places.iter().all(|place| place.symlink_metadata().is_ok()));
+        if places.is_none() {
             let _ = self.remove();
         }
-        all.then_some(places)
+        places
+    }
+
+    fn noted(&self) -> Option<Vec<PathBuf>> {
+        let written: Written = serde_json::from_slice(&fs::read(self.path()).ok()?).ok()?;
+        let names = Some(written.names).filter(|_| written.listing == self.listing)?;
+        Some(names.iter().map(|name| self.destination.join(name)).collect())
     }
 
     pub(crate) fn write(&self, places: &[PathBuf]) -> io::Result<()> {
-        let names: Vec<_> = places.iter().filter_map(|place| place.file_name()?.to_str()).collect();
-        replace(&self.destination, &self.name, &serde_json::to_vec(&names)?)
+        let names = places.iter().filter_map(|place| Some(place.file_name()?.to_str()?.to_owned())).collect();
+        let written = Written { listing: self.listing, names };
+        replace(&self.destination, &self.name, &serde_json::to_vec(&written)?)
     }
 
     pub(crate) fn remove(&self) -> io::Result<()> {

@@ -21,6 +21,7 @@ use std::{
     num::NonZeroU16,
     time::Duration,
 };
+use tokio::time::{error::Elapsed, timeout};
 
 /// For how long a mapping is asked for, in seconds. It is renewed after half of it; and what a program that was killed has left
 /// is over after it. Routers refuse less than two minutes as a rule.
@@ -37,6 +38,10 @@ const PATIENCE: TimeoutConfig = TimeoutConfig {
 /// How long to wait for somebody who answers a call for UPnP.
 const SEARCH: Duration = Duration::from_secs(3);
 
+/// How long asking for a mapping, or for its renewal, may take by UPnP. Routers answer within a second or two; one that does not
+/// is asked up to twenty times for one mapping, each with a patience of its own.
+const UPNP: Duration = Duration::from_secs(10);
+
 /// How the mapping is named in a router's list.
 const DESCRIPTION: &str = "HyperSend";
 
@@ -51,6 +56,8 @@ pub(crate) enum ObtainError {
     Stranger { answered: IpAddr },
     #[error("ask for a mapping by UPnP")]
     Upnp(#[source] AddAnyPortError),
+    #[error("the router does not answer by UPnP")]
+    Silent(#[from] Elapsed),
     #[error("the router gave {0}, where nobody can be reached")]
     Nowhere(SocketAddr),
     #[error("the router gave a mapping for no time")]
@@ -64,6 +71,8 @@ pub(crate) enum RenewError {
     Asked(#[from] MappingFailure),
     #[error("renew a mapping by UPnP")]
     Upnp(#[from] AddPortError),
+    #[error("renew a mapping by UPnP: the router does not answer")]
+    Silent(#[from] Elapsed),
     #[error("the renewed mapping is of no use")]
     Useless(#[source] ObtainError),
 }
@@ -97,8 +106,8 @@ impl Held {
         }
         let IpAddr::V4(towards) = answered else { return Err(ObtainError::Stranger { answered }) };
         let own = SocketAddr::new(own_address(towards).map_err(ObtainError::OwnAddress)?, port.get());
-        let outside = found.get_any_address(PortMappingProtocol::UDP, own, LIFETIME, DESCRIPTION).await;
-        let outside = outside.map_err(ObtainError::Upnp)?;
+        let given = found.get_any_address(PortMappingProtocol::UDP, own, LIFETIME, DESCRIPTION);
+        let outside = timeout(UPNP, given).await?.map_err(ObtainError::Upnp)?;
         let held = Self::Upnp { router: Box::new(found), own, outside };
         match reachable(outside) {
             Ok(_) => Ok(held),
@@ -144,7 +153,8 @@ impl Held {
                 *outside = address_of(mapping).await.map_err(RenewError::Useless)?;
             }
             Self::Upnp { router, own, outside } => {
-                router.add_port(PortMappingProtocol::UDP, outside.port(), *own, LIFETIME, DESCRIPTION).await?;
+                let renewed = router.add_port(PortMappingProtocol::UDP, outside.port(), *own, LIFETIME, DESCRIPTION);
+                timeout(UPNP, renewed).await??;
             }
         }
         Ok(())

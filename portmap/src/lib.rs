@@ -7,11 +7,14 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`mapping`] | a mapping: wanted, there, renewed, given back |
+//! | [`trial`] | what a router would give |
 //! | `held` | what a router has given, by PCP (RFC 6887), NAT-PMP (RFC 6886) or UPnP |
 //! | `gateway` | which router that is |
 
 mod gateway;
 mod held;
 pub mod mapping;
+pub mod trial;
 
 pub use mapping::Mapping;
+pub use trial::{Grant, try_out};

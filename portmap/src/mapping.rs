@@ -16,7 +16,7 @@ const RETRY: Duration = Duration::from_mins(1);
 const RENEW_EVERY: Duration = Duration::from_secs(4);
 
 /// How long giving back may take.
-const GIVE_BACK: Duration = Duration::from_secs(3);
+pub(crate) const GIVE_BACK: Duration = Duration::from_secs(3);
 
 /// An outside UDP port that is wanted for a port of this host. Given back when this is dropped, as long as the runtime runs;
 /// [`close`](Self::close) waits for it.

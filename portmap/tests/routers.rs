@@ -5,18 +5,15 @@
 
 use hypersend_lab::{
     Dice, Nat, NatLab, eventually,
-    nat::{PortMapper, Speaks},
+    nat::{MiniUpnp, PortMapper, Speaks},
     within,
 };
-use hypersend_portmap::Mapping;
+use hypersend_portmap::{Grant, Mapping, try_out};
 use std::{
-    fs,
     net::{SocketAddr, UdpSocket},
     num::NonZeroU16,
-    process::{Child, Stdio},
     time::Duration,
 };
-use tempfile::TempDir;
 use tokio::{runtime::Builder, sync::watch};
 
 /// Only so that a test that fails ends.
@@ -115,6 +112,24 @@ fn who_gives_nothing_is_no_harm() {
     });
 }
 
+#[test]
+fn what_a_router_would_give_is_given_back_at_once() {
+    for (speaks, seconds, protocol) in [(Speaks::Pcp, 600, "PCP"), (Speaks::NatPmp, 120, "NAT-PMP")] {
+        let Some(lab) = NatLab::new(Nat::Symmetric, Nat::Open) else { return };
+        let router = PortMapper::start(&lab.a, speaks, seconds);
+        let socket = lab.a.socket();
+        let grant = on_a(&lab, async || within("an answer", try_out(port(&socket))).await).unwrap();
+        let Grant { outside, lifetime, .. } = grant;
+        assert_eq!(outside.ip(), lab.a.outside_ip(), "{speaks:?}");
+        assert_eq!((grant.protocol, lifetime), (protocol, Duration::from_secs(seconds.into())));
+        assert!(router.mapped().is_empty(), "{speaks:?}: it is still mapped");
+    }
+    let Some(lab) = NatLab::new(Nat::Restricted, Nat::Open) else { return };
+    let _router = PortMapper::start(&lab.a, Speaks::No, 600);
+    let socket = lab.a.socket();
+    assert_eq!(on_a(&lab, async || within("the end", try_out(port(&socket))).await), None);
+}
+
 /// Many mappings at once, each of which gets other bytes for an answer.
 #[test]
 fn a_router_that_answers_with_rubbish_is_no_harm() {
@@ -153,79 +168,27 @@ fn a_router_that_answers_with_rubbish_is_no_harm() {
     });
 }
 
-/// A `miniupnpd` on a's router, if the program is there.
-struct MiniUpnp {
-    process: Child,
-    folder: TempDir,
-}
-
-impl MiniUpnp {
-    /// One that is asked by PCP and NAT-PMP, or else by UPnP.
-    fn start(lab: &NatLab, asked: bool) -> Self {
-        let folder = TempDir::new().unwrap();
-        let config = folder.path().join("miniupnpd.conf");
-        let yes = |is: bool| if is { "yes" } else { "no" };
-        let text = format!(
-            "ext_ifname=outside\nlistening_ip=inside\next_ip={}\nenable_natpmp={}\nenable_upnp={}\nsecure_mode=yes\n\
-             upnp_table_name=upnp\nupnp_nat_table_name=upnp\nupnp_forward_chain=forward\nupnp_nat_chain=inwards\n\
-             upnp_nat_postrouting_chain=outwards\nuuid=019a0000-0000-4000-8000-000000000001\n\
-             lease_file={}\nallow 1024-65535 0.0.0.0/0 1024-65535\n",
-            // Its address in the lab is one of those for documents, which the program takes for a mistake.
-            "8.8.4.4",
-            yes(asked),
-            yes(!asked),
-            folder.path().join("leases").display()
-        );
-        fs::write(&config, text).unwrap();
-        let rules = "table inet upnp { chain forward { type filter hook forward priority -1; }; \
-                     chain inwards { type nat hook prerouting priority -101; }; \
-                     chain outwards { type nat hook postrouting priority 99; }; }";
-        lab.a.edge().nft(rules).unwrap();
-        let log = fs::File::create(folder.path().join("log")).unwrap();
-        let mut command = lab.a.edge().command("miniupnpd");
-        command.args(["-d", "-P"]).arg(folder.path().join("pid")).arg("-f").arg(&config);
-        let process = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        Self { process, folder }
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log")).unwrap()
-    }
-}
-
-impl Drop for MiniUpnp {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("{}", self.log());
-        }
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 #[test]
 fn another_program_for_routers_maps_by_pcp_and_by_upnp() {
-    if std::process::Command::new("miniupnpd").arg("--version").output().is_err() {
-        eprintln!("left out: miniupnpd is not there");
-        return;
-    }
     for asked in [true, false] {
         let Some(lab) = NatLab::new(Nat::Restricted, Nat::Open) else { return };
-        let router = MiniUpnp::start(&lab, asked);
+        let Some(router) = MiniUpnp::start(&lab.a, asked) else { return };
         let socket = lab.a.socket();
         lab.a.keep_port(port(&socket).get());
         on_a(&lab, async || {
-            let listens = async || router.log().contains("istening").then_some(());
+            let listens = async || router.listens().then_some(());
             eventually("a router that listens", listens).await;
             let mapping = Mapping::request(port(&socket));
             let outside = mapped(&mut mapping.outside()).await;
             let log = router.log();
             assert!(log.contains(if asked { "PCP" } else { "AddAnyPortMapping" }), "{log}");
             // It was told another address than the one it has.
-            assert_eq!(outside.ip().to_string(), "8.8.4.4");
+            assert_eq!(outside.ip(), MiniUpnp::OUTSIDE);
             let outside = SocketAddr::new(lab.a.outside_ip().into(), outside.port());
             assert_eq!(stranger(&lab, outside), next(&socket));
             mapping.close().await;
+            let grant = within("another", try_out(port(&socket))).await.unwrap();
+            assert_eq!(grant.protocol, if asked { "PCP" } else { "UPnP" });
         });
     }
 }

@@ -10,6 +10,7 @@
 //! | [`update`] | releases of client programs |
 //! | [`p2p`] | transfers from client to client: offers and what became of them |
 //! | [`paths`] | what the two sides of such a transfer tell each other to find ways |
+//! | [`code`] | what they tell each other instead where they know nothing of each other but a code |
 //! | [`peer`] | the transfer itself, between the two clients |
 //! | [`signal`] | what the two sides of such a transfer say to each other before there is a path between them |
 //! | [`mailbox`] | how two people without accounts meet at a server, to say that to each other |
@@ -18,12 +19,14 @@
 //! | [`account`], [`chat`], [`event`], [`file`](mod@file) | the operations and their records |
 //! | [`refusal`] | the catalogue of error codes, used as answers and as close codes |
 //! | [`id`], [`name`], [`hash`], [`time`] | validated values |
+//! | [`size`] | numbers of bytes, as people read them |
 //! | [`limit`] | every number a peer is held to |
 //!
 //! The flow of each stream is written out in `docs/protocol.md`; golden bytes of every frame are in `tests/golden.txt`.
 
 pub mod account;
 pub mod chat;
+pub mod code;
 pub mod event;
 pub mod file;
 pub mod frame;
@@ -39,6 +42,7 @@ pub mod refusal;
 pub mod relay;
 pub mod session;
 pub mod signal;
+pub mod size;
 pub mod stream;
 pub mod time;
 pub mod update;

@@ -88,6 +88,8 @@ pub const MAILBOX_LIFETIME: Duration = Duration::from_hours(24);
 pub const MAILBOX_ABSENCE: Duration = Duration::from_hours(1);
 /// Relays that a side is told of: one that works, and some for when it does not.
 pub const MAX_RELAYS: usize = 4;
+/// Relays in one list: with these a client finds one near it, whoever runs more.
+pub const MAX_LISTED_RELAYS: usize = 64;
 /// Longest name of a relay, in bytes.
 pub const MAX_RELAY_NAME_BYTES: usize = 64;
 /// Longest host of a relay, in bytes: what DNS allows (RFC 1035, 2.3.4).

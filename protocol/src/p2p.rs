@@ -1,9 +1,10 @@
-//! Transfers from one client to another: who offers what to whom, and what became of it. The bytes never reach the server.
+//! Transfers from one client to another: who offers what to whom, what became of it, and the relays that there are for
+//! them. The bytes never reach the server.
 
 use crate::{
     frame::{Kind, frame},
-    id::{ChatId, ClientId, P2pId, UserId},
-    name::FileName,
+    id::{ChatId, ClientId, P2pId, RelayId, UserId},
+    name::{FileName, RelayHost, RelayName},
     time::UnixMillis,
 };
 use serde::{Deserialize, Serialize};
@@ -45,13 +46,15 @@ pub enum P2pPath {
     Stored,
 }
 
-/// A file that is offered.
+/// A file or a folder that is offered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfferedFile {
     /// Its name.
     pub name: FileName,
-    /// Its size, in bytes.
+    /// Its size, in bytes; of a folder, that of all files in it.
     pub size: u64,
+    /// Whether it is a folder.
+    pub folder: bool,
 }
 
 /// An offer and what became of it.
@@ -87,6 +90,28 @@ pub struct P2pPage {
     pub more: bool,
 }
 frame!(P2pPage, Kind(0x58), 8 << 20);
+
+/// A relay as such. Whoever is to use it for a session gets a [`RelaySeat`](crate::signal::RelaySeat).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayInfo {
+    /// The relay.
+    pub relay: RelayId,
+    /// What people call it.
+    pub name: RelayName,
+    /// Its host; none for the host by which the client reaches the server.
+    pub host: Option<RelayHost>,
+    /// Its UDP ports, at most [`MAX_RELAY_PORTS`](crate::limit::MAX_RELAY_PORTS): all say how the client looks from
+    /// there.
+    pub ports: Vec<u16>,
+}
+
+/// The relays that take sessions, the least loaded first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayList {
+    /// The relays, at most [`MAX_LISTED_RELAYS`](crate::limit::MAX_LISTED_RELAYS).
+    pub relays: Vec<RelayInfo>,
+}
+frame!(RelayList, Kind(0x5c), 32 << 10);
 
 /// Offers files to another member of a chat. A second offer with the same client id is the first one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,3 +156,9 @@ pub struct ChangeP2p {
     pub path: Option<P2pPath>,
 }
 frame!(ChangeP2p, Kind(0x166), 128 => P2pSession);
+
+/// The relays there are, without leave to use one: so that a client can tell how far they are, and how it looks from
+/// there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListRelays {}
+frame!(ListRelays, Kind(0x168), 16 => RelayList);

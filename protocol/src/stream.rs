@@ -14,7 +14,7 @@ use crate::{
     file::{BeginUpload, CancelUpload, DeleteFile, FinishUpload, GetFile, GetRange, GetValues, ListFiles, PutRange},
     frame::frame_set,
     mailbox::{ClaimMailbox, OpenMailbox, ResumeMailbox},
-    p2p::{ChangeP2p, GetP2p, ListP2p, OfferP2p},
+    p2p::{ChangeP2p, GetP2p, ListP2p, ListRelays, OfferP2p},
     session::Hello,
     signal::OpenSignals,
     update::GetUpdate,
@@ -96,6 +96,8 @@ frame_set! {
         ListP2p,
         /// Request.
         ChangeP2p,
+        /// Request.
+        ListRelays,
         /// Opens a chat stream.
         OpenChat,
         /// Opens the event stream.

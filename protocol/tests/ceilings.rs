@@ -22,13 +22,17 @@ use hypersend_protocol::{
     id::{ChatId, ChunkIndex, ClientId, Cursor, FileId, P2pId, RelayId, Revision, Seq, SessionId, UserId},
     limit::{
         MAX_CHAT_TITLE_BYTES, MAX_CHUNKS, MAX_DISPLAY_NAME_BYTES, MAX_EMAIL_BYTES, MAX_ENTRIES_PER_PAGE,
-        MAX_FILE_NAME_BYTES, MAX_FILES_PER_MESSAGE, MAX_MEMBERS, MAX_MESSAGE_BYTES, MAX_NAMEPLATE, MAX_OFFERED_FILES,
-        MAX_PAGE, MAX_PASSWORD_BYTES, MAX_REFUSAL_MESSAGE_BYTES, MAX_RELAY_HOST_BYTES, MAX_RELAY_NAME_BYTES,
-        MAX_RELAY_PORTS, MAX_RELAYS, MAX_SIGNAL_BYTES, MAX_SMALL_FILES, MAX_TOKEN_BYTES, MAX_VALUES_PER_PAGE,
+        MAX_FILE_NAME_BYTES, MAX_FILES_PER_MESSAGE, MAX_LISTED_RELAYS, MAX_MEMBERS, MAX_MESSAGE_BYTES, MAX_NAMEPLATE,
+        MAX_OFFERED_FILES, MAX_PAGE, MAX_PASSWORD_BYTES, MAX_REFUSAL_MESSAGE_BYTES, MAX_RELAY_HOST_BYTES,
+        MAX_RELAY_NAME_BYTES, MAX_RELAY_PORTS, MAX_RELAYS, MAX_SIGNAL_BYTES, MAX_SMALL_FILES, MAX_TOKEN_BYTES,
+        MAX_VALUES_PER_PAGE,
     },
     mailbox::{ClaimMailbox, MailboxKey, MailboxOpen, Nameplate, OpenMailbox, ResumeMailbox},
     name::{ChatTitle, DisplayName, Email, FileName, MessageText, Password, RelayHost, RelayName, Token},
-    p2p::{ChangeP2p, GetP2p, ListP2p, OfferP2p, OfferedFile, P2pPage, P2pPath, P2pSession, P2pStatus},
+    p2p::{
+        ChangeP2p, GetP2p, ListP2p, ListRelays, OfferP2p, OfferedFile, P2pPage, P2pPath, P2pSession, P2pStatus,
+        RelayInfo, RelayList,
+    },
     peer::{
         Confirm, GetListing, GetPiece, GetSmall, ListingEntry, ListingPage, PieceFollows, ReceiverState, Report,
         SmallFollows,
@@ -134,6 +138,7 @@ fn records() -> Vec<Largest> {
         largest(&p2p()),
         largest(&Update { newer: Some(release()) }),
         largest(&P2pPage { sessions: vec![p2p(); page], more: true }),
+        largest(&RelayList { relays: vec![relay(); MAX_LISTED_RELAYS] }),
     ]
 }
 
@@ -167,6 +172,7 @@ fn calls() -> Vec<Largest> {
         largest(&ListFiles { before: Some(FILE), limit: u32::MAX }),
         largest(&DeleteFile { file: FILE }),
         largest(&OfferP2p { client_id: CLIENT, chat: CHAT, receiver: USER, files: p2p().files }),
+        largest(&ListRelays {}),
         largest(&GetP2p { session: P2P }),
         largest(&ListP2p { before: Some(P2P), limit: u32::MAX }),
         largest(&ChangeP2p { session: P2P, status: Some(P2pStatus::Cancelled), path: Some(P2pPath::Relayed) }),
@@ -261,7 +267,7 @@ fn p2p() -> P2pSession {
         chat: CHAT,
         sender: USER,
         receiver: USER,
-        files: vec![OfferedFile { name: file().name, size: u64::MAX }; MAX_OFFERED_FILES],
+        files: vec![OfferedFile { name: file().name, size: u64::MAX, folder: true }; MAX_OFFERED_FILES],
         status: P2pStatus::Cancelled,
         path: Some(P2pPath::Relayed),
         created: END,
@@ -269,16 +275,19 @@ fn p2p() -> P2pSession {
     }
 }
 
-fn seat() -> RelaySeat {
-    let relay = RelayId(Uuid::max());
-    let ticket = Ticket { relay, session: P2P, user: USER, expires: END, side: Side::Receiver };
-    RelaySeat {
-        relay,
+fn relay() -> RelayInfo {
+    RelayInfo {
+        relay: RelayId(Uuid::max()),
         name: RelayName::parse(&"x".repeat(MAX_RELAY_NAME_BYTES)).unwrap(),
         host: Some(RelayHost::parse(&"x".repeat(MAX_RELAY_HOST_BYTES)).unwrap()),
         ports: vec![u16::MAX; MAX_RELAY_PORTS],
-        ticket: ticket.signed([0xff; 64]),
     }
+}
+
+fn seat() -> RelaySeat {
+    let RelayInfo { relay, name, host, ports } = relay();
+    let ticket = Ticket { relay, session: P2P, user: USER, expires: END, side: Side::Receiver };
+    RelaySeat { relay, name, host, ports, ticket: ticket.signed([0xff; 64]) }
 }
 
 fn email() -> Email {

@@ -21,7 +21,10 @@ use hypersend_protocol::{
     id::{ChatId, ChunkIndex, ClientId, Cursor, FileId, P2pId, RelayId, Revision, Seq, SessionId, UserId},
     mailbox::{ClaimMailbox, MailboxKey, MailboxOpen, Nameplate, OpenMailbox, ResumeMailbox},
     name::{ChatTitle, DisplayName, Email, FileName, MessageText, Password, Token},
-    p2p::{ChangeP2p, GetP2p, ListP2p, OfferP2p, OfferedFile, P2pPage, P2pPath, P2pSession, P2pStatus},
+    p2p::{
+        ChangeP2p, GetP2p, ListP2p, ListRelays, OfferP2p, OfferedFile, P2pPage, P2pPath, P2pSession, P2pStatus,
+        RelayInfo, RelayList,
+    },
     peer::{
         Confirm, GetListing, GetPiece, GetSmall, ListingEntry, ListingPage, PieceFollows, ReceiverState, Report,
         SmallFollows,
@@ -170,6 +173,7 @@ fn answers() -> Vec<Example> {
         example(".newer", Update { newer: Some(release()) }),
         example(".none", Update { newer: None }),
         plain(P2pPage { sessions: vec![p2p(P2pStatus::Offered, None)], more: true }),
+        plain(RelayList { relays: relays() }),
     ]
 }
 
@@ -206,6 +210,7 @@ fn calls() -> Vec<Example> {
         call(GetP2p { session: P2pId(uuid(5)) }),
         call(ListP2p { before: Some(P2pId(uuid(5))), limit: 200 }),
         call(ChangeP2p { session: P2pId(uuid(5)), status: Some(P2pStatus::Finished), path: Some(P2pPath::Relayed) }),
+        call(ListRelays {}),
     ]
 }
 
@@ -306,7 +311,7 @@ fn release() -> Release {
 }
 
 fn offered() -> Vec<OfferedFile> {
-    vec![OfferedFile { name: file_name(), size: 40 << 30 }]
+    vec![OfferedFile { name: file_name(), size: 40 << 30, folder: false }]
 }
 
 fn p2p(status: P2pStatus, path: Option<P2pPath>) -> P2pSession {
@@ -336,6 +341,11 @@ fn seats() -> Vec<RelaySeat> {
         }
     };
     vec![seat(7, "own", None, vec![8_444, 8_445]), seat(8, "fra1", Some("fra1.example.org"), vec![8_444])]
+}
+
+fn relays() -> Vec<RelayInfo> {
+    let relay = |RelaySeat { relay, name, host, ports, .. }| RelayInfo { relay, name, host, ports };
+    seats().into_iter().map(relay).collect()
 }
 
 fn email() -> Email {

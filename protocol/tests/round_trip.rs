@@ -14,7 +14,7 @@ use hypersend_protocol::{
     limit::MAX_NAMEPLATE,
     mailbox::{ClaimMailbox, MailboxKey, MailboxOpen, Nameplate, OpenMailbox, ResumeMailbox},
     name::{ChatTitle, DisplayName, Email, FileName, MessageText, Password, RelayHost, RelayName, Token},
-    p2p::{ChangeP2p, ListP2p, OfferP2p, OfferedFile, P2pPage, P2pPath, P2pSession, P2pStatus},
+    p2p::{ChangeP2p, ListP2p, OfferP2p, OfferedFile, P2pPage, P2pPath, P2pSession, P2pStatus, RelayInfo, RelayList},
     peer::{
         Confirm, GetListing, GetPiece, GetSmall, ListingEntry, ListingPage, PeerRequest, PieceFollows, ReceiverState,
         Report, SmallFollows,
@@ -115,6 +115,8 @@ proptest! {
 
     #[test]
     fn signals(seats in vec(seat(), 0..5), value in vec(any::<u8>(), 0..99)) {
+        let relay = |RelaySeat { relay, name, host, ports, .. }| RelayInfo { relay, name, host, ports };
+        there_and_back::<RelayList, _>(RelayList { relays: seats.iter().cloned().map(relay).collect() })?;
         there_and_back::<SignalsOpen, _>(SignalsOpen { relays: seats })?;
         prop_assert_eq!(SignalValue::new(value.clone()).is_ok(), !value.is_empty());
         if let Ok(value) = SignalValue::new(value) {
@@ -328,7 +330,8 @@ fn p2p_path() -> impl Strategy<Value = P2pPath> {
 }
 
 fn p2p_session() -> impl Strategy<Value = P2pSession> {
-    let file = (file_name(), any::<u64>()).prop_map(|(name, size)| OfferedFile { name, size });
+    let file = (file_name(), any::<u64>(), any::<bool>());
+    let file = file.prop_map(|(name, size, folder)| OfferedFile { name, size, folder });
     let who = (id(P2pId), id(ChatId), id(UserId), id(UserId));
     (who, vec(file, 0..5), p2p_status(), option::of(p2p_path()), at(), at()).prop_map(
         |((id, chat, sender, receiver), files, status, path, created, updated)| P2pSession {

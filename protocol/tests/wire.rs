@@ -8,12 +8,14 @@
 //! | [`ceilings`] | the largest value that the limits allow fits, and not much more |
 //! | [`hostile`] | bytes made to hurt are refused, cheaply |
 //! | [`paths`] | the same for what two clients say to each other to find ways |
+//! | [`code`] | the same for what they say where a code is all they have in common |
 //! | [`relay`] | the same for the datagrams of the relay, which are no frames |
 //! | [`spec`] | `docs/protocol.md` says what the code does |
 
 #![expect(clippy::unwrap_used, reason = "a fixed value that its own parser refuses is a failed test")]
 
 mod ceilings;
+mod code;
 mod examples;
 mod golden;
 mod hostile;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use hypersend_protocol::{id::RelayId, limit::MAX_RELAY_PORTS};
+use hypersend_protocol::{id::RelayId, name::Token};
 use hypersend_relay::{
     Flags, Settings, Switch, metrics,
     register::{Registered, Registrar, Registration},
@@ -66,41 +66,62 @@ async fn serve(flags: &Flags, sockets: usize) -> Result<()> {
         tokio::spawn(metrics::serve(listener, switch.observer()));
     }
     tracing::info!(id = %settings.id, capacity = settings.capacity, sockets, "relay");
-    let stopping = CancellationToken::new();
-    let (observer, leaving) = (switch.observer(), stopping.clone());
-    let ports: Vec<u16> = addresses.iter().map(SocketAddr::port).take(MAX_RELAY_PORTS).collect();
-    let registering = async move {
-        match (registrar, introduced) {
-            (Some(registrar), Some(introduced)) => registrar.keep(introduced, &ports, &observer, &leaving).await,
+    let (stopping, observer) = (CancellationToken::new(), switch.observer());
+    let mut running = tokio::spawn(switch.run(stopping.clone(), flags.drain));
+    announce(&addresses)?;
+    let registering = async {
+        match (&registrar, introduced) {
+            (Some(registrar), Some(introduced)) => registrar.keep(introduced, &addresses, &observer).await,
             _ => std::future::pending().await,
         }
     };
-    let mut registering = tokio::spawn(registering);
-    let mut running = tokio::spawn(switch.run(stopping.clone(), flags.drain));
-    announce(&addresses)?;
     let mut stop = async || {
         tokio::select! {
             _ = terminate.recv() => tracing::info!("SIGTERM"),
             _ = interrupt.recv() => tracing::info!("SIGINT"),
         }
     };
-    tokio::select! {
-        () = stop() => stopping.cancel(),
-        ended = &mut running => return Ok(ended.context("run the relay")??),
-        changed = &mut registering => match changed.context("call the server")?? {},
-    }
+    let ended = tokio::select! {
+        () = stop() => Ok(()),
+        ended = &mut running => ended.context("run the relay")?.map_err(anyhow::Error::from),
+        changed = registering => match changed {
+            Err(error) => Err(error.into()),
+            Ok(never) => match never {},
+        },
+    };
+    // Whatever the reason is: nobody is sent here any more, and who is here may go on.
+    stopping.cancel();
+    let leaving = async {
+        let farewell = async {
+            if let Some(registrar) = &registrar {
+                registrar.farewell().await;
+            }
+        };
+        let drained = async {
+            if running.is_finished() {
+                return Ok(());
+            }
+            running.await.context("run the relay")?.map_err(anyhow::Error::from)
+        };
+        tokio::join!(farewell, drained).1
+    };
     tokio::select! {
         () = stop() => tracing::info!("stopped at once"),
-        ended = &mut running => ended.context("run the relay")??,
+        drained = leaving => drained?,
     }
-    Ok(())
+    ended
 }
 
 fn registrar(flags: &Flags, id: RelayId) -> Result<Option<Registrar>> {
     let Some(server) = flags.server.clone() else { return Ok(None) };
     let token = match &flags.token {
         Some(token) => String::from(token.clone()),
-        None => std::env::var("RELAY_TOKEN").context("--server needs the server's RELAY_TOKEN in the environment")?,
+        None => {
+            let token =
+                std::env::var("RELAY_TOKEN").context("--server needs the server's RELAY_TOKEN in the environment")?;
+            // A file that it was read from ends with a line break.
+            String::from(Token::parse(token.trim()).context("RELAY_TOKEN")?)
+        }
     };
     let registration = Registration {
         server,

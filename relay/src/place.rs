@@ -1,7 +1,11 @@
 //! Where clients find a relay: what an operator says of it.
 
-use hypersend_protocol::name::RelayHost;
-use std::{fmt, net::Ipv6Addr, str::FromStr};
+use hypersend_protocol::{limit::MAX_RELAY_PORTS, name::RelayHost};
+use std::{
+    fmt,
+    net::{Ipv6Addr, SocketAddr},
+    str::FromStr,
+};
 
 /// A host, and perhaps a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +41,20 @@ impl FromStr for RelayPlace {
     }
 }
 
+/// The ports that clients are told of a relay that listens here: the first is the one that the operator names, if it is another
+/// outside, and none comes twice.
+pub fn ports(listening: &[SocketAddr], announced: Option<&RelayPlace>) -> Vec<u16> {
+    let first = announced.and_then(|place| place.port).or(listening.first().map(SocketAddr::port));
+    let mut ports: Vec<u16> = Vec::new();
+    for port in first.into_iter().chain(listening.iter().skip(1).map(SocketAddr::port)) {
+        if !ports.contains(&port) {
+            ports.push(port);
+        }
+    }
+    ports.truncate(MAX_RELAY_PORTS);
+    ports
+}
+
 impl fmt::Display for RelayPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.port {
@@ -50,6 +68,16 @@ impl fmt::Display for RelayPlace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clients_are_told_of_each_port_once() {
+        let listening = [8_444, 8_445].map(|port| SocketAddr::from(([0, 0, 0, 0], port)));
+        let told = |place: &str| ports(&listening, Some(&place.parse().unwrap()));
+        assert_eq!(ports(&listening, None), [8_444, 8_445]);
+        assert_eq!(told("fra1.example.org"), [8_444, 8_445]);
+        assert_eq!(told("fra1.example.org:443"), [443, 8_445]);
+        assert_eq!(told("fra1.example.org:8445"), [8_445]);
+    }
 
     #[test]
     fn a_place_is_a_host_and_perhaps_a_port() {

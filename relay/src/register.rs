@@ -3,7 +3,10 @@
 //! The first answer brings the key by which tickets are verified, so a relay needs to be told of nothing but the server and the
 //! operator's token. What the server sends besides is not looked at.
 
-use crate::{place::RelayPlace, switch::Observer};
+use crate::{
+    place::{self, RelayPlace},
+    switch::Observer,
+};
 use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
 use hypersend_protocol::{id::RelayId, name::RelayName};
 use reqwest::{Client, StatusCode, header::CONTENT_TYPE};
@@ -15,15 +18,21 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 use serde::{Deserialize, Serialize};
-use std::{convert::Infallible, fmt, str::FromStr, sync::Arc, time::Duration};
-use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
+use std::{convert::Infallible, fmt, net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
+use tokio::time::{sleep, timeout};
 
 /// How long one attempt may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long to wait after an attempt that failed. A server hands out a relay for 30 s after it last heard of it.
 const RETRY_AFTER: Duration = Duration::from_secs(3);
+
+/// How long to wait after the first attempt that failed of a relay that nobody hands out yet; twice as long after each further one.
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+const LAST_RETRY: Duration = Duration::from_secs(30);
+
+/// How long a relay that ends tries to say so.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// The longest answer, in bytes; a refusal's text is some hundred.
 const MAX_ANSWER_BYTES: usize = 16 << 10;
@@ -110,6 +119,16 @@ pub enum RegisterError {
     KeyChanged,
 }
 
+impl RegisterError {
+    fn passes(&self) -> bool {
+        match self {
+            Self::Call { .. } => true,
+            Self::Refused { status, .. } => status.is_server_error(),
+            Self::Prepare(_) | Self::Answer | Self::KeyChanged => false,
+        }
+    }
+}
+
 /// What the server said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Registered {
@@ -158,37 +177,42 @@ impl Registrar {
         Ok(Self { registration, http })
     }
 
-    /// Says that the relay is not to be handed out yet; brings the server's key. Tries until the server answers, or says no.
+    /// Says that the relay is not to be handed out yet; brings the server's key. Tries until the server answers, or says no: what is
+    /// wrong at its end passes, what is wrong with this relay does not.
     pub async fn introduce(&self) -> Result<Registered, RegisterError> {
+        let mut wait = FIRST_RETRY;
         loop {
             match self.say(&[], 0, true).await {
-                Err(error @ RegisterError::Call { .. }) => {
+                Err(error) if error.passes() => {
                     tracing::warn!(error = %report(&error), "calling the server again soon");
-                    sleep(RETRY_AFTER).await;
+                    sleep(wait).await;
+                    wait = (2 * wait).min(LAST_RETRY);
                 }
                 answer => return answer,
             }
         }
     }
 
-    /// Says how the relay stands for as long as it is awaited, and at once when it begins to leave. Returns only when the server has
-    /// another key than it had.
+    /// Says that the relay takes nobody new. If that is not heard in some seconds, the server forgets it by itself.
+    pub async fn farewell(&self) {
+        let said = timeout(FAREWELL, self.say(&[], 0, true)).await;
+        if !matches!(said, Ok(Ok(_))) {
+            tracing::debug!("the server did not hear that this relay ends");
+        }
+    }
+
+    /// Says how the relay stands, which listens here, for as long as it is awaited. Returns only when the server has another key
+    /// than it had.
     pub async fn keep(
         &self,
         first: Registered,
-        ports: &[u16],
+        listening: &[SocketAddr],
         observer: &Observer,
-        leaving: &CancellationToken,
     ) -> Result<Infallible, RegisterError> {
-        let mut ports = ports.to_vec();
-        let announced = self.registration.announce.as_ref().and_then(|place| place.port);
-        if let (Some(port), Some(first)) = (announced, ports.first_mut()) {
-            *first = port;
-        }
+        let ports = place::ports(listening, self.registration.announce.as_ref());
         let mut told = false;
         loop {
-            let (sessions, draining) = (observer.snapshot().sessions, leaving.is_cancelled());
-            let wait = match self.say(&ports, sessions, draining).await {
+            let wait = match self.say(&ports, observer.snapshot().sessions, false).await {
                 Ok(registered) if registered.server_key != first.server_key => return Err(RegisterError::KeyChanged),
                 Ok(registered) => {
                     if !told {
@@ -203,14 +227,7 @@ impl Registrar {
                     RETRY_AFTER
                 }
             };
-            if draining {
-                sleep(wait).await;
-            } else {
-                tokio::select! {
-                    () = sleep(wait) => {}
-                    () = leaving.cancelled() => {}
-                }
-            }
+            sleep(wait).await;
         }
     }
 
@@ -323,6 +340,13 @@ mod tests {
         for bad in ["", "sha256:", "sha256:abcd", "md5:00"] {
             assert_eq!(bad.parse::<Fingerprint>(), Err(NotAFingerprint));
         }
+    }
+
+    #[test]
+    fn what_is_wrong_at_the_server_passes_and_what_is_wrong_here_does_not() {
+        let refused = |status| RegisterError::Refused { status, said: String::new() };
+        assert!(refused(StatusCode::SERVICE_UNAVAILABLE).passes() && refused(StatusCode::BAD_GATEWAY).passes());
+        assert!(!refused(StatusCode::UNAUTHORIZED).passes() && !RegisterError::KeyChanged.passes());
     }
 
     #[test]

@@ -9,11 +9,10 @@ use crate::{
     store::relays::Relay,
 };
 use hypersend_protocol::{id::RelayId, name::RelayName};
-use hypersend_relay::{Observer, Switch};
+use hypersend_relay::{Observer, Switch, place};
 use std::{
-    error::Error as _,
     io,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     time::Duration,
 };
 use tokio_util::sync::CancellationToken;
@@ -50,7 +49,14 @@ impl OwnRelay {
     /// Binds what the settings say, if they say so. Another start on the same machine and port is the same relay, so that its
     /// tickets go on being good.
     pub(crate) fn bind(settings: &Settings, secret: &SecretKey) -> Result<Option<Self>, RelayPortError> {
-        let Some(address) = settings.relay_listen else { return Ok(None) };
+        let Some(address) = settings.relay_listen else {
+            if settings.relay_announce.is_some() {
+                tracing::warn!(
+                    "RELAY_ANNOUNCE is without effect: there is no relay in this process (RELAY_LISTEN=off)"
+                );
+            }
+            return Ok(None);
+        };
         let mut cookie_secret = [0; 32];
         getrandom::fill(&mut cookie_secret).expect("the kernel gives random bytes");
         let mut relay = hypersend_relay::Settings::new(
@@ -60,14 +66,7 @@ impl OwnRelay {
         );
         relay.capacity = settings.relay_capacity;
         let failed = |source| RelayPortError { address, source };
-        let switch = match bind(&relay, address) {
-            // A machine without IPv6.
-            Err(error) if address.ip().is_unspecified() && error.raw_os_error() == Some(NO_IPV6) => {
-                bind(&relay, SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
-            }
-            bound => bound,
-        };
-        let switch = switch.map_err(failed)?;
+        let switch = Switch::bind(&relay, &addresses(address), 1).map_err(|error| failed(error.reason()))?;
         let addresses = switch.local_addrs().map_err(failed)?;
         tracing::info!(id = %relay.id, address = %addresses[0], "relay");
         Ok(Some(Self {
@@ -86,11 +85,8 @@ impl OwnRelay {
 
     /// Has it handed out to the sides of transfers.
     pub(crate) fn join(&self, relays: &Relays) {
-        let mut ports: Vec<u16> = self.addresses.iter().map(SocketAddr::port).collect();
         let announce = self.announce.clone();
-        if let (Some(port), Some(first)) = (announce.as_ref().and_then(|place| place.port), ports.first_mut()) {
-            *first = port;
-        }
+        let ports = place::ports(&self.addresses, announce.as_ref());
         let (observer, id, max_sessions) = (self.observer(), self.id, self.max_sessions);
         let name = RelayName::parse(NAME).expect("it is one");
         relays.own(Box::new(move || {
@@ -116,18 +112,19 @@ impl OwnRelay {
     }
 }
 
-fn bind(relay: &hypersend_relay::Settings, address: SocketAddr) -> io::Result<Switch> {
+/// Where the relay listens that is to listen here: on the next port too, and on IPv4 alone where all addresses are meant and the
+/// machine has no IPv6.
+pub(crate) fn addresses(listen: SocketAddr) -> Vec<SocketAddr> {
+    let is_all_of_ipv6 = listen.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+    let ip = if is_all_of_ipv6 && !has_ipv6() { Ipv4Addr::UNSPECIFIED.into() } else { listen.ip() };
     // Any port has any port beside it.
-    let next = if address.port() == 0 { Some(0) } else { address.port().checked_add(1) };
-    let next = next.map(|port| SocketAddr::new(address.ip(), port));
-    let addresses: Vec<SocketAddr> = [address].into_iter().chain(next).collect();
-    Switch::bind(relay, &addresses, 1).map_err(|error| {
-        let kind = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-        match kind.and_then(io::Error::raw_os_error) {
-            Some(code) => io::Error::from_raw_os_error(code),
-            None => io::Error::other(error),
-        }
-    })
+    let next = if listen.port() == 0 { Some(0) } else { listen.port().checked_add(1) };
+    [listen.port()].into_iter().chain(next).map(|port| SocketAddr::new(ip, port)).collect()
+}
+
+fn has_ipv6() -> bool {
+    let tried = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0));
+    tried.err().and_then(|error| error.raw_os_error()) != Some(NO_IPV6)
 }
 
 /// The same at each start, and another for each server, also of those that share a secret.
@@ -140,4 +137,17 @@ fn own_id(settings: &Settings, secret: &SecretKey, address: SocketAddr) -> Relay
     let mut id = [0; 16];
     hasher.finalize_xof().fill(&mut id);
     RelayId(uuid::Builder::from_random_bytes(id).into_uuid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relay_takes_the_next_port_too_if_there_is_one() {
+        let taken = |text: &str| addresses(text.parse().unwrap()).iter().map(SocketAddr::port).collect::<Vec<_>>();
+        assert_eq!(taken("127.0.0.1:8444"), [8_444, 8_445]);
+        assert_eq!(taken("127.0.0.1:65535"), [65_535]);
+        assert_eq!(taken("[::]:0"), [0, 0]);
+    }
 }

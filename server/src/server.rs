@@ -198,6 +198,7 @@ impl Server {
                 self.certificate.keep(ending.clone()),
                 self.janitor.run(ending.clone()),
                 pass_on(self.relay, ending.clone()),
+                self.relays.announce(ending.clone()),
                 hear(self.news, self.hub, self.presence.clone(), ending.clone()),
             )
         };
@@ -205,7 +206,6 @@ impl Server {
             served = serving => served,
             // Until everybody has gone: those who move to another server meanwhile are not to seem away.
             never = self.presence.run() => match never {},
-            never = self.relays.announce() => match never {},
         };
         let ends = async {
             tokio::join!(timeout(SETTLING, self.uploads.settled()), timeout(SETTLING, self.presence.take_leave()))

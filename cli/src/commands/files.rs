@@ -10,7 +10,7 @@ use crate::{
 };
 use hypersend_client::{
     Client, Upload,
-    protocol::{file::FileInfo, id::FileId, name::FileName},
+    protocol::{file::FileInfo, id::FileId, name::FileName, size::Size},
 };
 use std::{
     path::{Path, PathBuf},
@@ -41,7 +41,7 @@ pub(super) async fn upload(client: &Client, talk: &Talk, path: &Path) -> Result<
     talk.say(&if already_stored {
         format!("{name}: already stored")
     } else {
-        format!("{name}: {} stored in {}", words::size(file.size), words::duration(began.elapsed()))
+        format!("{name}: {} stored in {}", Size(file.size), words::duration(began.elapsed()))
     });
     Ok((file, already_stored))
 }
@@ -89,7 +89,7 @@ pub(super) async fn download(
     let began = Instant::now();
     let download = client.download(info.id, &path);
     let file = follow(talk, &name, download.progress(), download.finish()).await?;
-    let (size, took) = (words::size(file.size), words::duration(began.elapsed()));
+    let (size, took) = (Size(file.size), words::duration(began.elapsed()));
     talk.say(&format!("{name}: {size} received in {took}"));
     Ok(Received::new(&file, &path))
 }

@@ -4,7 +4,7 @@ use crate::{
     connect::{TrustPolicy, connect_within},
     context::Context,
     failure::{Exit, Failure},
-    view::Person,
+    view::{Person, words},
 };
 use hypersend_client::{Status, protocol::session::VERSION};
 use serde::Serialize;
@@ -96,9 +96,8 @@ impl fmt::Display for Report {
             row("answers", if self.answers { "yes" } else { "no" })?;
         }
         if let Some(connection) = &self.connection {
-            let millis = connection.round_trip.as_secs_f64() * 1_000.0;
             row("over", &connection.over.to_uppercase())?;
-            row("round trip", &format!("{millis:.1} ms"))?;
+            row("round trip", &words::millis(connection.round_trip))?;
         }
         if let Some(certificate) = &self.certificate {
             row("certificate", certificate)?;

@@ -1,9 +1,11 @@
 //! From a folder to a connected client: which server, whether to trust it, how long to wait for it, and what is said
 //! meanwhile.
 
+mod outage;
 mod session;
 mod trust;
 
+pub(crate) use outage::Outages;
 pub(crate) use session::Session;
 pub(crate) use trust::TrustPolicy;
 
@@ -12,7 +14,9 @@ use crate::{
     context::Context,
     failure::Failure,
 };
-use hypersend_client::{CertificateProblem, Client, ClientError, Config, Credentials};
+use hypersend_client::{
+    CertificateProblem, Client, ClientError, Config, Credentials, ServerAddress, direct::DirectError, mailbox::Guest,
+};
 use std::{sync::Arc, time::Duration};
 
 /// Connects with the login of the folder.
@@ -36,6 +40,13 @@ pub(crate) async fn log_in(context: &Context, login: &Login, credentials: Creden
     Ok(session)
 }
 
+/// How a server is met.
+pub(crate) fn config(context: &Context, server: &ServerAddress, policy: &TrustPolicy) -> Config {
+    let agent = concat!("hypersend/", env!("CARGO_PKG_VERSION")).to_owned();
+    let transports = context.options.transport.into();
+    Config { server: server.clone(), trust: policy.trust(), agent, transports }
+}
+
 async fn start(
     context: &Context,
     login: &Login,
@@ -45,9 +56,8 @@ async fn start(
 ) -> Result<(Session, TrustPolicy), Failure> {
     let mut policy = TrustPolicy::new(context, login)?;
     loop {
-        let agent = concat!("hypersend/", env!("CARGO_PKG_VERSION")).to_owned();
-        let transports = context.options.transport.into();
-        let config = Config { server: login.server.clone(), trust: policy.trust(), agent, transports };
+        let config = config(context, &login.server, &policy);
+        let transports = config.transports;
         let client = Client::start(config, credentials.clone(), store.clone())?;
         context.close_later(client.clone());
         let mut session = Session::watch(client, transports, context.talk.clone(), wait);
@@ -60,6 +70,31 @@ async fn start(
                 policy.meet(fingerprint).await?;
             }
             Err(error) => return Err(context.explain(error.into(), &login.server)),
+        }
+    }
+}
+
+/// Has something done at a server by a connection that speaks for nobody. The connection is watched while what comes with it is
+/// kept.
+pub(crate) async fn visit<T>(
+    context: &Context,
+    server: &ServerAddress,
+    errand: impl AsyncFn(Guest) -> Result<T, DirectError>,
+) -> Result<(T, Outages), Failure> {
+    let mut policy = TrustPolicy::of_guest(context, server)?;
+    loop {
+        let config = config(context, server, &policy);
+        let transports = config.transports;
+        let guest = Guest::start(config)?;
+        let watched = guest.clone();
+        let watching = |tell| async move { watched.watch_status(tell).await };
+        let outages = Outages::watch(server, transports, context.talk.clone(), context.options.wait(), watching);
+        match outages.within(errand(guest)).await? {
+            Ok(done) => return Ok((done, outages)),
+            Err(DirectError::Client(ClientError::Certificate(CertificateProblem::Unknown { fingerprint, .. }))) => {
+                policy.meet(fingerprint).await?;
+            }
+            Err(error) => return Err(context.explain(error.into(), server)),
         }
     }
 }

@@ -29,9 +29,24 @@ enum Authorities {
 }
 
 impl TrustPolicy {
+    /// For the server of a login.
     pub(crate) fn new(context: &Context, login: &Login) -> Result<Self, Failure> {
+        Self::begin(context, &login.server, login.ca.as_ref(), login.vouched)
+    }
+
+    /// For a server to which nobody need be logged in; as for the login's, if it is that one.
+    pub(crate) fn of_guest(context: &Context, server: &ServerAddress) -> Result<Self, Failure> {
+        match context.folder.account()? {
+            Some(account) if account.server == *server => {
+                Self::begin(context, server, account.ca.as_ref(), account.vouched)
+            }
+            _ => Self::begin(context, server, None, false),
+        }
+    }
+
+    fn begin(context: &Context, server: &ServerAddress, ca: Option<&PathBuf>, vouched: bool) -> Result<Self, Failure> {
         // For this command alone: the login keeps the authorities that it was begun with.
-        let authorities = match context.options.ca.as_ref().or(login.ca.as_ref()) {
+        let authorities = match context.options.ca.as_ref().or(ca) {
             None => Authorities::Machine,
             Some(path) => {
                 let pem = fs::read(path).map_err(|error| Failure::local("read", path, &error))?;
@@ -43,15 +58,15 @@ impl TrustPolicy {
             }
         };
         let known = match authorities {
-            Authorities::Machine => context.folder.known_host(&login.server)?,
+            Authorities::Machine => context.folder.known_host(server)?,
             Authorities::File { .. } => None,
         };
         Ok(Self {
-            server: login.server.clone(),
+            server: server.clone(),
             folder: context.folder.clone(),
             talk: context.talk.clone(),
             accept: context.options.accept_new_key,
-            vouched: login.vouched,
+            vouched,
             authorities,
             known,
         })

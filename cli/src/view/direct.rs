@@ -2,11 +2,12 @@
 
 use super::words;
 use hypersend_client::{
-    direct::{Received, Sent},
+    direct::{Code, Received, Sent},
     protocol::{
         account::Profile,
         id::P2pId,
         p2p::{OfferedFile, P2pPath, P2pSession, P2pStatus},
+        size::Size,
     },
 };
 use serde::Serialize;
@@ -61,6 +62,47 @@ impl fmt::Display for DirectReceived {
     }
 }
 
+/// A code that was made: nothing else, for it is to be copied.
+#[derive(Debug, Serialize)]
+pub(crate) struct CodeView {
+    code: String,
+}
+
+impl CodeView {
+    pub(crate) fn new(code: &Code) -> Self {
+        Self { code: code.to_string() }
+    }
+}
+
+impl fmt::Display for CodeView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.code)
+    }
+}
+
+/// What has arrived by a code: from whom, nobody knows.
+#[derive(Debug, Serialize)]
+pub(crate) struct CodeReceived {
+    files: u64,
+    bytes: u64,
+    way: String,
+    paths: Vec<String>,
+}
+
+impl CodeReceived {
+    pub(crate) fn new(received: Received, way: String) -> Self {
+        let Received { files, bytes, places, .. } = received;
+        Self { files, bytes, way, paths: places.iter().map(|path| path.display().to_string()).collect() }
+    }
+}
+
+/// The paths, one on each line.
+impl fmt::Display for CodeReceived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.paths.join("\n"))
+    }
+}
+
 /// A transfer as the server knows it.
 #[derive(Debug, Serialize)]
 pub(crate) struct TransferView {
@@ -97,7 +139,7 @@ impl TransferView {
             words::status(transfer.status),
             words::printable(&words::name(with)),
             words::title(&transfer.files),
-            words::size(bytes),
+            Size(bytes),
         );
         let view = |file: &OfferedFile| OfferedView { name: file.name.to_string(), size: file.size };
         Self {

@@ -1,7 +1,10 @@
 //! Files.
 
 use super::words;
-use hypersend_client::protocol::file::{FileCard, FileInfo};
+use hypersend_client::protocol::{
+    file::{FileCard, FileInfo},
+    size::Size,
+};
 use serde::Serialize;
 use std::{fmt, path::Path};
 
@@ -21,7 +24,7 @@ impl From<&FileCard> for CardView {
 
 impl fmt::Display for CardView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}  {} ({})", self.id, words::printable(&self.name), words::size(self.size))
+        write!(f, "{}  {} ({})", self.id, words::printable(&self.name), Size(self.size))
     }
 }
 
@@ -59,7 +62,7 @@ pub(crate) struct FileList {
 impl fmt::Display for FileList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.files.iter().try_for_each(|file| {
-            let (size, name) = (words::size(file.size), words::printable(&file.name));
+            let (size, name) = (Size(file.size), words::printable(&file.name));
             writeln!(f, "{}  {}  {size:>10}  {name}", file.id, file.shown_at)
         })
     }

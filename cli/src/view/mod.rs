@@ -9,7 +9,7 @@ mod person;
 pub(crate) mod words;
 
 pub(crate) use chat::{ChatList, ChatView, MemberList};
-pub(crate) use direct::{DirectReceived, DirectSent, TransferList, TransferView};
+pub(crate) use direct::{CodeReceived, CodeView, DirectReceived, DirectSent, TransferList, TransferView};
 pub(crate) use file::{FileList, FileView, Received, Removed, Stored};
 pub(crate) use login::{LoginList, LoginView};
 pub(crate) use message::{History, MessageView, Style};

@@ -1,29 +1,16 @@
-//! Sizes, times, names and texts, as people read them.
+//! Times, paces, names and texts, as people read them.
 
 use hypersend_client::{
     Progress,
     protocol::{
         account::Profile,
         p2p::{OfferedFile, P2pStatus},
+        size::Size,
         time::UnixMillis,
     },
 };
 use std::time::Duration;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
-
-/// `5.0 GiB`.
-pub(crate) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    // Tenths, rounded down: a file that is not whole must not look so.
-    let (mut tenths, mut unit) = (u128::from(bytes) * 10 / 1024, 0);
-    while tenths >= 10_240 && unit + 1 < UNITS.len() {
-        (tenths, unit) = (tenths / 1024, unit + 1);
-    }
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
-}
 
 /// `0.5 s`, `9 s`, `2 min 5 s`, `3 h 20 min`.
 pub(crate) fn duration(duration: Duration) -> String {
@@ -36,14 +23,25 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
+/// `18.4 ms`, `0.08 ms`.
+pub(crate) fn millis(duration: Duration) -> String {
+    let millis = duration.as_secs_f64() * 1_000.0;
+    if millis < 1.0 { format!("{millis:.2} ms") } else { format!("{millis:.1} ms") }
+}
+
+/// `8444, 8445`.
+pub(crate) fn list<T: ToString>(items: &[T]) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+}
+
 /// `2.1 GiB of 5.0 GiB`.
 pub(crate) fn fraction(progress: &Progress) -> String {
-    format!("{} of {}", size(progress.stored_bytes), size(progress.total_bytes))
+    format!("{} of {}", Size(progress.stored_bytes), Size(progress.total_bytes))
 }
 
 /// `312.0 MiB/s, 9 s left`.
 pub(crate) fn pace(progress: &Progress) -> String {
-    let rate = format!("{}/s", size(progress.bytes_per_second));
+    let rate = format!("{}/s", Size(progress.bytes_per_second));
     match progress.remaining {
         Some(left) if !left.is_zero() => format!("{rate}, {} left", duration(left)),
         _ => rate,
@@ -117,20 +115,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_have_one_decimal_and_never_flatter() {
-        for (bytes, text) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.0 KiB"),
-            (5 << 30, "5.0 GiB"),
-            ((5 << 30) - 1, "4.9 GiB"),
-            (u64::MAX, "16383.9 PiB"),
-        ] {
-            assert_eq!(size(bytes), text);
-        }
-    }
-
-    #[test]
     fn durations_read_like_speech() {
         for (millis, text) in [
             (0, "0 s"),
@@ -143,6 +127,12 @@ mod tests {
         ] {
             assert_eq!(duration(Duration::from_millis(millis)), text);
         }
+    }
+
+    #[test]
+    fn short_times_keep_their_digits() {
+        let shown = [83, 999, 18_430].map(|micros| millis(Duration::from_micros(micros)));
+        assert_eq!(shown, ["0.08 ms", "1.00 ms", "18.4 ms"]);
     }
 
     #[test]

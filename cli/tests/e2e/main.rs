@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod codes;
 mod conversation;
+mod doctor;
 mod errors;
 mod first_steps;
 mod interruptions;

@@ -7,12 +7,16 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `stage` | a server, and two people behind their NATs |
+//! | `doctor` | what `hypersend doctor` says of each kind |
 //! | `pairs` | which way each pair finds, named |
+//! | `codes` | the same by a code, between people without accounts |
 //! | `flush` | NATs that forget in the midst of a transfer |
 //! | `faults` | a transfer that loses its relay, its direct way and its receiver |
 
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod codes;
+mod doctor;
 mod faults;
 mod flush;
 mod pairs;

@@ -40,6 +40,9 @@ const PATIENCE: Duration = Duration::from_secs(70);
 /// How much longer for each MiB beyond: what a processor does that has other things to do.
 const PATIENCE_PER_MIB: Duration = Duration::from_millis(100);
 
+/// How long a look at everything may take, which is ten seconds at most; and as much again on a busy machine.
+const DOCTOR: Duration = Duration::from_secs(20);
+
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Who does what, where. Everything ends when dropped.
@@ -87,16 +90,42 @@ impl Stage {
         self.relays.retain(|relay| relay.name != name);
     }
 
+    /// What Ann's doctor finds, as JSON, and how it ends.
+    pub(crate) fn doctor(&self, words: &[&str]) -> Value {
+        let words = [&["--json", "doctor"], words].concat();
+        let mut doctor = Program::start("doctor", &mut self.ann.command(&self.lab.a, &words), self.home.path());
+        doctor.succeed(DOCTOR);
+        serde_json::from_str(&doctor.out()).unwrap()
+    }
+
     /// Begins to send a file from Ann to Bob.
     pub(crate) fn send(&self, size: u64) -> Transfer {
-        let file = random_file(&self.home.path().join("film.mkv"), size, size);
-        let folder = self.home.path().join("arrived");
-        fs::create_dir(&folder).unwrap();
+        let (file, folder) = self.places(size);
         let receiver = self.receive(&folder);
         let mut send = self.ann.command(&self.lab.a, &["--json", "send", "--direct", &self.bob.email]);
         let sender = Program::start("send", send.arg(&file), self.home.path());
-        let patience = PATIENCE + PATIENCE_PER_MIB * u32::try_from(size / MIB).unwrap();
-        Transfer { file, folder, sender, receiver, heard: 0, began: Instant::now(), patience }
+        Transfer::begun(file, folder, sender, receiver)
+    }
+
+    /// The same by a code; nobody's login is used.
+    pub(crate) fn send_by_code(&self, size: u64) -> Transfer {
+        let (file, folder) = self.places(size);
+        let mut send = self.ann.command(&self.lab.a, &["--json", "send", "--code"]);
+        let mut sender = Program::start("send", send.arg(&file), self.home.path());
+        let code = sender.until(PATIENCE, "a code", |sender| {
+            let printed: Value = serde_json::from_str(&sender.out()).ok()?;
+            printed["code"].as_str().map(str::to_owned)
+        });
+        let mut receive = self.bob.command(&self.lab.b, &["--json", "receive", "--yes", &code, "-o"]);
+        let receiver = Program::start("receive", receive.arg(&folder), self.home.path());
+        Transfer::begun(file, folder, sender, receiver)
+    }
+
+    fn places(&self, size: u64) -> (PathBuf, PathBuf) {
+        let file = random_file(&self.home.path().join("film.mkv"), size, size);
+        let folder = self.home.path().join("arrived");
+        fs::create_dir(&folder).unwrap();
+        (file, folder)
     }
 
     fn receive(&self, folder: &Path) -> Program {
@@ -134,6 +163,15 @@ fn relay(lab: &NatLab, name: &'static str, address: Ipv4Addr, fingerprint: &str,
     let mut relay = Program::start(name, &mut command, home);
     relay.until(PATIENCE, "it listens", |relay| relay.out().contains("listening on").then_some(()));
     relay
+}
+
+/// Waits for a state of something that is no program of the stage.
+pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < end, "not in {PATIENCE:?}: {what}");
+        thread::sleep(LOOK_EVERY);
+    }
 }
 
 /// Nothing of the environment of whoever runs the tests but where programs are.
@@ -179,6 +217,22 @@ pub(crate) struct Transfer {
 }
 
 impl Transfer {
+    fn begun(file: PathBuf, folder: PathBuf, sender: Program, receiver: Program) -> Self {
+        let mib = u32::try_from(file.metadata().unwrap().len() / MIB).unwrap();
+        let patience = PATIENCE + PATIENCE_PER_MIB * mib;
+        Self { file, folder, sender, receiver, heard: 0, began: Instant::now(), patience }
+    }
+
+    /// Waits for the end, and for both sides to say that it failed, with this code.
+    pub(crate) fn fails(&mut self, code: &str) {
+        for side in [&mut self.sender, &mut self.receiver] {
+            let status = side.until(self.patience, "its end", |program| program.process.try_wait().unwrap());
+            assert!(!status.success(), "{} succeeded", side.name);
+            let told = side.notes();
+            assert!(told.iter().any(|note| note["error"]["code"] == code), "{}: {told:?}", side.name);
+        }
+    }
+
     /// Waits until the sender says that the file goes this way from now on, before its end. The relay's name, if it is one.
     pub(crate) fn goes(&mut self, state: &str) -> Option<String> {
         let heard = self.heard;

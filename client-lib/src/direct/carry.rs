@@ -2,6 +2,7 @@
 
 use super::{
     error::DirectError,
+    line::Line,
     meeting::{Happening, Meeting},
     transfer::Told,
 };
@@ -92,13 +93,13 @@ pub(super) enum Carried<T> {
     Done(T),
     /// There is no way, though the other side is there.
     NoWay,
-    /// The server says that the session is over.
+    /// The server says that the session is over, or the other side that it has finished.
     Over,
 }
 
 /// Has the engine use every way of the meeting, until it is done, or there is none.
-pub(super) async fn carry<E: Engine>(
-    meeting: &mut Meeting,
+pub(super) async fn carry<E: Engine, L: Line>(
+    meeting: &mut Meeting<'_, L>,
     engine: &mut E,
     told: &Told,
     cancel: &CancellationToken,

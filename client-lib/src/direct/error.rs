@@ -1,5 +1,6 @@
 //! Why files did not get from one client to the other.
 
+use super::code::CodeError;
 use crate::{ClientError, DownloadError, UploadError};
 use hypersend_paths::{IdentityError, OpenError};
 use hypersend_peer::{ReceiveError, SendError};
@@ -32,6 +33,15 @@ pub enum DirectError {
     /// No way, and what is offered does not go through the server either.
     #[error("the other side is not reached, and folders cannot go through the server; pack them into one file")]
     NoWayForFolders,
+    /// No way, and nothing goes through the server where there are no accounts.
+    #[error("the other side is there and not reached: there is no direct way, and no relay that both get through to")]
+    NoWay,
+    /// It was reached before, and has been gone for too long.
+    #[error("the other side is gone")]
+    OtherAway,
+    /// The code is used up.
+    #[error(transparent)]
+    Code(#[from] CodeError),
     /// There is no way, and the sender goes on through the server, from where this is missing.
     #[error("the sender has put the files on the server, but the message with them is gone")]
     NoMessage,

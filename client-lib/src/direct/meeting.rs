@@ -1,12 +1,12 @@
-//! One side of a session: what it says by way of the server, and the ways that come of it.
+//! One side of a session: what it says to the other by way of the server, and the ways that come of it.
 
 use super::{
     error::DirectError,
+    line::Line,
     transfer::{Keys, Told, Whereabouts},
 };
-use crate::SignalChannel;
 use hypersend_paths::{Config, Event, Identity, PathId, Paths, RelayPlace, Report, Role, Signals, Way, check_words};
-use hypersend_protocol::{id::P2pId, paths::Mapping, refusal::ErrorCode, signal::RelaySeat};
+use hypersend_protocol::{id::P2pId, paths::Mapping, signal::RelaySeat};
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use tokio::{
     net::lookup_host,
@@ -30,8 +30,8 @@ const RELAYS_AGAIN: Duration = Duration::from_secs(10);
 const WAITING: usize = 4;
 
 /// One side of a session. Dropping it closes all ways.
-pub(super) struct Meeting {
-    channel: SignalChannel,
+pub(super) struct Meeting<'a, L> {
+    line: &'a mut L,
     host: String,
     relays: Relays,
     paths: Paths,
@@ -100,12 +100,12 @@ impl Happening {
     }
 }
 
-impl Meeting {
+impl<'a, L: Line> Meeting<'a, L> {
     /// Opens this side of a session.
     pub(super) fn open(
         role: Role,
         session: P2pId,
-        channel: SignalChannel,
+        line: &'a mut L,
         host: &str,
         terms: Terms,
     ) -> Result<Self, DirectError> {
@@ -114,7 +114,7 @@ impl Meeting {
         let config = Config { direct: !terms.relay_only, ..Config::new(role, session, Identity::new()?) };
         let paths = Paths::open(config, Signals { set, heard: hear })?;
         Ok(Self {
-            channel,
+            line,
             host: host.to_owned(),
             relays: Relays { known: Vec::new(), are_all_found: true, looking: None, again: Instant::now() },
             report: paths.report(),
@@ -167,6 +167,11 @@ impl Meeting {
         self.has_peer && !self.was_up
     }
 
+    /// What it means that there is no way, where there is nothing else to try.
+    pub(super) fn without_way(&self) -> DirectError {
+        if self.is_seeking() { DirectError::NoWay } else { DirectError::OtherAway }
+    }
+
     /// Whether datagrams do not get from either side to a relay and back.
     fn is_blocked(&self) -> bool {
         let report = self.report.borrow();
@@ -181,14 +186,11 @@ impl Meeting {
             let give_up = self.end_of_patience();
             tokio::select! {
                 Some(value) = self.say.recv() => {
-                    // What the core makes is never too long.
-                    self.channel.set(value).expect("a state is no longer than a signal may be");
+                    self.line.set(value);
                 }
-                heard = self.channel.next() => match heard {
-                    Ok(Some(value)) => self.to_pass_on = Some(value),
-                    Ok(None) => return Ok(Happening::Over),
-                    Err(error) if error.code() == Some(ErrorCode::Superseded) => return Err(DirectError::Elsewhere),
-                    Err(error) => return Err(error.into()),
+                heard = self.line.next() => match heard? {
+                    Some(value) => self.to_pass_on = Some(value),
+                    None => return Ok(Happening::Over),
                 },
                 Ok(permit) = room.reserve(), if self.to_pass_on.is_some() => {
                     permit.send(self.to_pass_on.take().expect("the branch is for when it is there"));
@@ -242,7 +244,8 @@ impl Meeting {
                 (self.has_peer, self.was_up, self.since) = (true, false, Instant::now());
                 // The old words are not for the new certificate.
                 told.keys.send_replace(None);
-                self.naming = self.paths.fingerprints().map(|(own, peer)| {
+                let to_compare = self.paths.fingerprints().filter(|_| !L::IS_SEALED);
+                self.naming = to_compare.map(|(own, peer)| {
                     // Not between two packets: it takes some 20 ms.
                     tokio::task::spawn_blocking(move || check_words(own, peer))
                 });
@@ -263,7 +266,7 @@ impl Meeting {
         if is_due {
             self.relays.again = Instant::now() + RELAYS_AGAIN;
         }
-        let relays = self.channel.relays();
+        let relays = self.line.relays();
         let is_wanted = relays != self.relays.known || !self.relays.are_all_found;
         // A host that is not found is not asked for at every turn.
         if is_wanted && (is_due || self.relays.are_all_found) && self.relays.looking.is_none() {
@@ -286,11 +289,10 @@ impl Meeting {
 
     /// Says goodbye, and waits until the server has that.
     pub(super) async fn close(self, told: &Told) {
-        let Self { mut channel, paths, mut say, naming, .. } = self;
+        let Self { line, paths, mut say, naming, .. } = self;
         let passing_on = async {
             while let Some(value) = say.recv().await {
-                // The transfer is over, whatever becomes of this.
-                let _ = channel.set(value);
+                line.set(value);
             }
         };
         let naming = async {
@@ -300,7 +302,7 @@ impl Meeting {
             }
         };
         tokio::join!(paths.close(), passing_on, naming);
-        channel.settle().await;
+        line.settle().await;
     }
 }
 

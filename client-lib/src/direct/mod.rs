@@ -9,15 +9,19 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `transfer` | [`DirectTransfer`]: what an owner sees of one under way |
+//! | `line` | where the two sides speak to each other before |
 //! | `meeting` | one side of a session: signals, ways, and what is to be told of them |
 //! | `carry` | files and ways together, until the files are across or there is no way |
 //! | `send`, `receive` | either side, from the offer to the end |
 //! | `session` | what the server says of a session |
 //! | `offers` | what others offer to this user |
 //! | `stored` | through the server, where there is no way |
+//! | `code` | the same for two people without accounts |
 
 mod carry;
+mod code;
 mod error;
+mod line;
 mod meeting;
 mod offers;
 mod receive;
@@ -26,6 +30,7 @@ mod session;
 mod stored;
 mod transfer;
 
+pub use code::{BadCode, Code, CodeError, CodeOffer, CodeOptions, OfferSummary, receive_by_code, send_by_code};
 pub use error::DirectError;
 pub use hypersend_paths::{Report, Way};
 pub use hypersend_peer::{Offer, OfferError, ReceiveError, Received, SendError, Sent};

@@ -3,6 +3,7 @@
 use super::{
     carry::{Carried, carry, name, tell_path},
     error::DirectError,
+    line::Line,
     meeting::{Meeting, Terms},
     send::ended,
     session::follow,
@@ -82,12 +83,12 @@ impl Run {
         if session.path == Some(P2pPath::Stored) {
             return self.fetch(session).await;
         }
-        let channel = unless(&self.cancel, self.client.open_signals(session.id)).await?;
+        let mut channel = unless(&self.cancel, self.client.open_signals(session.id)).await?;
         // It is for the sender to give up.
         let terms = Terms { relay_only: self.options.relay_only, seek: None, wait: None };
-        let mut meeting = Meeting::open(Role::Receiver, session.id, channel, self.client.server().host(), terms)?;
-        let agreed = session.files.iter().map(|file| file.name.clone()).collect();
-        let mut receiving = Receiving::start(self.folder.clone(), tag(session), Some(agreed));
+        let mut meeting = Meeting::open(Role::Receiver, session.id, &mut channel, self.client.server().host(), terms)?;
+        let agreed = Some(session.files.clone());
+        let mut receiving = Receiving::start(self.folder.clone(), tag(session), agreed);
         let path = tell_path(self.client.clone(), session.id, self.told.whereabouts.subscribe());
         let stored =
             follow(&self.client, session.id, |now| (now.path == Some(P2pPath::Stored)).then_some(Carried::NoWay));
@@ -121,7 +122,10 @@ impl Run {
 }
 
 /// Everything, if it had arrived before the carrying was cut short: what remains to be done needs nobody else.
-async fn take_what_is_there(meeting: &Meeting, mut receiving: Receiving) -> Option<Received> {
+pub(super) async fn take_what_is_there<L: Line>(
+    meeting: &Meeting<'_, L>,
+    mut receiving: Receiving,
+) -> Option<Received> {
     for path in meeting.ways() {
         receiving.remove_path(name(path));
     }

@@ -20,7 +20,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// How long the receiver's report may take after the server has said that it is finished.
+/// How long the receiver's report may take after it was heard that it is finished.
 const LAST_REPORT: Duration = Duration::from_secs(3);
 
 /// How long the server may take to be told that it is over: it sees sooner or later that nobody goes on.
@@ -28,7 +28,7 @@ const GOODBYE: Duration = Duration::from_secs(3);
 
 /// How long a way is looked for, unless something else is said: a relay takes a second, a hole to be punched two, and rounds
 /// of guessing three times five.
-const SEEK: Duration = Duration::from_secs(25);
+pub(super) const SEEK: Duration = Duration::from_secs(25);
 
 /// How to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,13 +95,22 @@ impl Run {
         done
     }
 
-    /// Makes the offer, or finds it among those that are not over.
+    /// Makes the offer, or finds it among those that are not over. One of a folder that was smaller or larger then is taken
+    /// back: nobody has agreed to what is in it now.
     async fn offer_it(&self) -> Result<P2pSession, DirectError> {
         for attempt in 0_u32.. {
             let id = client_id(self.chat, self.receiver, self.offer.key(), attempt);
             let session = self.client.offer_p2p_as(id, self.chat, self.receiver, self.offer.top()).await?;
-            if !session.status.is_over() {
+            if session.status.is_over() {
+                continue;
+            }
+            if session.files == self.offer.top() {
                 return Ok(session);
+            }
+            match self.client.change_p2p(session.id, Some(P2pStatus::Cancelled), None).await {
+                // It was over a moment later.
+                Err(error) if error.code() == Some(ErrorCode::Conflict) => {}
+                taken_back => drop(taken_back?),
             }
         }
         unreachable!("there are fewer sessions than that")
@@ -111,11 +120,11 @@ impl Run {
         if !unless(&self.cancel, self.answer(session)).await? {
             return self.store(session).await;
         }
-        let channel = unless(&self.cancel, self.client.open_signals(session.id)).await?;
+        let mut channel = unless(&self.cancel, self.client.open_signals(session.id)).await?;
         self.told.whereabouts(Whereabouts::Waiting);
         let SendOptions { relay_only, seek, store_after: wait } = self.options;
         let terms = Terms { relay_only, seek, wait };
-        let mut meeting = Meeting::open(Role::Sender, session.id, channel, self.client.server().host(), terms)?;
+        let mut meeting = Meeting::open(Role::Sender, session.id, &mut channel, self.client.server().host(), terms)?;
         let mut sending = Sending::start(Arc::clone(&self.offer));
         let path = tell_path(self.client.clone(), session.id, self.told.whereabouts.subscribe());
         let carried = carry(&mut meeting, &mut sending, &self.told, &self.cancel).await;
@@ -125,7 +134,7 @@ impl Run {
                 meeting.linger(&self.told).await;
                 Ok(sent)
             }
-            Ok(Carried::Over) => self.over(session, &mut sending).await,
+            Ok(Carried::Over) => self.over(session, &sending).await,
             Ok(Carried::NoWay) => {
                 // What goes through the server does not go another way as well.
                 drop(sending);
@@ -181,12 +190,9 @@ impl Run {
     }
 
     /// The server says that the session is over: by whom, it knows.
-    async fn over(&self, session: &P2pSession, sending: &mut Sending) -> Result<Sent, DirectError> {
+    async fn over(&self, session: &P2pSession, sending: &Sending) -> Result<Sent, DirectError> {
         match self.client.p2p_session(session.id).await?.status {
-            P2pStatus::Finished => match timeout(LAST_REPORT, sending.finish()).await {
-                Ok(done) => Ok(done?),
-                Err(_) => Ok(Sent { files: self.offer.files(), bytes: self.offer.bytes() }),
-            },
+            P2pStatus::Finished => reported(sending, &self.offer).await,
             status => Err(ended(status)),
         }
     }
@@ -208,6 +214,14 @@ impl Run {
             }
             _ => {}
         }
+    }
+}
+
+/// How it went, now that the receiver has said so elsewhere than on a way between the two.
+pub(super) async fn reported(sending: &Sending, offer: &Offer) -> Result<Sent, DirectError> {
+    match timeout(LAST_REPORT, sending.finish()).await {
+        Ok(done) => Ok(done?),
+        Err(_) => Ok(Sent { files: offer.files(), bytes: offer.bytes() }),
     }
 }
 

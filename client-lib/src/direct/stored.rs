@@ -110,8 +110,8 @@ async fn find(client: &Client, session: &P2pSession) -> Result<Option<Vec<FileCa
 }
 
 fn is_as_offered(files: &[FileCard], offered: &[OfferedFile]) -> bool {
-    let of_card = files.iter().map(|card| (&card.name, card.size));
-    of_card.eq(offered.iter().map(|file| (&file.name, file.size)))
+    let of_card = files.iter().map(|card| (&card.name, card.size, false));
+    of_card.eq(offered.iter().map(|file| (&file.name, file.size, file.folder)))
 }
 
 /// Where a file goes.

@@ -65,10 +65,7 @@ impl Account {
                 proof.access_refused = true;
                 DialError::Again
             }
-            Refused::Unanswered(reason) => {
-                proof.unanswered = true;
-                DialError::Unreachable(reason)
-            }
+            Refused::Unanswered(reason) => DialError::Unreachable(reason),
             Refused::Fatal(error) if error.code() == Some(ErrorCode::EmailTaken) && proof.unanswered => {
                 let Some(login) = instead(&proof.credentials) else { return error.into() };
                 (proof.credentials, proof.taken) = (login, Some(error));
@@ -101,6 +98,10 @@ impl Caller for Account {
         let greeted = greeted.map_err(|refused| self.learn(refused))?;
         *self.proof() = Proof::new(Credentials::Stored);
         Ok(greeted)
+    }
+
+    fn went_unanswered(&self) {
+        self.proof().unanswered = true;
     }
 
     /// Renews the tokens whenever it is time.

@@ -16,6 +16,9 @@ pub(crate) trait Caller: Send + Sync + 'static {
         config: &Config,
     ) -> impl Future<Output = Result<Greeted<Self::Welcome>, DialError>> + Send;
 
+    /// An attempt came to nothing, perhaps after the server had heard it.
+    fn went_unanswered(&self);
+
     /// Does what it takes to go on calling for as long as a connection lasts; says why it cannot.
     fn go_on(&self, live: &Live<Self::Welcome>, config: &Config) -> impl Future<Output = ClientError> + Send;
 }
@@ -38,6 +41,8 @@ impl Caller for Nobody {
     async fn greet(&self, _: &Connection, _: &Config) -> Result<Greeted<()>, DialError> {
         Ok(Greeted { welcome: (), session: None })
     }
+
+    fn went_unanswered(&self) {}
 
     async fn go_on(&self, _: &Live<()>, _: &Config) -> ClientError {
         std::future::pending().await

@@ -51,7 +51,7 @@ impl From<ClientError> for DialError {
 
 /// What is tried, and after how long.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ways {
+pub(crate) struct Ways {
     quic: Option<Duration>,
     tcp: Option<Duration>,
     /// Whether another certificate on the TCP port is the network's doing: whoever lets no UDP through may be looking into TLS,
@@ -61,10 +61,10 @@ pub(super) struct Ways {
 
 impl Ways {
     /// QUIC and nothing else, at once.
-    pub(super) const QUIC: Self = Self { quic: Some(Duration::ZERO), tcp: None, tcp_may_be_another: false };
+    pub(crate) const QUIC: Self = Self { quic: Some(Duration::ZERO), tcp: None, tcp_may_be_another: false };
 
     /// What may be used; `last`: what the last connection used.
-    pub(super) fn new(transports: Transports, last: Option<Transport>) -> Self {
+    pub(crate) fn new(transports: Transports, last: Option<Transport>) -> Self {
         match transports {
             Transports::Only(Transport::Quic) => Self::QUIC,
             Transports::Only(Transport::Tcp) => Self { quic: None, tcp: Some(Duration::ZERO), ..Self::QUIC },
@@ -82,7 +82,7 @@ impl Ways {
 }
 
 /// A socket for either family of addresses.
-pub(super) fn endpoint() -> Result<Endpoint, ClientError> {
+pub(crate) fn endpoint() -> Result<Endpoint, ClientError> {
     let failed = |error| ClientError::Socket(Arc::new(error));
     let any = (Ipv6Addr::UNSPECIFIED, 0).into();
     // Some machines have no IPv6 at all.
@@ -91,7 +91,7 @@ pub(super) fn endpoint() -> Result<Endpoint, ClientError> {
 }
 
 /// Connects to the first of the server's addresses that answers, by the first way that gets through.
-pub(super) async fn dial(endpoint: &Endpoint, config: &Config, ways: Ways) -> Result<Connection, DialError> {
+pub(crate) async fn dial(endpoint: &Endpoint, config: &Config, ways: Ways) -> Result<Connection, DialError> {
     let server = &config.server;
     let addresses = look_up(server).await.map_err(DialError::Unreachable)?;
     let mut attempts = FuturesUnordered::new();

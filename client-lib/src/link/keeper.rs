@@ -105,6 +105,7 @@ impl<C: Caller> Keeper<C> {
                 Err(DialError::Fatal(error)) => return error,
                 Err(DialError::Unreachable(reason)) => {
                     failures += 1;
+                    self.caller.went_unanswered();
                     reason
                 }
             };

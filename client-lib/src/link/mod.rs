@@ -16,6 +16,7 @@ use crate::{Config, ServerAddress, error::ClientError};
 pub(crate) use account::Account;
 pub(crate) use bulk::Bulk;
 pub(crate) use caller::{Caller, Nobody};
+pub(crate) use dial::{DialError, Ways, dial, endpoint};
 use hypersend_net::connection::{Connection, Transport};
 use hypersend_protocol::session::Welcome;
 use std::{fmt, sync::Arc, time::Duration};
@@ -109,7 +110,7 @@ pub(crate) struct Link<W = Arc<Welcome>> {
 impl<W: Clone + Send + Sync + 'static> Link<W> {
     /// Begins to connect. Must be called within a tokio runtime.
     pub(crate) fn start(config: Config, caller: impl Caller<Welcome = W>) -> Result<Self, ClientError> {
-        let endpoint = dial::endpoint()?;
+        let endpoint = endpoint()?;
         let server = config.server.clone();
         let (sender, state) = watch::channel(State::Connecting { failures: 0, reason: None, next: Duration::ZERO });
         let closing = CancellationToken::new();

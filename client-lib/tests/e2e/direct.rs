@@ -126,6 +126,28 @@ async fn what_was_broken_off_by_either_side_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_that_has_grown_is_offered_anew() {
+    let pair = Pair::new().await;
+    let trip = pair.out.path().join("trip");
+    fs::create_dir(&trip).unwrap();
+    fs::write(trip.join("a.jpg"), "a picture").unwrap();
+    let sending = pair.send(std::slice::from_ref(&trip), SendOptions::default()).await;
+    let first = offered(&pair.bob.client).await;
+    drop(sending);
+    let mut waiting = pair.receive(first.clone());
+    fs::write(trip.join("b.jpg"), "another picture").unwrap();
+    let mut sending = pair.send(std::slice::from_ref(&trip), SendOptions::default()).await;
+    let told = within("he is told", waiting.finish()).await.unwrap_err();
+    assert!(told.is_others_cancellation(), "{told}");
+    let second = offered(&pair.bob.client).await;
+    assert_ne!(second.id, first.id);
+    assert_eq!((second.files[0].size, second.files[0].folder), (24, true));
+    let mut receiving = pair.receive(second);
+    let (sent, received) = within("all is across", async { tokio::join!(sending.finish(), receiving.finish()) }).await;
+    assert_eq!((sent.unwrap().files, received.unwrap().files), (2, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn either_side_may_not_want_it() {
     let pair = Pair::new().await;
     let film = pair.file("film.mkv", 1 << 20);

@@ -8,6 +8,7 @@ mod backlog;
 mod bounds;
 mod bucket;
 mod chats;
+mod codes;
 mod database;
 mod deletions;
 mod direct;

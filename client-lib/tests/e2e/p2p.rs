@@ -11,7 +11,8 @@ use hypersend_client::protocol::{
 use hypersend_lab::{TestServer, users, within};
 
 fn files(count: usize) -> Vec<OfferedFile> {
-    (0..count).map(|n| OfferedFile { name: format!("film {n}.mkv").parse().unwrap(), size: 40 << 30 }).collect()
+    let name = |n| format!("film {n}.mkv").parse().unwrap();
+    (0..count).map(|n| OfferedFile { name: name(n), size: 40 << 30, folder: false }).collect()
 }
 
 #[tokio::test]

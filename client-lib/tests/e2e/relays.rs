@@ -3,9 +3,14 @@
 use crate::signals::{offer, open};
 use hypersend_client::{
     Client,
+    doctor::{
+        nat::{NatKind, judge},
+        survey::survey,
+    },
     mailbox::MailboxChannel,
     protocol::{
         id::P2pId,
+        p2p::RelayInfo,
         relay::{FromRelay, Nonce, ToRelay},
         signal::RelaySeat,
     },
@@ -105,8 +110,11 @@ async fn a_relay_that_registers_is_handed_out_until_it_drains() {
     let host = hers[0].host.as_ref().map(ToString::to_string);
     assert_eq!((hers[0].name.as_str(), host.as_deref(), hers[0].ports.len()), ("fra1", Some("127.0.0.1"), 2));
     let _sides = meet(&hers[0], &his[0]).await;
+    let listed = ann.client.relays().await.unwrap();
+    assert_eq!((listed.len(), listed[0].relay, &listed[0].ports), (1, hers[0].relay, &hers[0].ports));
     relay.terminate();
     seats(&ann.client, session, 0).await;
+    assert_eq!(ann.client.relays().await.unwrap(), []);
     assert_eq!(relay.ended(), None, "a session is still there");
 }
 
@@ -119,4 +127,24 @@ async fn a_relay_with_another_token_is_told_so_and_ends() {
         assert_eq!(ended, Some(1));
         assert!(relay.log().contains(says), "{}", relay.log());
     }
+}
+
+#[tokio::test]
+async fn relays_are_surveyed_at_each_of_their_ports() {
+    let server = TestServer::with([("RELAY_LISTEN", "127.0.0.1:0")]).await;
+    let [ann] = users(&server).await;
+    let mut relays = ann.client.relays().await.unwrap();
+    // One that is nowhere, which is asked in vain and comes last.
+    let nowhere = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    relays.insert(0, RelayInfo { ports: vec![nowhere.local_addr().unwrap().port()], ..relays[0].clone() });
+    let surveyed = within("the survey", survey(relays, "127.0.0.1")).await.unwrap();
+    let [near, far] = &surveyed[..] else { panic!("{surveyed:?}") };
+    assert_eq!((near.views.len(), far.views.len()), (2, 1));
+    for view in &near.views {
+        assert_eq!((view.asked, view.round_trips.len()), (5, 5), "{view:?}");
+        assert_eq!(view.observed, view.own);
+    }
+    assert!(near.round_trip().is_some() && far.round_trip().is_none());
+    let [four, six] = judge(surveyed.iter().flat_map(|relay| &relay.views));
+    assert_eq!((four.unwrap().kind, six), (NatKind::Open, None));
 }

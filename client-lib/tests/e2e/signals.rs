@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) async fn offer(from: &TestUser, to: &TestUser) -> P2pId {
     let chat = from.client.open_direct(to.email()).await.unwrap().id;
-    let files = vec![OfferedFile { name: "film.mkv".parse().unwrap(), size: 1 << 30 }];
+    let files = vec![OfferedFile { name: "film.mkv".parse().unwrap(), size: 1 << 30, folder: false }];
     from.client.offer_p2p(chat, to.id(), files).await.unwrap().id
 }
 

@@ -13,17 +13,20 @@
 //! | [`kind`] | the kinds of NATs, and the rules that make them |
 //! | [`side`] | one side: programs and sockets in it |
 //! | [`port_mapper`] | a NAT that maps ports for who asks |
+//! | [`mini_upnp`] | the same by a program that routers have, which speaks UPnP too |
 //!
 //! Needs root, iproute2 and nftables. Where they lack, [`NatLab::new`] says so and the test is left out; but not where the
 //! variable `CI` is set, where they have to be.
 
 pub mod kind;
+pub mod mini_upnp;
 pub mod port_mapper;
 pub mod side;
 #[cfg(test)]
 mod tests;
 
 pub use kind::Nat;
+pub use mini_upnp::MiniUpnp;
 pub use port_mapper::{PortMapper, Speaks};
 pub use side::Side;
 

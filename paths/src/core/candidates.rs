@@ -38,7 +38,7 @@ pub(crate) fn is_host(ip: IpAddr) -> bool {
 }
 
 /// Whether a probe may be sent to an address that the other side has named: never to many at once, and to this machine
-/// itself only if the other side seems to be on it.
+/// itself only if the other side seems to be on it. It may claim that; what it gains are probes within the budget of all others.
 pub(crate) fn is_believed(address: SocketAddr, own: &[Candidate], peer: &[Candidate]) -> bool {
     let ip = address.ip().to_canonical();
     let is_one = match ip {

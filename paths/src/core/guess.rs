@@ -8,7 +8,7 @@
 //! Keeps true: one round at a time, at most [`MAX_ROUNDS`] for one search; no port is tried twice; a round's sockets end with it,
 //! but for those over which the other side was heard.
 
-use super::{Moment, Out, Via, Wish, dice::Dice, key::ProbeKey};
+use super::{Moment, Out, Via, Wish, candidates::is_believed, dice::Dice, key::ProbeKey};
 use hypersend_protocol::{
     paths::{CandidateKind, Mapping, State},
     relay::{Nonce, ticket::Side},
@@ -259,9 +259,11 @@ fn one_sided(facts: &Facts<'_>) -> Option<(SocketAddr, bool)> {
         _ => return None,
     };
     let is_public = |ip: IpAddr| match ip {
-        IpAddr::V4(ip) => !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_multicast()),
+        IpAddr::V4(ip) => !(ip.is_private() || ip.is_loopback() || ip.is_link_local()),
         IpAddr::V6(_) => false,
     };
-    let mut observed = facts.peer.candidates.iter().filter(|candidate| candidate.kind == CandidateKind::Observed);
-    observed.find(|candidate| is_public(candidate.address.ip())).map(|candidate| (candidate.address, opens))
+    let (own, peer) = (&facts.own.candidates, &facts.peer.candidates);
+    let mut observed = peer.iter().filter(|candidate| candidate.kind == CandidateKind::Observed);
+    let is_one = |address: SocketAddr| is_public(address.ip()) && is_believed(address, own, peer);
+    observed.find(|candidate| is_one(candidate.address)).map(|candidate| (candidate.address, opens))
 }

@@ -32,6 +32,7 @@ mod tests;
 mod ways;
 
 use crate::event::{PathId, Why};
+pub use observe::mapping;
 pub(crate) use session::{Core, Setup};
 use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 pub(crate) use ways::Route;

@@ -29,7 +29,7 @@ impl Question {
         self.at
     }
 
-    /// Asks from the beginning: from another socket.
+    /// Asks from the beginning: from another socket, or by another port of this side's NAT.
     pub(crate) fn again(&mut self) {
         *self = Self::new(self.at);
     }
@@ -59,8 +59,10 @@ impl Question {
     }
 }
 
-/// How the NAT chooses ports, by what has been observed. `named` are the addresses of this side's own interfaces.
-pub(crate) fn mapping(observations: &[(SocketAddr, SocketAddr)], named: &[SocketAddr], all_silent: bool) -> Mapping {
+/// How the NAT in front of one socket chooses ports, by what has been observed: pairs of who saw it, and as what.
+/// `named` are the socket's addresses on this machine's own interfaces; `all_silent` says that somebody was asked, and
+/// that nobody answered.
+pub fn mapping(observations: &[(SocketAddr, SocketAddr)], named: &[SocketAddr], all_silent: bool) -> Mapping {
     // Of one family at a time: IPv6 mostly has no NAT, and says nothing about the other.
     let four: Vec<_> = observations.iter().filter(|(at, _)| at.is_ipv4()).collect();
     let looked_at = if four.is_empty() { observations.iter().collect() } else { four };

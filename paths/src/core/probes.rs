@@ -1,7 +1,8 @@
 //! Which addresses are probed, when, and what came of it.
 //!
-//! Keeps true: no more than [`MAX_PROBED_ADDRESSES`] addresses are known at once, new ones come at a bounded rate, and pings go
-//! out at a bounded rate; so whatever the other side claims, a third party gets no more than a trickle.
+//! Keeps true: no more than [`MAX_PROBED_ADDRESSES`] addresses are known at once, new ones come at a bounded rate, and pings and
+//! pongs go out at a bounded rate to what has not answered; so whatever the other side claims, or sends in the name of others, a
+//! third party gets no more than a trickle.
 
 use super::{Moment, Out, Via, Wish, budget::Budget, dice::Dice, key::ProbeKey};
 use hypersend_protocol::{
@@ -12,7 +13,8 @@ use std::{cmp::Reverse, net::SocketAddr, time::Duration};
 
 /// Addresses that are probed at once: all that the other side may name, and as many from which it was heard.
 pub(crate) const MAX_PROBED_ADDRESSES: usize = 32;
-/// Pings that may be sent at once, and after how long there may be one more: 100 in a second.
+/// Pings that may be sent at once, and after how long there may be one more: 100 in a second. The same for pongs: the other side
+/// pings no more.
 const PINGS: (u32, Duration) = (64, Duration::from_millis(10));
 /// New addresses at once, and after how long there may be one more.
 const NEW_ADDRESSES: (u32, Duration) = (64, Duration::from_secs(2));
@@ -48,6 +50,7 @@ pub(crate) struct Target {
 pub(crate) struct Probes {
     targets: Vec<Target>,
     pings: Budget,
+    pongs: Budget,
     new: Budget,
     round: Moment,
     next: Moment,
@@ -55,8 +58,8 @@ pub(crate) struct Probes {
 
 impl Probes {
     pub(crate) fn new() -> Self {
-        let [pings, new] = [PINGS, NEW_ADDRESSES].map(|(most, every)| Budget::new(most, every));
-        Self { targets: Vec::new(), pings, new, round: Moment::ZERO, next: Moment::ZERO }
+        let [pings, pongs, new] = [PINGS, PINGS, NEW_ADDRESSES].map(|(most, every)| Budget::new(most, every));
+        Self { targets: Vec::new(), pings, pongs, new, round: Moment::ZERO, next: Moment::ZERO }
     }
 
     /// Forgets all addresses: the other side began anew.
@@ -91,6 +94,12 @@ impl Probes {
             any |= self.add(now, Via::MAIN, candidate.address, origin);
         }
         any
+    }
+
+    /// Whether a ping from here may be answered: who has seen it on its way can send it again, as if it came from anybody.
+    pub(crate) fn may_answer(&mut self, now: Moment, via: Via, from: SocketAddr) -> bool {
+        let is_proved = self.place(via, from).is_some_and(|at| self.targets[at].answered.is_some());
+        is_proved || self.pongs.take(now)
     }
 
     /// A ping of the other side has come from here.

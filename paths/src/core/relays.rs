@@ -78,9 +78,18 @@ impl Relays {
             return;
         }
         let session = self.session;
-        if let Some(seat) = self.seats.iter_mut().find(|seat| seat.place.addresses.contains(&from)) {
-            seat.heard(now, from, said, session, dice, out);
+        let Some(seat) = self.seats.iter_mut().find(|seat| seat.place.addresses.contains(&from)) else { return };
+        let before = seat.last_observed();
+        seat.heard(now, from, said, session, dice, out);
+        if before.is_some_and(|before| seat.last_observed() != Some(before)) {
+            self.looks_otherwise(now);
         }
+    }
+
+    /// This side's NAT has given its socket another port: what others saw of it before is over.
+    fn looks_otherwise(&mut self, now: Moment) {
+        self.questions.iter_mut().for_each(observe::Question::again);
+        self.doubt_all(now);
     }
 
     /// Sends what it is time for. The relays at which this side has lost its seat.

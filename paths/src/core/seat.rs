@@ -34,6 +34,8 @@ pub(crate) struct Seat {
     asked: u32,
     /// When the last keepalive was sent, or the seat taken.
     kept_alive: Moment,
+    /// How the relay saw this side last, also when the seat is lost since.
+    last_observed: Option<SocketAddr>,
 }
 
 enum State {
@@ -61,7 +63,8 @@ pub(crate) struct Bound {
 
 impl Seat {
     pub(crate) fn new(now: Moment, place: RelayPlace) -> Self {
-        Self { place, state: State::Asking { next: now, nonce: None }, round_trip: None, asked: 0, kept_alive: now }
+        let state = State::Asking { next: now, nonce: None };
+        Self { place, state, round_trip: None, asked: 0, kept_alive: now, last_observed: None }
     }
 
     /// Another ticket, perhaps other addresses. What is bound stays so until the old ticket ends.
@@ -107,6 +110,10 @@ impl Seat {
 
     pub(crate) fn bound(&self) -> Option<&Bound> {
         if let State::Bound { bound, .. } = &self.state { Some(bound) } else { None }
+    }
+
+    pub(crate) fn last_observed(&self) -> Option<SocketAddr> {
+        self.last_observed
     }
 
     /// Why the relay has said no.
@@ -196,7 +203,7 @@ impl Seat {
             {
                 let keepalive = Duration::from_millis(keepalive_ms.into()).clamp(MIN_KEEPALIVE, MAX_KEEPALIVE);
                 let bound = Bound { at: from, observed, has_peer: peer, keepalive };
-                (self.asked, self.kept_alive) = (0, now);
+                (self.asked, self.kept_alive, self.last_observed) = (0, now, Some(observed));
                 self.state = State::Bound { bound, next: now + keepalive, asked: Vec::new() };
             }
             (State::Binding { at, nonce: asked, .. }, FromRelay::Refused { nonce, reason })
@@ -211,6 +218,7 @@ impl Seat {
                 let Some(&(_, at)) = asked.iter().find(|(asked, _)| *asked == nonce) else { return };
                 self.round_trip = Some(now.saturating_sub(at));
                 (bound.observed, bound.has_peer) = (observed, peer);
+                self.last_observed = Some(observed);
                 asked.clear();
                 *next = now + bound.keepalive;
             }

@@ -200,8 +200,10 @@ impl Core {
         }
         match probe.kind {
             ProbeKind::Ping => {
-                let bytes = key.pong(probe.nonce).to_vec();
-                self.out.push_back(Wish::Send { via, to: from, bytes });
+                if self.ways.leads_to(via, from) || self.probes.may_answer(now, via, from) {
+                    let bytes = key.pong(probe.nonce).to_vec();
+                    self.out.push_back(Wish::Send { via, to: from, bytes });
+                }
                 self.ways.probed(now, via, from, None);
                 let is_wanted = !self.ways.has_direct();
                 let ask = &mut Asking { key, dice: &mut self.dice, out: &mut self.out, is_wanted };

@@ -59,6 +59,11 @@ impl Ways {
         self.used.iter().map(|used| &used.route).chain(&self.dialing).any(|route| route.relay.is_some())
     }
 
+    /// Whether a way in use is this one.
+    pub(crate) fn leads_to(&self, via: Via, to: SocketAddr) -> bool {
+        self.used.iter().any(|used| used.route.via == via && used.route.to == to)
+    }
+
     /// Whether there is no way at all.
     pub(crate) fn is_empty(&self) -> bool {
         self.used.is_empty()

@@ -10,6 +10,7 @@ pub use build::ListingError;
 use hypersend_protocol::{
     hash::{EntryKey, ListingId},
     name::FileName,
+    p2p::OfferedFile,
     peer::ListingEntry,
     time::UnixMillis,
 };
@@ -131,6 +132,21 @@ impl Listing {
                 key: entry.key,
             })
             .collect()
+    }
+
+    /// What was offered itself, for the other side to agree to.
+    pub(crate) fn offered(&self) -> Vec<OfferedFile> {
+        let mut sizes = vec![0; self.tops.len()];
+        for node in &self.nodes {
+            sizes[usize::from(node.item)] += node.size;
+        }
+        let tops = self.tops.iter().map(|&top| self.get(top).expect("an entry"));
+        let offered = |(top, size): (Entry<'_>, u64)| OfferedFile {
+            name: FileName::parse(top.name).expect("it was one when it was taken in"),
+            size,
+            folder: top.folder,
+        };
+        tops.zip(sizes).map(offered).collect()
     }
 
     /// For each of [`tops`](Self::tops), what everything in it hashes to, wherever in the listing it stands.

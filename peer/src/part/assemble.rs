@@ -5,19 +5,19 @@ use crate::{listing::Listing, publish::rename_new, receiving::ReceiveError};
 use hypersend_protocol::hash::EntryKey;
 use std::{
     collections::HashMap,
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 impl Part {
-    /// Flushes all files, then moves them to their places in `item`, and flushes that. May be repeated after a crash. Fails
-    /// with [`io::ErrorKind::NotFound`] when a file is in neither place.
+    /// Flushes all files, then moves them to their places in `item`, and flushes that. May be repeated after a crash: what
+    /// has come since is flushed too before it is moved, since its size alone is looked at in its place. Fails with
+    /// [`io::ErrorKind::NotFound`] when a file is in neither place.
     pub(crate) fn assemble(&self, listing: &Listing, item: usize, id: &[u8; 32]) -> Result<(), ReceiveError> {
         let failed = |error| ReceiveError::io(&self.dir, error);
+        self.flush().map_err(failed)?;
         let again = self.is_assembling(id);
         if !again {
-            self.flush().map_err(failed)?;
             replace(&self.dir, ASSEMBLING, id).map_err(failed)?;
         }
         let files = self.by_key().map_err(failed)?;
@@ -64,8 +64,9 @@ impl Part {
         Ok(files)
     }
 
-    /// One call for all files of a file system: one for each would take minutes for many small ones.
+    /// One call for all files of a file system: one for each would take minutes for many small ones. By the lock, which is
+    /// open since before the first of them was written: it is told of everything that the disk has failed to write since.
     fn flush(&self) -> io::Result<()> {
-        Ok(rustix::fs::syncfs(File::open(&self.dir)?)?)
+        Ok(rustix::fs::syncfs(&self.lock)?)
     }
 }

@@ -7,7 +7,8 @@
 //!     large/<key>/   files of more than one range under way, see hypersend_transfer::folder
 //!     assembling     names the thing once everything is there; from then on files move to their place in `item`
 //!     item           what was offered: the file, or the folder with everything in it
-//!     publishing     under which name `item` is about to be moved to the destination; written before that is tried
+//!     publishing     what `item` is, as in `assembling`, and under which name it is about to be moved to the destination;
+//!                    written before that is tried
 //! ```
 //!
 //! What is kept true:
@@ -52,7 +53,7 @@ const NEW: &str = ".new";
 #[derive(Debug)]
 pub(crate) struct Part {
     dir: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Part {
@@ -89,7 +90,7 @@ impl Part {
         for inner in [FILES, LARGE] {
             fs::create_dir_all(dir.join(inner)).map_err(failed)?;
         }
-        Ok(Self { dir, _lock: lock })
+        Ok(Self { dir, lock })
     }
 
     /// Where it is.
@@ -102,14 +103,16 @@ impl Part {
         self.dir.join(ITEM)
     }
 
-    /// The name under which the thing was about to be moved to its destination, if it was.
-    pub(crate) fn publishing(&self) -> Option<String> {
-        fs::read_to_string(self.dir.join(PUBLISHING)).ok().filter(|name| !name.is_empty())
+    /// The name under which exactly this thing was about to be moved to its destination, if it was.
+    pub(crate) fn publishing(&self, id: &[u8; 32]) -> Option<String> {
+        let written = fs::read(self.dir.join(PUBLISHING)).ok()?;
+        let name = written.strip_prefix(id).filter(|name| !name.is_empty())?;
+        String::from_utf8(name.to_owned()).ok()
     }
 
-    /// Says under which name the thing is about to be moved, so that a crash does not leave that open.
-    pub(crate) fn about_to_publish(&self, name: &str) -> io::Result<()> {
-        replace(&self.dir, PUBLISHING, name.as_bytes())
+    /// Says under which name this thing is about to be moved, so that a crash does not leave that open.
+    pub(crate) fn about_to_publish(&self, id: &[u8; 32], name: &str) -> io::Result<()> {
+        replace(&self.dir, PUBLISHING, &[id, name.as_bytes()].concat())
     }
 
     /// Forgets that the thing was moved.

@@ -147,14 +147,25 @@ fn it_is_known_whether_it_was_moved() {
     let to = fixture.to.path();
     fixture.assemble().unwrap();
     // Stopped between the word and the deed.
-    fixture.part().about_to_publish("trip").unwrap();
-    assert_eq!(published_before(&fixture.part(), to), None);
+    fixture.part().about_to_publish(&fixture.id, "trip").unwrap();
+    assert_eq!(published_before(&fixture.part(), to, &fixture.id), None);
     assert_eq!(fixture.done(), [1, 3]);
     // Stopped after the deed.
-    let place = publish(&fixture.part(), to, "trip", true).unwrap();
-    assert_eq!(published_before(&fixture.part(), to), Some(place.clone()));
+    let place = publish(&fixture.part(), to, "trip", true, &fixture.id).unwrap();
+    assert_eq!(published_before(&fixture.part(), to, &fixture.id), Some(place.clone()));
     // Taken away since: it is received again.
     fs::remove_dir_all(&place).unwrap();
-    assert_eq!(published_before(&fixture.part(), to), None);
+    assert_eq!(published_before(&fixture.part(), to, &fixture.id), None);
     assert_eq!(fixture.done(), [0; 0]);
+}
+
+#[test]
+fn what_was_moved_and_has_changed_since_is_received_again() {
+    let fixture = Fixture::new();
+    let to = fixture.to.path();
+    fixture.assemble().unwrap();
+    publish(&fixture.part(), to, "trip", true, &fixture.id).unwrap();
+    let changed = [9; 32];
+    assert_eq!(published_before(&fixture.part(), to, &changed), None);
+    assert_eq!(fixture.part().scan(&fixture.listing, 0, &changed).unwrap().done, [0; 0]);
 }

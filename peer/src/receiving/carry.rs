@@ -3,7 +3,6 @@
 use super::{ReceiveError, prepare::Parts, queue::Job};
 use crate::{
     ask::{self, AskError},
-    blocking,
     listing::Listing,
     part::{Looks, Part},
     paths::Paths,
@@ -27,6 +26,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::sleep;
+use tokio_util::task::TaskTracker;
 
 /// How often the same may arrive damaged: damage on the way passes, a disk or memory that lies does not.
 const DAMAGES: u32 = 6;
@@ -44,6 +44,8 @@ pub(super) struct Carrying {
     /// Bytes that are there.
     pub(super) stored: AtomicU64,
     large: Mutex<HashMap<u32, Arc<TransferFolder>>>,
+    /// Whatever writes: it goes on when the job that it is for is given up.
+    writes: TaskTracker,
 }
 
 /// Why a job was not done.
@@ -68,7 +70,14 @@ impl Carrying {
             parts: std::mem::take(&mut parts.folders),
             stored: AtomicU64::new(parts.stored),
             large: Mutex::new(std::mem::take(&mut parts.large)),
+            writes: TaskTracker::new(),
         }
+    }
+
+    /// Waits until nothing is written any more, so that the parts can be opened again. No job may be under way.
+    pub(super) async fn settled(&self) {
+        self.writes.close();
+        self.writes.wait().await;
     }
 
     /// Begins a file of several ranges, unless it was begun before.
@@ -77,7 +86,7 @@ impl Carrying {
             return Ok(folder.clone());
         }
         let carrying = self.clone();
-        let begun = blocking(move || {
+        let begun = self.write(move || {
             let (part, file) = (carrying.part(entry), carrying.listing.get(entry).expect("an entry"));
             let plan = ChunkPlan::for_size(file.size).map_err(|error| ReceiveError::file(file.name, error))?;
             part.begin(file.key, file.name, plan)
@@ -103,7 +112,7 @@ impl Carrying {
             let asked = ask::piece(&self.paths, self.listing.id(), entry, span).await;
             let Some((value, parts)) = self.answered(&mut delays, asked).await? else { continue };
             let (carrying, folder) = (self.clone(), folder.clone());
-            let stored = blocking(move || {
+            let stored = self.write(move || {
                 let stored = folder.store_range(span, Some(value), &parts);
                 if stored.is_ok() && folder.checkpoint_is_due() {
                     let checkpoint = folder.checkpoint();
@@ -132,7 +141,7 @@ impl Carrying {
             let asked = ask::small(&self.paths, self.listing.id(), &missing).await;
             let Some(arrived) = self.answered(&mut delays, asked).await? else { continue };
             let carrying = self.clone();
-            missing = blocking(move || carrying.store_small(&arrived)).await?;
+            missing = self.write(move || carrying.store_small(&arrived)).await?;
             if missing.is_empty() {
                 return Ok(());
             }
@@ -167,12 +176,17 @@ impl Carrying {
         while self.answered(&mut delays, ask::ask(&self.paths, &question).await).await?.is_none() {}
         let folder = self.large().remove(&entry).expect("it was begun");
         let carrying = self.clone();
-        let completed = blocking(move || {
+        let completed = self.write(move || {
             let file = carrying.listing.get(entry).expect("an entry");
             let looks = Looks { modified: file.modified, executable: file.executable };
             carrying.part(entry).complete_large(file.key, file.name, looks, &folder)
         });
         Ok(completed.await?)
+    }
+
+    /// Runs what writes off the async threads.
+    async fn write<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        self.writes.spawn_blocking(work).await.expect("disk work does not panic")
     }
 
     /// The answer; `None` when the sender said that asking again helps, after a while that has passed.

@@ -17,14 +17,28 @@ use tokio_util::task::AbortOnDropHandle;
 /// for as long as an earlier one is under way, with half a MiB at most.
 const PAGES_AT_ONCE: usize = 8;
 
+/// Lists that a sender may give within one transfer: one for each time that it was started again with files that had changed,
+/// and one for each change between paths while its last run is not known to be over.
+const MAX_LISTS: u32 = 64;
+
 type Asked = AbortOnDropHandle<Result<ListingPage, AskError>>;
 
-/// Fetches all of it. A sender that is started again meanwhile may give another one; it is then fetched anew.
-pub(super) async fn fetch(paths: &Arc<Paths>) -> Result<Listing, ReceiveError> {
-    loop {
-        if let Some(listing) = attempt(paths).await? {
-            return Ok(listing);
+/// The lists of one transfer, of which each takes the place of the one before.
+#[derive(Debug, Default)]
+pub(super) struct Lists {
+    begun: u32,
+}
+
+impl Lists {
+    /// Fetches all of the list. A sender that is started again meanwhile may give another one; it is then fetched anew.
+    pub(super) async fn fetch(&mut self, paths: &Arc<Paths>) -> Result<Listing, ReceiveError> {
+        while self.begun < MAX_LISTS {
+            self.begun += 1;
+            if let Some(listing) = attempt(paths).await? {
+                return Ok(listing);
+            }
         }
+        Err(ReceiveError::Nonsense("the list of files is another again and again".to_owned()))
     }
 }
 

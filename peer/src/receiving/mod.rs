@@ -18,7 +18,7 @@ mod run;
 
 use crate::paths::{Paths, Rank};
 pub use error::ReceiveError;
-use hypersend_protocol::name::FileName;
+use hypersend_protocol::p2p::OfferedFile;
 use hypersend_transfer::{progress::Progress, schedule::PathId};
 use std::{path::PathBuf, sync::Arc};
 use tokio::sync::watch;
@@ -51,9 +51,9 @@ impl Receiving {
     /// Begins to receive into a folder that exists. Nothing happens until there is a path. `sender` tells senders apart, and is
     /// the same for the same sender every time: what arrived before is found by it. Must be called within a tokio runtime.
     ///
-    /// `expected` are the names that its user has agreed to, in the order of the offer: a sender that sends anything else is
-    /// refused, since a name may mean something in the destination. `None` takes whatever comes.
-    pub fn start(destination: PathBuf, sender: [u8; 32], expected: Option<Vec<FileName>>) -> Self {
+    /// `expected` is what its user has agreed to, in the order of the offer: a sender that sends anything else, by its name, its
+    /// size or its kind, is refused. `None` takes whatever comes.
+    pub fn start(destination: PathBuf, sender: [u8; 32], expected: Option<Vec<OfferedFile>>) -> Self {
         let paths = Paths::new();
         let (told, progress) = watch::channel(None);
         let cancelled = watch::Sender::new(false);

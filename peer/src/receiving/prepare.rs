@@ -41,16 +41,11 @@ pub(super) struct Parts {
     pub(super) stored: u64,
 }
 
-pub(super) fn note(destination: &Path, sender: &[u8; 32], listing: &Listing) -> Note {
-    let keys = listing.tops().iter().map(|&top| listing.get(top).expect("an entry").key);
-    Note::of(destination, sender, keys)
-}
-
 pub(super) fn prepare(destination: &Path, sender: &[u8; 32], listing: &Listing) -> Result<Prepared, ReceiveError> {
     if !destination.is_dir() {
         return Err(ReceiveError::NotAFolder(destination.to_owned()));
     }
-    if let Some(places) = note(destination, sender, listing).read() {
+    if let Some(places) = Note::of(destination, sender, listing).read() {
         return Ok(Prepared::Published(places));
     }
     let item_ids = listing.item_ids();
@@ -65,7 +60,7 @@ pub(super) fn prepare(destination: &Path, sender: &[u8; 32], listing: &Listing) 
     for (item, &top) in listing.tops().iter().enumerate() {
         let entry = listing.get(top).expect("an entry");
         let part = patiently(|| Part::open(destination, entry.name, sender, entry.key))?;
-        let published = published_before(&part, destination);
+        let published = published_before(&part, destination, &parts.item_ids[item]);
         let scanned = match &published {
             Some(_) => {
                 let all = (0..listing.len()).filter(|&entry| listing.item_of(entry) == item);

@@ -3,14 +3,20 @@
 use super::{
     ReceiveError, Received,
     carry::{CarryError, Carrying},
-    list,
-    prepare::{Parts, Prepared, note, prepare},
-    queue::{Next, Queue},
+    list::Lists,
+    prepare::{Parts, Prepared, prepare},
+    queue::{Job, Next, Queue},
 };
-use crate::{ask::ask, blocking, listing::Listing, paths::Paths, publish::publish};
+use crate::{
+    ask::ask,
+    blocking,
+    listing::Listing,
+    paths::Paths,
+    publish::{Note, publish},
+};
 use hypersend_protocol::{
     limit::MAX_REFUSAL_MESSAGE_BYTES,
-    name::FileName,
+    p2p::OfferedFile,
     peer::{ReceiverState, Report},
     refusal::ErrorCode,
 };
@@ -50,7 +56,7 @@ enum Arrived {
 pub(super) struct Wanted {
     pub(super) destination: PathBuf,
     pub(super) sender: [u8; 32],
-    pub(super) expected: Option<Vec<FileName>>,
+    pub(super) expected: Option<Vec<OfferedFile>>,
 }
 
 pub(super) async fn run(
@@ -106,8 +112,9 @@ async fn arrive(
     paths: &Arc<Paths>,
     told: &watch::Sender<Option<Progress>>,
 ) -> Result<Arrived, ReceiveError> {
+    let mut lists = Lists::default();
     loop {
-        let listing = Arc::new(list::fetch(paths).await?);
+        let listing = Arc::new(lists.fetch(paths).await?);
         check_expected(wanted.expected.as_deref(), &listing)?;
         let prepared = {
             let (destination, sender, listing) = (wanted.destination.clone(), wanted.sender, listing.clone());
@@ -123,7 +130,11 @@ async fn arrive(
         };
         let carrying = Arc::new(Carrying::new(listing.clone(), paths.clone(), &mut parts));
         let done = std::mem::take(&mut parts.done);
-        match carry_all(&carrying, done, told).await {
+        let mut jobs = JoinSet::new();
+        let carried = carry_all(&carrying, &mut jobs, done, told).await;
+        jobs.shutdown().await;
+        carrying.settled().await;
+        match carried {
             Ok(()) => {
                 parts.folders = Arc::into_inner(carrying).expect("all jobs are over").parts;
                 return Ok(Arrived::Parts(listing, parts));
@@ -135,18 +146,25 @@ async fn arrive(
     }
 }
 
-fn check_expected(expected: Option<&[FileName]>, listing: &Listing) -> Result<(), ReceiveError> {
+/// A name may mean something in the destination, a size is what its user has judged by.
+fn check_expected(expected: Option<&[OfferedFile]>, listing: &Listing) -> Result<(), ReceiveError> {
     let Some(expected) = expected else { return Ok(()) };
-    let sent: Vec<_> = listing.tops().iter().filter_map(|&top| listing.get(top)).map(|top| top.name).collect();
-    if sent.iter().copied().eq(expected.iter().map(FileName::as_str)) {
+    let sent = listing.offered();
+    if sent == expected {
         return Ok(());
     }
-    let other = sent.iter().find(|&&name| expected.iter().all(|expected| expected.as_str() != name));
-    Err(ReceiveError::Unexpected(other.map_or_else(|| "less of it".to_owned(), |name| format!("{name:?}"))))
+    let other = sent.iter().find(|file| !expected.contains(file));
+    Err(ReceiveError::Unexpected(other.map_or_else(|| "less of it".to_owned(), shown)))
+}
+
+fn shown(file: &OfferedFile) -> String {
+    let kind = if file.folder { "the folder" } else { "the file" };
+    format!("{kind} {:?} of {} bytes", file.name.as_str(), file.size)
 }
 
 async fn carry_all(
     carrying: &Arc<Carrying>,
+    jobs: &mut JoinSet<Result<Job, CarryError>>,
     done: Vec<bool>,
     told: &watch::Sender<Option<Progress>>,
 ) -> Result<(), CarryError> {
@@ -159,7 +177,6 @@ async fn carry_all(
         told.send_replace(Some(meter.progress(now)));
     };
     let mut queue = Queue::new(carrying.listing.clone(), done);
-    let mut jobs = JoinSet::new();
     let mut under_way = 0;
     let mut tick = interval(TICK);
     loop {
@@ -198,7 +215,7 @@ async fn carry_all(
 struct Settled {
     received: Received,
     parts: Vec<crate::part::Part>,
-    note: crate::publish::Note,
+    note: Note,
 }
 
 /// Puts everything together and moves it to its place. Blocks.
@@ -213,7 +230,7 @@ fn settle(destination: &Path, sender: &[u8; 32], arrived: Arrived) -> Result<Set
             (listing, parts.folders, places)
         }
     };
-    let note = note(destination, sender, &listing);
+    let note = Note::of(destination, sender, &listing);
     // Everything is where it belongs; without the note a crash before the end costs a second copy, and no more.
     let _ = note.write(&places);
     let received = Received { files: listing.files(), bytes: listing.bytes(), places, reported: false };
@@ -229,7 +246,7 @@ fn place(destination: &Path, listing: &Listing, parts: &Parts) -> Result<Vec<Pat
         let top = listing.get(listing.tops()[item]).expect("an entry");
         places.push(match &parts.published[item] {
             Some(place) => place.clone(),
-            None => publish(part, destination, top.name, top.folder)?,
+            None => publish(part, destination, top.name, top.folder, &parts.item_ids[item])?,
         });
     }
     Ok(places)

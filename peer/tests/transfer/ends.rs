@@ -3,7 +3,7 @@
 use crate::support::{Link, MIB, SENDER, World, arrives, both, content, stored};
 use hypersend_lab::within;
 use hypersend_peer::{Rank, ReceiveError, Receiving, SendError, Sending, SourceError};
-use hypersend_protocol::refusal::ErrorCode;
+use hypersend_protocol::{p2p::OfferedFile, refusal::ErrorCode};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use std::{fs, io::Write};
 
@@ -133,25 +133,33 @@ async fn only_what_was_agreed_to_is_taken() {
     let world = World::new();
     world.file("film.mkv", 10);
     world.file(".profile", 10);
-    let name = |name: &str| hypersend_protocol::name::FileName::parse(name).unwrap();
+    world.file("trip/a", 4);
+    world.file("trip/in/b", 6);
+    let offered = |name: &str, size, folder| OfferedFile { name: name.parse().unwrap(), size, folder };
+    let film = || offered("film.mkv", 10, false);
+    let hidden = || offered(".profile", 10, false);
     for (sent, agreed, taken) in [
-        (&[".profile"][..], &["film.mkv"][..], false),
-        (&["film.mkv", ".profile"], &["film.mkv"], false),
-        (&["film.mkv"], &["film.mkv", ".profile"], false),
-        (&["film.mkv"], &["film.mkv"], true),
+        (&[".profile"][..], vec![film()], false),
+        (&["film.mkv", ".profile"], vec![film()], false),
+        (&["film.mkv"], vec![film(), hidden()], false),
+        (&[".profile", "film.mkv"], vec![film(), hidden()], false),
+        (&["film.mkv"], vec![offered("film.mkv", 9, false)], false),
+        (&["film.mkv"], vec![offered("film.mkv", 10, true)], false),
+        (&["trip"], vec![offered("trip", 9, true)], false),
+        (&["trip"], vec![offered("trip", 10, false)], false),
+        (&["film.mkv", "trip"], vec![film(), offered("trip", 10, true)], true),
     ] {
         let link = Link::make().await;
         let sending = Sending::start(world.offer(sent).await);
-        let agreed = agreed.iter().map(|agreed| name(agreed)).collect();
         let mut receiving = Receiving::start(world.to(), SENDER, Some(agreed));
         link.join(0, Rank::Direct, &sending, &receiving);
         let (_, received) = both(&sending, &mut receiving).await;
         match received {
-            Ok(_) => assert!(taken),
+            Ok(_) => assert!(taken, "{sent:?}"),
             Err(error) => assert!(!taken && matches!(error, ReceiveError::Unexpected(_)), "{error:?}"),
         }
     }
-    assert_eq!(world.arrived(), ["film.mkv"]);
+    assert_eq!(world.arrived(), ["film.mkv", "trip"]);
 }
 
 /// A disk of its own, which ends with the test.

@@ -1,6 +1,6 @@
 //! A sender that does not keep to the protocol, or stops in the middle of it.
 
-use crate::support::{Link, MIB, World, arrives, content};
+use crate::support::{Link, MIB, World, arrives, content, transfer};
 use hypersend_lab::within;
 use hypersend_net::{
     bulk::send_range,
@@ -8,16 +8,24 @@ use hypersend_net::{
     frames::{FrameReader, send},
     stream::SendStream,
 };
-use hypersend_peer::{ListingError, PathId, Rank, ReceiveError, Sending};
+use hypersend_peer::{ListingError, Offer, PathId, Rank, ReceiveError, Sending};
 use hypersend_protocol::{
     account::Done,
     frame::encode,
     hash::{ChunkValue, EntryKey, ListingId, RootHash},
+    limit::MAX_ENTRIES_PER_PAGE,
     name::FileName,
     peer::{ListingEntry, ListingPage, PeerRequest, PieceFollows, ReceiverState, SmallFollows},
+    refusal::{ErrorCode, Refusal},
     time::UnixMillis,
 };
-use std::fs;
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 /// Takes requests and answers each as the test says; reports are taken as they should be.
 fn answers<F>(link: &Link, answer: impl Fn(PeerRequest, SendStream) -> F + Send + 'static)
@@ -179,16 +187,45 @@ async fn answers_of_another_length_are_refused() {
     assert!(matches!(error, ReceiveError::Nonsense(_)), "{error:?}");
 }
 
-/// A receiver that put everything into its place and was stopped before its sender knew finds out, and fetches nothing again.
+/// A sender may be started again with other files, but not for ever.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receiver_stopped_before_its_last_report_knows_that_it_is_done() {
+async fn a_list_that_is_another_again_and_again_is_given_up() {
     let world = World::new();
-    world.file("film.mkv", 3 * MIB);
-    world.file("trip/a", 10);
-    let offer = world.offer(&["film.mkv", "trip"]).await;
+    let listing = page(vec![entry("film.mkv", 10)]);
+    let error = outcome(&world, move |request, mut out| {
+        let listing = listing.clone();
+        async move {
+            match request {
+                PeerRequest::GetListing(_) => send(&mut out, &listing).await.unwrap(),
+                _ => send(&mut out, &Refusal::new(ErrorCode::Conflict, "they are others")).await.unwrap(),
+            }
+            out.finish();
+        }
+    })
+    .await;
+    assert!(matches!(error, ReceiveError::Nonsense(_)), "{error:?}");
+
+    let pages = AtomicU64::new(0);
+    let entries: Vec<_> = (0..MAX_ENTRIES_PER_PAGE)
+        .map(|n| ListingEntry { parent: n.checked_sub(1).map(|_| 0), folder: n == 0, ..entry(&format!("{n:06}"), 0) })
+        .collect();
+    let error = outcome(&world, move |_, mut out| {
+        let listing = ListingId([u8::try_from(pages.fetch_add(1, Ordering::Relaxed) % 256).unwrap(); 32]);
+        let (total_entries, total_bytes, entries) = (2 * MAX_ENTRIES_PER_PAGE, 0, entries.clone());
+        async move {
+            send(&mut out, &ListingPage { listing, total_entries, total_bytes, entries }).await.unwrap();
+            out.finish();
+        }
+    })
+    .await;
+    assert!(matches!(error, ReceiveError::Nonsense(_)), "{error:?}");
+}
+
+/// Receives what is offered, and stops when everything is in its place and the sender does not know.
+async fn receive_without_a_last_report(world: &World, offer: Arc<Offer>) {
     // The sender's answers pass through a hand that holds the last report back.
     let (link, upstream) = (Link::make().await, Link::make().await);
-    let sending = Sending::start(offer.clone());
+    let sending = Sending::start(offer);
     sending.add_path(PathId(0), Rank::Direct, upstream.sender.clone());
     let (finished, mut seen) = tokio::sync::watch::channel(false);
     let (front, back) = (Connection::from(link.sender.clone()), Connection::from(upstream.receiver.clone()));
@@ -225,6 +262,16 @@ async fn a_receiver_stopped_before_its_last_report_knows_that_it_is_done() {
     receiving.add_path(PathId(0), Rank::Direct, link.receiver.clone());
     within("everything is in its place", seen.wait_for(|seen| *seen)).await.unwrap();
     drop(receiving);
+}
+
+/// A receiver that put everything into its place and was stopped before its sender knew finds out, and fetches nothing again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_stopped_before_its_last_report_knows_that_it_is_done() {
+    let world = World::new();
+    world.file("film.mkv", 3 * MIB);
+    world.file("trip/a", 10);
+    let offer = world.offer(&["film.mkv", "trip"]).await;
+    receive_without_a_last_report(&world, offer.clone()).await;
     assert!(world.to().join("film.mkv").exists());
 
     // What would be asked for now would be refused.
@@ -235,6 +282,21 @@ async fn a_receiver_stopped_before_its_last_report_knows_that_it_is_done() {
     let received = arrives(&sending, &mut receiving).await;
     assert_eq!(received.places, [world.to().join("film.mkv"), world.to().join("trip")]);
     assert_eq!(world.arrived(), ["film.mkv", "trip"]);
+}
+
+/// What is noted as moved to its place is not what the same folder holds now.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_changed_after_it_was_put_into_its_place_is_received_again() {
+    let world = World::new();
+    world.file("film.mkv", 3 * MIB);
+    world.file("trip/a", 10);
+    receive_without_a_last_report(&world, world.offer(&["film.mkv", "trip"]).await).await;
+
+    fs::write(world.from("trip/a"), "changed").unwrap();
+    let received = transfer(&world.offer(&["film.mkv", "trip"]).await, &world).await;
+    assert_eq!(received.places, [world.to().join("film.mkv"), world.to().join("trip (2)")]);
+    assert_eq!(fs::read(world.to().join("trip (2)/a")).unwrap(), b"changed");
+    assert_eq!(world.arrived(), ["film.mkv", "trip", "trip (2)"]);
 }
 
 /// What is in its place stays a success, whatever the sender says to it.
@@ -284,4 +346,44 @@ async fn a_sender_that_says_nothing_can_be_left() {
     receiving.add_path(PathId(0), Rank::Direct, link.receiver.clone());
     receiving.cancel();
     assert!(matches!(within("it ends", receiving.finish()).await, Err(ReceiveError::Cancelled)));
+}
+
+/// A path that has fallen silent is asked until it speaks, whatever became of the first question.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_path_is_asked_again_until_it_speaks() {
+    let world = World::new();
+    let listing = page(vec![entry("a", 5)]);
+    let (quick, mute) = (Link::make().await, Link::make().await);
+    let lists = Arc::new(AtomicU64::new(0));
+    answers(&quick, move |request, mut out| {
+        let (listing, lists) = (listing.clone(), lists.clone());
+        async move {
+            match request {
+                PeerRequest::GetListing(_) => match lists.fetch_add(1, Ordering::Relaxed) {
+                    // The first trifle's stream breaks without a word.
+                    1 => {
+                        let SendStream::Quic(mut stream) = out else { panic!("it is QUIC") };
+                        stream.reset(0_u8.into()).unwrap();
+                        return;
+                    }
+                    _ => send(&mut out, &listing).await.unwrap(),
+                },
+                PeerRequest::GetSmall(_) if lists.load(Ordering::Relaxed) > 2 => {
+                    let follows = SmallFollows { entry: 0, length: 5, root: RootHash(blake3::hash(b"hello").into()) };
+                    send_range(&mut out, &follows, "hello".into()).await.unwrap();
+                }
+                _ => std::future::pending().await,
+            }
+            out.finish();
+        }
+    });
+    answers(&mute, |_, out| async move {
+        std::future::pending::<()>().await;
+        drop(out);
+    });
+    let mut receiving = world.receive();
+    receiving.add_path(PathId(0), Rank::Direct, quick.receiver.clone());
+    receiving.add_path(PathId(1), Rank::Relayed, mute.receiver.clone());
+    within("it arrives", receiving.finish()).await.unwrap();
+    assert_eq!(fs::read(world.to().join("a")).unwrap(), b"hello");
 }

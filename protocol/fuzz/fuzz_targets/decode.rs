@@ -6,10 +6,12 @@
 use hypersend_protocol::{
     account::{Done, Profile, SessionPage},
     chat::{Chat, ChatIntent, ChatOpened, ChatPage, ChatUpdate, MessagePage, Posted},
+    code::{CodeValue, Word},
     event::EventUpdate,
     file::{FileInfo, FilePage, RangeFollows, RangeStored, UploadState, Values},
     frame::{Body, Frame, FrameSet, Header, encode},
     mailbox::{ClaimMailbox, MailboxOpen, OpenMailbox, ResumeMailbox},
+    p2p::RelayList,
     paths::{Probe, State},
     refusal::Refusal,
     relay::{FromRelay, ToRelay},
@@ -56,9 +58,22 @@ fn paths(bytes: &[u8]) {
     }
 }
 
+/// What two clients say to each other that have a code in common.
+fn code(bytes: &[u8]) {
+    if let Ok(value) = CodeValue::decode(bytes) {
+        assert_eq!(value.encode(), bytes);
+    }
+    if let Ok(word) = Word::decode(bytes) {
+        // It may have been written in other lengths, and not fit in ours.
+        let Ok(written) = word.encode() else { return };
+        assert_eq!(Word::decode(&written), Ok(word));
+    }
+}
+
 fuzz_target!(|bytes: &[u8]| {
     relay(bytes);
     paths(bytes);
+    code(bytes);
     let Some((header, start)) = Header::parse(bytes) else { return };
     let rest = &bytes[start..];
     read::<Greeting>(header, rest);
@@ -79,6 +94,7 @@ fuzz_target!(|bytes: &[u8]| {
     read_and_write::<MessagePage>(header, rest);
     read_and_write::<Posted>(header, rest);
     read_and_write::<ChatOpened>(header, rest);
+    read_and_write::<RelayList>(header, rest);
     read_and_write::<SignalsOpen>(header, rest);
     read_and_write::<Signal>(header, rest);
     read_and_write::<OpenMailbox>(header, rest);

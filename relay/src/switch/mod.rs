@@ -40,6 +40,13 @@ pub struct BindError {
     source: io::Error,
 }
 
+impl BindError {
+    /// What the system said.
+    pub fn reason(self) -> io::Error {
+        self.source
+    }
+}
+
 /// A socket failed while the relay was running.
 #[derive(Debug, thiserror::Error)]
 #[error("the UDP socket failed; nothing is passed on any more, start the relay again")]
@@ -146,8 +153,15 @@ impl Switch {
     }
 
     /// Passes datagrams on until `stopping` is cancelled. Then takes nobody new, and returns when the last session has
-    /// ended or `grace` is over.
+    /// ended or `grace` is over. Whoever watches it sees when it has ended for another reason, too.
     pub async fn run(self, stopping: CancellationToken, grace: Duration) -> Result<(), SocketFailed> {
+        let shared = self.shared.clone();
+        let ended = self.pass_on(stopping, grace).await;
+        shared.is_leaving.store(true, Relaxed);
+        ended
+    }
+
+    async fn pass_on(self, stopping: CancellationToken, grace: Duration) -> Result<(), SocketFailed> {
         let mut ports = JoinSet::new();
         let shared = |socket| AsyncUdpSocket::from_std(socket).map(Arc::new);
         let door = |sockets: Vec<_>| sockets.into_iter().map(shared).collect::<io::Result<Vec<_>>>();

@@ -1,6 +1,7 @@
 //! The port, the socket buffers, and QUIC itself.
 
 use super::Finding;
+use crate::relay::addresses;
 use hypersend_net::{
     socket::{self, BUFFER_SIZE, Buffers},
     tls,
@@ -78,8 +79,7 @@ pub(super) async fn port(listen: SocketAddr) -> Finding {
 pub(super) fn relay(listen: Option<SocketAddr>) -> Finding {
     let what = "relay";
     let Some(listen) = listen else { return Finding::ok(what, "off") };
-    let next = listen.port().checked_add(1).map(|port| SocketAddr::new(listen.ip(), port));
-    for address in [Some(listen), next].into_iter().flatten() {
+    for address in addresses(listen) {
         match UdpSocket::bind(address) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {

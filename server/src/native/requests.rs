@@ -12,7 +12,7 @@ use hypersend_protocol::{
     chat::{ChatPage, MessagePage},
     file::{FilePage, UploadState, Values},
     frame::Frame,
-    p2p::P2pPage,
+    p2p::{P2pPage, RelayList},
     refusal::{ErrorCode, Refusal},
     stream::Opening,
     update::Update,
@@ -87,7 +87,8 @@ pub(super) async fn serve(peer: &Peer, request: Opening, out: &mut SendStream) -
         | Opening::OfferP2p(_)
         | Opening::GetP2p(_)
         | Opening::ListP2p(_)
-        | Opening::ChangeP2p(_)) => transfers(peer, request, out).await,
+        | Opening::ChangeP2p(_)
+        | Opening::ListRelays(_)) => transfers(peer, request, out).await,
         Opening::OpenChat(_)
         | Opening::OpenEvents(_)
         | Opening::OpenSignals(_)
@@ -99,7 +100,7 @@ pub(super) async fn serve(peer: &Peer, request: Opening, out: &mut SendStream) -
 /// Uploads, files, and what goes from client to client.
 async fn transfers(peer: &Peer, request: Opening, out: &mut SendStream) -> Result<(), Ending> {
     let me = &peer.me;
-    let Services { uploads, files, p2p, .. } = &peer.services;
+    let Services { uploads, files, p2p, relays, .. } = &peer.services;
     match request {
         Opening::BeginUpload(begin) => {
             let state = match uploads.begin(me, begin.key, begin.name, begin.size).await? {
@@ -153,6 +154,7 @@ async fn transfers(peer: &Peer, request: Opening, out: &mut SendStream) -> Resul
             answer(out, &P2pPage { sessions, more }).await
         }
         Opening::ChangeP2p(change) => answer(out, &p2p.change(me, change).await?).await,
+        Opening::ListRelays(_) => answer(out, &RelayList { relays: relays.list().await? }).await,
 
         _ => Err(no_request()),
     }

@@ -11,19 +11,20 @@ use crate::{
 };
 use hypersend_protocol::{
     id::{P2pId, RelayId, UserId},
-    limit::{MAX_RELAY_PORTS, MAX_RELAYS},
+    limit::{MAX_LISTED_RELAYS, MAX_RELAY_PORTS, MAX_RELAYS},
+    p2p::RelayInfo,
     refusal::{ErrorCode, Refusal},
     relay::ticket::{Side, SignedTicket, Ticket},
     signal::RelaySeat,
 };
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use std::{
-    convert::Infallible,
     fmt,
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use tokio::time::interval;
+use tokio::time::{interval, timeout};
+use tokio_util::sync::CancellationToken;
 
 /// How often a relay says that it is there.
 pub const SAYS_EVERY: Duration = Duration::from_secs(10);
@@ -33,10 +34,14 @@ const COUNTS_FOR: Duration = Duration::from_secs(30);
 
 /// How long a ticket lets in. What was bound by it ends with it, so this is longer than most transfers take; a client that goes on
 /// asks for another.
-const TICKET_LIFETIME: Duration = Duration::from_hours(24);
+pub(super) const TICKET_LIFETIME: Duration = Duration::from_hours(24);
+
+/// How long it may take to tell other servers that the relay in this process ends.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// Relays that are chosen from, the least loaded ones.
-const CHOSEN_FROM: u32 = 64;
+#[expect(clippy::cast_possible_truncation, reason = "some dozens")]
+const CHOSEN_FROM: u32 = MAX_LISTED_RELAYS as u32;
 
 /// Loads that differ by no more than so many thousandths count as the same.
 const LOAD_STEP: u32 = 125;
@@ -154,31 +159,29 @@ impl Relays {
         Ok(self.0.store.put_relay(relay, COUNTS_FOR).await?)
     }
 
-    /// Tells other servers of the relay in this process for as long as it is awaited, if it is where they can send clients.
-    pub async fn announce(&self) -> Infallible {
-        let Some(own) = self.0.own.get() else { return std::future::pending().await };
+    /// Tells other servers of the relay in this process, if it is where they can send clients, until `stopping`; and then, at once,
+    /// that it takes nobody new.
+    pub async fn announce(&self, stopping: CancellationToken) {
+        let Some(own) = self.0.own.get() else { return };
+        if own().host.is_none() {
+            // Whoever reaches another server would be sent to that one's host.
+            return;
+        }
         let mut turns = interval(SAYS_EVERY);
-        loop {
-            turns.tick().await;
-            let relay = own();
-            if relay.host.is_none() {
-                // Whoever reaches another server would be sent to that one's host.
-                return std::future::pending().await;
-            }
-            if let Err(error) = self.register(relay).await {
+        while stopping.run_until_cancelled(turns.tick()).await.is_some() {
+            if let Err(error) = self.register(own()).await {
                 tracing::warn!(error = %crate::report(&error), "other servers do not hear of the relay for now");
             }
         }
+        let leaving = Relay { draining: true, ..own() };
+        // It is forgotten in a while, when this is not heard.
+        let _ = timeout(FAREWELL, self.register(leaving)).await;
     }
 
     /// Places for one side of a session, the best first. Of relays with much the same load the session decides, so that both
     /// sides are told of the same.
     pub async fn seats(&self, session: P2pId, user: UserId, side: Side) -> Result<Vec<RelaySeat>, StoreError> {
-        let mut relays = self.0.store.relays(CHOSEN_FROM).await?;
-        if let Some(own) = self.0.own.get().map(|own| own()).filter(Relay::has_room) {
-            relays.retain(|relay| relay.id != own.id);
-            relays.push(own);
-        }
+        let mut relays = self.open().await?;
         relays.sort_by_cached_key(|relay| (relay.load() / LOAD_STEP, draw(session, relay.id)));
         relays.truncate(MAX_RELAYS);
         let expires = clock::now().plus(TICKET_LIFETIME);
@@ -189,6 +192,26 @@ impl Relays {
         };
         Ok(relays.into_iter().map(seat).collect())
     }
+
+    /// Relays that take sessions, the least loaded first; at most [`MAX_LISTED_RELAYS`].
+    pub async fn list(&self) -> Result<Vec<RelayInfo>, RelayError> {
+        let mut relays = self.open().await?;
+        relays.sort_by_key(|relay| (relay.load(), relay.id));
+        relays.truncate(MAX_LISTED_RELAYS);
+        let info = |Relay { id, name, host, ports, .. }| RelayInfo { relay: id, name, host, ports };
+        Ok(relays.into_iter().map(info).collect())
+    }
+
+    /// Those that are there and have room, in no order.
+    async fn open(&self) -> Result<Vec<Relay>, StoreError> {
+        let mut relays = self.0.store.relays(CHOSEN_FROM).await?;
+        if let Some(own) = self.0.own.get().map(|own| own()) {
+            // What it has said before to others may be out of date.
+            relays.retain(|relay| relay.id != own.id);
+            relays.extend(Some(own).filter(Relay::has_room));
+        }
+        Ok(relays)
+    }
 }
 
 /// Where a relay stands for a session among others: the same for both sides, and another for another session.
@@ -197,4 +220,47 @@ fn draw(session: P2pId, relay: RelayId) -> [u8; 32] {
     both[..16].copy_from_slice(session.0.as_bytes());
     both[16..].copy_from_slice(relay.0.as_bytes());
     blake3::hash(&both).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{self, Place};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use uuid::Uuid;
+
+    #[tokio::test]
+    async fn the_own_relay_is_handed_out_as_it_is_now_and_others_hear_at_once_that_it_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store::open(&Place::File(folder.path().join("test.db")), Arc::new(|_| ())).await.unwrap();
+        let relays = Relays::new(store.clone(), TicketKey::new(&SecretKey::parse(&"k".repeat(64)).unwrap()), None);
+        let full = Arc::new(AtomicBool::new(false));
+        let (is_full, id) = (full.clone(), RelayId(Uuid::now_v7()));
+        relays.own(Box::new(move || Relay {
+            id,
+            name: "server".parse().unwrap(),
+            host: Some("chat.example.org".parse().unwrap()),
+            ports: vec![8_444, 8_445],
+            sessions: u32::from(is_full.load(Ordering::Relaxed)),
+            max_sessions: 1,
+            draining: false,
+        }));
+        let stopping = CancellationToken::new();
+        let announcing = tokio::spawn({
+            let (relays, stopping) = (relays.clone(), stopping.clone());
+            async move { relays.announce(stopping).await }
+        });
+        let known = async || store.relays(9).await.unwrap().first().map(|relay| relay.id);
+        assert_eq!(hypersend_lab::eventually("others hear of it", known).await, id);
+        let seats = async || {
+            let (session, user) = (P2pId(Uuid::now_v7()), UserId(Uuid::now_v7()));
+            relays.seats(session, user, Side::Sender).await.unwrap().len()
+        };
+        assert_eq!(seats().await, 1, "once, though the store has it too");
+        full.store(true, Ordering::Relaxed);
+        assert_eq!(seats().await, 0, "whatever it has said before");
+        stopping.cancel();
+        hypersend_lab::within("it is told", announcing).await.unwrap();
+        assert_eq!(store.relays(9).await.unwrap(), []);
+    }
 }

@@ -1,9 +1,15 @@
 //! What the two sides of a transfer, or of a mailbox, say to each other before there is a path between them: a register for each.
 //!
 //! The store has the registers, and the hub says when to look. Whoever opened a side's register last holds it; an earlier
-//! one, here or at another server, is told so and ends.
+//! one, here or at another server, is told so and ends. So does one whose tickets for relays have become old: opened again, it
+//! comes with new ones.
 
-use super::{accounts::Caller, p2p::P2pError, relays::Relays, store_refusal};
+use super::{
+    accounts::Caller,
+    p2p::P2pError,
+    relays::{Relays, TICKET_LIFETIME},
+    store_refusal,
+};
 use crate::{
     clock,
     hub::{Hub, Listener, Missed, TransferNotice},
@@ -25,6 +31,12 @@ use uuid::Uuid;
 
 /// How often an open stream says again what its register says: it is not forgotten while the stream is open.
 const RENEW_EVERY: Duration = FORGOTTEN_AFTER.checked_div(3).expect("three is not zero");
+
+/// How long a stream stays open: its client has new tickets well before the relays forget the old ones.
+const TICKETS_RENEWED_AFTER: Duration = TICKET_LIFETIME.checked_div(2).expect("two is not zero");
+
+/// How soon a client may open its stream again that was ended for that.
+const OPEN_AGAIN: Duration = Duration::from_millis(100);
 
 /// The service of signals.
 #[derive(Clone)]
@@ -52,6 +64,9 @@ pub enum SignalError {
     /// The same side opened its register again.
     #[error("this side of the transfer is open elsewhere, and the newest counts")]
     Superseded,
+    /// It was open for so long that its tickets are old.
+    #[error("the tickets for relays are to be renewed: open the signals again")]
+    TicketsAreOld,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -81,6 +96,9 @@ impl From<SignalError> for Refusal {
             SignalError::NoSession(session) => return P2pError::NoSession(*session).into(),
             SignalError::Over(_) => ErrorCode::Conflict,
             SignalError::Superseded => ErrorCode::Superseded,
+            SignalError::TicketsAreOld => {
+                return Self::new(ErrorCode::Unavailable, error.to_string()).with_retry_after(OPEN_AGAIN);
+            }
             SignalError::Store(error) => return store_refusal(error),
         };
         Self::new(code, error.to_string())
@@ -138,6 +156,7 @@ impl Signals {
             over: None,
             renew: Instant::now() + RENEW_EVERY,
             lasts: None,
+            ends: Instant::now() + TICKETS_RENEWED_AFTER,
             relays,
         })
     }
@@ -173,6 +192,8 @@ pub struct SignalLine {
     renew: Instant,
     /// When it is over if nothing happens, where that is known.
     lasts: Option<Instant>,
+    /// When its tickets are old.
+    ends: Instant,
     relays: Vec<RelaySeat>,
 }
 
@@ -226,6 +247,7 @@ impl SignalLine {
             let due = self.lasts.map_or(self.renew, |lasts| lasts.min(self.renew));
             tokio::select! {
                 notice = self.notices.next() => self.heard(notice),
+                () = sleep_until(self.ends) => return Err(SignalError::TicketsAreOld),
                 () = sleep_until(due) => {
                     self.write(self.mine.clone()).await?;
                     self.look.session = true;
@@ -289,5 +311,54 @@ impl SignalLine {
         }
         self.renew = Instant::now() + RENEW_EVERY;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        services::relays::TicketKey,
+        settings::SecretKey,
+        store::{
+            self, Place,
+            conformance::user,
+            p2p::{NewP2p, Offered},
+        },
+    };
+    use hypersend_protocol::{
+        account::Profile,
+        id::{ChatId, ClientId, SessionId},
+        p2p::OfferedFile,
+        time::UnixMillis,
+    };
+
+    #[tokio::test]
+    async fn a_stream_ends_before_its_tickets_do_and_says_that_it_is_to_be_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store::open(&Place::File(folder.path().join("test.db")), Arc::new(|_| ())).await.unwrap();
+        let (ann, bob) = (user(&*store, "ann").await, user(&*store, "bob").await);
+        let chat = store.open_direct(ann, bob, ChatId(Uuid::now_v7()), UnixMillis(1)).await.unwrap().id;
+        let new = NewP2p {
+            id: P2pId(Uuid::now_v7()),
+            client_id: ClientId(Uuid::now_v7()),
+            chat,
+            sender: ann,
+            receiver: bob,
+            files: vec![OfferedFile { name: "film.mkv".parse().unwrap(), size: 1, folder: false }],
+            max_open: 1,
+            now: UnixMillis(1),
+        };
+        let Offered::Made(session) = store.offer_p2p(new).await.unwrap() else { panic!("it is offered") };
+        let key = TicketKey::new(&SecretKey::parse(&"k".repeat(64)).unwrap());
+        let signals = Signals::new(store.clone(), Hub::default(), Relays::new(store, key, None));
+        let profile = Profile { id: ann, email: "ann@example.org".parse().unwrap(), name: "Ann".parse().unwrap() };
+        let me = Caller { profile, session: SessionId(Uuid::nil()), session_expires: UnixMillis(u64::MAX) };
+        let mut line = signals.open(&me, session.id).await.unwrap();
+        assert!(line.ends > Instant::now() && line.ends <= Instant::now() + TICKETS_RENEWED_AFTER);
+        line.ends = Instant::now();
+        let refusal = Refusal::from(line.next().await.unwrap_err());
+        assert_eq!((refusal.code, refusal.retry_after()), (ErrorCode::Unavailable, Some(OPEN_AGAIN)));
+        signals.open(&me, session.id).await.unwrap();
     }
 }

@@ -134,7 +134,10 @@ impl Uploads {
                 return Err(UploadError::NoSpace { needed: size });
             }
             crate::store::files::Begun::OverQuota { reserved, limit } => {
-                return Err(UploadError::OverQuota { reserved, limit });
+                return Err(match self.0.policy.max_reserved {
+                    Some(_) => UploadError::OverQuota { reserved, limit },
+                    None => UploadError::OverShare { reserved, limit },
+                });
             }
         };
         let (id, owner) = (upload.id, upload.owner);

@@ -88,7 +88,9 @@ impl P2pChange {
             }
         }
         let path = self.path.or(session.path);
-        if path != session.path && status != P2pStatus::Accepted && session.status != P2pStatus::Accepted {
+        let may_change = status == P2pStatus::Accepted || session.status == P2pStatus::Accepted;
+        // What is stored stays so: the receiver has been told to fetch it, whatever its sender finds out late.
+        if path != session.path && (!may_change || session.path == Some(P2pPath::Stored)) {
             return (P2pChanged::Conflict(session.status), false);
         }
         if (status, path) == (session.status, session.path) {

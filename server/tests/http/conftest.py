@@ -35,7 +35,7 @@ class Server:
             "RESUMABLE_UPLOADS_DRAFT": "on",
         } | self.settings
         self.process = subprocess.Popen(
-            [os.environ["HYPERSEND_SERVER"]], cwd=self.home, env=usual, stdout=subprocess.PIPE, stderr=self.log
+            [os.environ["HYPERSEND_LAB_SERVER"]], cwd=self.home, env=usual, stdout=subprocess.PIPE, stderr=self.log
         )
         line = self.process.stdout.readline().decode()
         assert line.startswith("listening on "), (line, (self.home / "log").read_text())

@@ -45,9 +45,15 @@ def test_a_relay_that_says_it_is_there_is_handed_out(stranger, open_to_relays, v
         with socket:
             return {seat["name"]: seat for seat in opened["relays"]}
 
+    def listed():
+        return {relay["name"]: relay for relay in ann.get("/api/v1/relays").json()["items"]}
+
+    problem(Client(server, version).get("/api/v1/relays"), 401, "bad-token")
+    problem(operator.get("/api/v1/relays"), 401, "bad-token")
     seats = relays()
     assert set(seats) == {"fra1", "server"}
     assert seats["fra1"]["host"] == "fra1.example.org" and seats["fra1"]["ports"] == [8444, 8445]
+    assert listed() == {name: {key: seat[key] for key in seat if key != "ticket"} for name, seat in seats.items()}
     assert "host" not in seats["server"] and len(seats["server"]["ports"]) == 2
     for seat in seats.values():
         ticket = base64.b64decode(seat["ticket"])
@@ -57,5 +63,5 @@ def test_a_relay_that_says_it_is_there_is_handed_out(stranger, open_to_relays, v
     assert operator.put(path, json=standing).status_code == 200
     assert re.fullmatch(r"127\.0\.0\.1|::1", relays()["fra1"]["host"])
     assert operator.put(path, json=standing | {"draining": True, "ports": []}).status_code == 200
-    assert set(relays()) == {"server"}
+    assert set(relays()) == set(listed()) == {"server"}
     assert Metrics(server).value("relay_leaving") == 0 and Metrics(server).value("relay_sessions") == 0

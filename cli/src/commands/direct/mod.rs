@@ -6,5 +6,6 @@ mod send;
 mod show;
 
 pub(super) use list::{cancel, list};
-pub(super) use receive::{Wishes, receive};
-pub(super) use send::send;
+pub(super) use receive::{Wishes, destination, receive};
+pub(super) use send::{open_offer, send};
+pub(super) use show::watch;

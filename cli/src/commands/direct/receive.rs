@@ -15,6 +15,7 @@ use hypersend_client::{
         id::P2pId,
         p2p::{P2pSession, P2pStatus},
         refusal::ErrorCode,
+        size::Size,
     },
 };
 use std::{path::PathBuf, time::Instant};
@@ -32,11 +33,7 @@ pub(in crate::commands) async fn receive(context: &Context, wishes: Wishes) -> R
     if !wishes.yes && !can_ask() {
         return Err(Failure::usage("there is nobody to ask whether to accept").or_try("--yes, to accept everything"));
     }
-    let folder = wishes.output.clone().unwrap_or_else(|| PathBuf::from("."));
-    if !folder.is_dir() {
-        let message = format!("there is no folder {}", folder.display());
-        return Err(Failure::new(Exit::LocalFile, "local-file", message).or_try("make it first, or another path"));
-    }
+    let folder = destination(wishes.output.clone())?;
     let session = connect(context).await?;
     let mut offers = session.client.offers();
     context.talk.say("waiting for somebody to send something");
@@ -70,6 +67,16 @@ pub(in crate::commands) async fn receive(context: &Context, wishes: Wishes) -> R
     }
 }
 
+/// The folder to put things into.
+pub(in crate::commands) fn destination(wanted: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    let folder = wanted.unwrap_or_else(|| PathBuf::from("."));
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    let message = format!("there is no folder {}", folder.display());
+    Err(Failure::new(Exit::LocalFile, "local-file", message).or_try("make it first, or another path"))
+}
+
 /// Whether it is wanted; the sender is told if not. What was accepted before is.
 async fn accepted(
     context: &Context,
@@ -83,7 +90,7 @@ async fn accepted(
         return Ok(true);
     }
     let sizes = offer.files.iter().map(|file| file.size).sum();
-    let offered = format!("{from} offers {} ({})", words::title(&offer.files), words::size(sizes));
+    let offered = format!("{from} offers {} ({})", words::title(&offer.files), Size(sizes));
     if yes {
         context.talk.say(&offered);
         return Ok(true);
@@ -109,7 +116,7 @@ async fn follow(
     let began = Instant::now();
     let received = watch(context, &name, &from, &mut transfer).await?;
     let took = words::duration(began.elapsed());
-    context.talk.say(&format!("{name}: {} from {from} in {took}", words::size(received.bytes)));
+    context.talk.say(&format!("{name}: {} from {from} in {took}", Size(received.bytes)));
     let way = transfer.whereabouts().borrow().to_string();
     context.out.print(&DirectReceived::new(id, &from, received, way))
 }

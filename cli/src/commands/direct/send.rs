@@ -12,7 +12,7 @@ use crate::{
 use futures::future::join_all;
 use hypersend_client::{
     direct::{Offer, SendOptions, Whereabouts},
-    protocol::{account::Profile, limit::MAX_OFFERED_FILES},
+    protocol::{account::Profile, limit::MAX_OFFERED_FILES, size::Size},
 };
 use std::{
     path::PathBuf,
@@ -26,16 +26,7 @@ pub(in crate::commands) async fn send(
     paths: Vec<PathBuf>,
     ways: &SendWays,
 ) -> Result<(), Failure> {
-    if paths.len() > MAX_OFFERED_FILES {
-        return Err(Failure::usage(format!("at most {MAX_OFFERED_FILES} files and folders are sent at once"))
-            .or_try("a folder with all of them, or several commands"));
-    }
-    let offer = Arc::new(Offer::open(paths).await?);
-    let skipped = offer.skipped();
-    if skipped.links + skipped.special > 0 {
-        let (links, special) = (skipped.links, skipped.special);
-        context.talk.say(&format!("left out: {links} symbolic links, {special} pipes, sockets and devices"));
-    }
+    let offer = open_offer(context, paths).await?;
     let session = connect(context).await?;
     let chat = reference::open(&session, reference).await?;
     let me = session.me().id;
@@ -59,7 +50,7 @@ pub(in crate::commands) async fn send(
         let name = if others.len() == 1 { what.clone() } else { format!("{what} to {}", to.name) };
         let sent = watch(context, &name, to.name.as_str(), &mut transfer).await?;
         let took = words::duration(began.elapsed());
-        let size = words::size(sent.bytes);
+        let size = Size(sent.bytes);
         context.talk.say(&match *transfer.whereabouts().borrow() {
             Whereabouts::Stored => format!("{what}: {} finds it in the chat, {size} in {took}", to.name),
             _ => format!("{what}: {} has all of it, {size} in {took}", to.name),
@@ -76,4 +67,19 @@ pub(in crate::commands) async fn send(
         }
     }
     first
+}
+
+/// Looks at what is to be sent, and says what of it is left out.
+pub(in crate::commands) async fn open_offer(context: &Context, paths: Vec<PathBuf>) -> Result<Arc<Offer>, Failure> {
+    if paths.len() > MAX_OFFERED_FILES {
+        return Err(Failure::usage(format!("at most {MAX_OFFERED_FILES} files and folders are sent at once"))
+            .or_try("a folder with all of them, or several commands"));
+    }
+    let offer = Offer::open(paths).await?;
+    let skipped = offer.skipped();
+    if skipped.links + skipped.special > 0 {
+        let (links, special) = (skipped.links, skipped.special);
+        context.talk.say(&format!("left out: {links} symbolic links, {special} pipes, sockets and devices"));
+    }
+    Ok(Arc::new(offer))
 }

@@ -6,7 +6,7 @@ use std::future::pending;
 use tokio::sync::watch;
 
 /// Awaits the end of a transfer; says meanwhile how far it is, which way it goes, and by which words to know the other side.
-pub(super) async fn watch<T: Send + 'static>(
+pub(in crate::commands) async fn watch<T: Send + 'static>(
     context: &Context,
     name: &str,
     with: &str,

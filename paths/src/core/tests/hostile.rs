@@ -70,6 +70,24 @@ fn a_third_partys_ports_are_not_tried_for_ever() {
 }
 
 #[test]
+fn probes_that_are_sent_again_in_the_name_of_others_are_answered_by_a_trickle() {
+    let mut net = Net::new(5, [Open, Open]).without_relay();
+    net.until(Duration::from_secs(5), Net::has_direct).expect("a direct way");
+    net.pass(Duration::from_secs(10));
+    // A thousand in a second, for 10 s.
+    for _ in 0..2_000 {
+        for nth in 0..5_u32 {
+            net.replay_ping(0, SocketAddr::from(((0x2d00_0000 + nth).to_be_bytes(), 53)));
+        }
+        net.pass(Duration::from_millis(5));
+    }
+    let answers: usize = net.strays.values().sum();
+    assert!(answers > 500, "the attack was no attack");
+    assert!(answers <= 64 + 1_000 + 200, "{answers} datagrams in 10 s");
+    assert!(net.has_direct() && net.ends.iter().all(|end| end.downs.is_empty()));
+}
+
+#[test]
 fn nonsense_in_the_register_changes_nothing() {
     let mut net = Net::new(3, [Open, Open]);
     net.until(Duration::from_secs(5), Net::has_direct).expect("a direct way");

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::core::{Moment, Via, Wish};
 use hypersend_protocol::{
-    paths::PROBE_MARK,
+    paths::{PROBE_MARK, Probe, ProbeKind},
     relay::{MARK, ticket::Side},
     time::UnixMillis,
 };
@@ -43,6 +43,8 @@ pub(super) struct Net {
     pub(super) cut: Option<[IpAddr; 2]>,
     /// How many datagrams were sent to addresses that are nobody's.
     pub(super) strays: BTreeMap<SocketAddr, usize>,
+    /// The ping that each end was sent last, as anybody on the way may have kept it.
+    pings: [Vec<u8>; 2],
     relay: Option<Relay>,
     queue: BTreeMap<(Moment, u64), Happens>,
     number: u64,
@@ -65,6 +67,7 @@ impl Net {
             state_loss: 0,
             cut: None,
             strays: BTreeMap::new(),
+            pings: [Vec::new(), Vec::new()],
             relay: Some(Relay::new(&settings)),
             queue: BTreeMap::new(),
             number: 0,
@@ -145,6 +148,14 @@ impl Net {
         let now = self.since(to);
         self.ends[to].core.heard(now, &state.encode().unwrap());
         self.drain(to);
+    }
+
+    /// Sends an end again what it was sent, as if it came from here.
+    pub(super) fn replay_ping(&mut self, end: usize, from: SocketAddr) {
+        let bytes = self.pings[end].clone();
+        assert!(!bytes.is_empty(), "it was never pinged");
+        self.reach(end, Via::MAIN, from, &bytes);
+        self.drain(end);
     }
 
     /// Since an end began.
@@ -299,6 +310,9 @@ impl Net {
 
     fn reach(&mut self, end: usize, via: Via, from: SocketAddr, bytes: &[u8]) {
         let (now, at) = (self.now, self.since(end));
+        if Probe::read(bytes).is_some_and(|(probe, _)| probe.kind == ProbeKind::Ping) {
+            bytes.clone_into(&mut self.pings[end]);
+        }
         let one = &mut self.ends[end];
         let (first, kind) = (bytes[0], bytes.get(1).copied());
         match first {

@@ -92,6 +92,22 @@ fn the_kinds_of_nats_are_found_out() {
     }
 }
 
+/// It gives the socket another port, and its answers to one and to the other are not to be taken for those of a NAT that always does.
+#[test]
+fn a_nat_that_has_forgotten_is_still_of_its_kind() {
+    for seed in 0..5 {
+        let mut net = Net::new(seed, [Independent, Open]);
+        net.pass(Duration::from_secs(10));
+        let observed = |net: &Net| net.ends[0].core.report().own.observed;
+        let before = observed(&net);
+        net.ends[0].nat.forget();
+        let is_seen = |net: &Net| !observed(net).is_empty() && observed(net).iter().all(|seen| !before.contains(seen));
+        net.until(Duration::from_secs(15), is_seen).expect("the new port is seen by all, and by nobody the old one");
+        net.pass(Duration::from_secs(2));
+        assert_eq!(net.ends[0].core.report().own.mapping, Mapping::Independent);
+    }
+}
+
 #[test]
 fn a_port_from_a_router_makes_the_hardest_pair_direct() {
     for end in 0..2 {

@@ -97,13 +97,28 @@ impl From<PathView> for P2pPath {
     }
 }
 
-/// A file that is offered.
+/// A file or a folder that is offered.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 struct OfferedView {
     #[schema(value_type = String, min_length = 1, max_length = 255)]
     name: FileName,
-    /// In bytes.
+    /// In bytes; of a folder, that of all files in it.
     size: u64,
+    /// Whether it is a folder.
+    #[serde(default)]
+    folder: bool,
+}
+
+impl From<OfferedFile> for OfferedView {
+    fn from(OfferedFile { name, size, folder }: OfferedFile) -> Self {
+        Self { name, size, folder }
+    }
+}
+
+impl From<OfferedView> for OfferedFile {
+    fn from(OfferedView { name, size, folder }: OfferedView) -> Self {
+        Self { name, size, folder }
+    }
 }
 
 /// A transfer from one client to another. The bytes never reach the server.
@@ -126,13 +141,12 @@ struct SessionView {
 
 impl From<P2pSession> for SessionView {
     fn from(session: P2pSession) -> Self {
-        let files = session.files.into_iter().map(|OfferedFile { name, size }| OfferedView { name, size });
         Self {
             id: session.id.0,
             chat: session.chat.0,
             sender: session.sender.0,
             receiver: session.receiver.0,
-            files: files.collect(),
+            files: session.files.into_iter().map(Into::into).collect(),
             status: session.status.into(),
             path: session.path.map(Into::into),
             created: session.created.to_string(),
@@ -187,7 +201,7 @@ async fn offer(
     Once(client_id): Once,
     Json(NewOffer { chat, receiver, files }): Json<NewOffer>,
 ) -> Result<(StatusCode, axum::Json<SessionView>), Problem> {
-    let files = files.into_iter().map(|OfferedView { name, size }| OfferedFile { name, size }).collect();
+    let files = files.into_iter().map(Into::into).collect();
     let offer = OfferP2p { client_id, chat: ChatId(chat), receiver: UserId(receiver), files };
     Ok((StatusCode::CREATED, axum::Json(state.services().p2p.offer(&me, offer).await?.into())))
 }

@@ -1,7 +1,8 @@
-//! Relays that say that they are there, and how much they have to do. For the operator's own: they show the operator's token.
+//! Relays: which there are, for users; and for the relays themselves, which show the operator's token, to say that they
+//! are there, and how much they have to do.
 
 use crate::http::{
-    caller::{Origin, bearer},
+    caller::{Auth, Origin, bearer},
     extract::{Json, Path},
     problem::{Problem, ProblemDetails},
     state::HttpState,
@@ -13,13 +14,48 @@ use http::HeaderMap;
 use hypersend_protocol::{
     id::RelayId,
     name::{RelayHost, RelayName},
+    p2p::RelayInfo,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
 
 pub(in crate::http) fn router() -> OpenApiRouter<HttpState> {
-    OpenApiRouter::new().routes(routes!(register))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(register))
+}
+
+/// Relays that take sessions.
+#[derive(Debug, Serialize, ToSchema)]
+struct RelayItems {
+    /// The least loaded first; at most 64.
+    items: Vec<RelayView>,
+}
+
+/// A relay, without leave to use it.
+#[derive(Debug, Serialize, ToSchema)]
+struct RelayView {
+    relay: Uuid,
+    name: String,
+    /// Its host; left out for the host by which the client reaches the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<String>,
+    /// Its UDP ports. Each says to whoever asks how it looks from there.
+    ports: Vec<u16>,
+}
+
+impl From<RelayInfo> for RelayView {
+    fn from(RelayInfo { relay, name, host, ports }: RelayInfo) -> Self {
+        Self { relay: relay.0, name: name.to_string(), host: host.map(|host| host.to_string()), ports }
+    }
+}
+
+/// Relays that there are.
+#[utoipa::path(get, path = "/relays", tag = "relays",
+    responses((status = 200, body = RelayItems), (status = "default", body = ProblemDetails)))]
+async fn list(State(state): State<HttpState>, _: Auth) -> Result<axum::Json<RelayItems>, Problem> {
+    let relays = state.services().relays.list().await?;
+    Ok(axum::Json(RelayItems { items: relays.into_iter().map(RelayView::from).collect() }))
 }
 
 /// How a relay stands.

@@ -10,6 +10,7 @@ use hypersend_protocol::{
     id::FileId,
     limit::MAX_OPEN_UPLOADS,
     refusal::{ErrorCode, Refusal},
+    size::Size,
 };
 use hypersend_transfer::{
     folder::{self, AppendError, CreateError, OpenError, PublishError, SealError},
@@ -38,10 +39,11 @@ pub enum UploadError {
     /// The key is another file's.
     #[error("an upload with this key exists for a file of another name or size; use another key")]
     KeyTaken,
-    /// Too much reserved at once.
+    /// Too much reserved at once, by the operator's word.
     #[error(
-        "your unfinished uploads may have {limit} bytes of the server's disk, and have {reserved}: finish or cancel some, \
-         or ask the operator to raise MAX_RESERVED_PER_USER"
+        "your unfinished uploads may have {} of the server's disk, and have {}: finish or cancel some, or ask the operator to \
+         raise MAX_RESERVED_PER_USER",
+        Size(*.limit), Size(*.reserved)
     )]
     OverQuota {
         /// Reserved already, in bytes.
@@ -49,8 +51,20 @@ pub enum UploadError {
         /// Allowed, in bytes.
         limit: u64,
     },
+    /// Too much of what is free reserved at once.
+    #[error(
+        "your unfinished uploads may have {}, half of what is free on the server's disk, and have {}: finish or cancel some, \
+         or ask the operator to make room",
+        Size(*.limit), Size(*.reserved)
+    )]
+    OverShare {
+        /// Reserved already, in bytes.
+        reserved: u64,
+        /// Allowed, in bytes.
+        limit: u64,
+    },
     /// No room.
-    #[error("the server's disk has no room for {needed} bytes; ask its operator to free some")]
+    #[error("the server's disk has no room for {}; ask its operator to free some", Size(*.needed))]
     NoSpace {
         /// Wanted, in bytes.
         needed: u64,
@@ -115,9 +129,9 @@ impl From<UploadError> for Refusal {
         let refusal = |code| Self::new(code, error.to_string());
         match &error {
             UploadError::NoUpload(_) => refusal(ErrorCode::NotFound),
-            UploadError::TooLarge { limit, .. } | UploadError::OverQuota { limit, .. } => {
-                refusal(ErrorCode::LimitReached).with_limit(*limit)
-            }
+            UploadError::TooLarge { limit, .. }
+            | UploadError::OverQuota { limit, .. }
+            | UploadError::OverShare { limit, .. } => refusal(ErrorCode::LimitReached).with_limit(*limit),
             UploadError::TooMany => refusal(ErrorCode::LimitReached).with_limit(MAX_OPEN_UPLOADS as u64),
             UploadError::KeyTaken | UploadError::Gap { .. } | UploadError::Overtaken => refusal(ErrorCode::Conflict),
             UploadError::NoSpace { .. }

@@ -128,7 +128,11 @@ async fn what_a_user_may_reserve_is_limited_and_given_back() {
     };
     let refusal = Refusal::from(refused);
     assert_eq!((refusal.code, refusal.limit), (ErrorCode::LimitReached, Some(100)));
-    assert!(refusal.message.contains("may have 100 bytes"), "{}", refusal.message);
+    assert!(
+        refusal.message.contains("may have 100 B of") && refusal.message.contains("MAX_RESERVED_PER_USER"),
+        "{}",
+        refusal.message
+    );
     scene.open(2, 40).await;
     assert_eq!(scene.open(1, 60).await.id(), first, "what is reserved already is not reserved again");
     scene.uploads.cancel(&scene.me, first).await.unwrap();
@@ -140,7 +144,9 @@ async fn without_a_setting_half_of_the_disk_is_the_limit_and_all_of_it_is_no_roo
     let scene = Scene::with(UploadPolicy { max_file_size: u64::MAX, max_reserved: None }).await;
     let free = usize::try_from(folder::free_bytes(scene.dir.path()).unwrap()).unwrap();
     let refused = scene.begin(1, free / 3 * 2).await;
-    assert!(matches!(refused, Err(UploadError::OverQuota { reserved: 0, .. })), "{refused:?}");
+    let Err(refused @ UploadError::OverShare { reserved: 0, .. }) = refused else { panic!("{refused:?}") };
+    let says = Refusal::from(refused).message;
+    assert!(says.contains("half of what is free") && !says.contains("MAX_RESERVED_PER_USER"), "{says}");
     let refused = scene.begin(1, free * 2).await;
     assert!(matches!(refused, Err(UploadError::NoSpace { .. })), "{refused:?}");
     scene.open(1, 10).await;

@@ -85,7 +85,7 @@ async fn offer(world: &World, chat: ChatId, sender: UserId, receiver: UserId, st
         chat,
         sender,
         receiver,
-        files: vec![OfferedFile { name: FileName::parse("film.mkv").unwrap(), size: 40 << 30 }],
+        files: vec![OfferedFile { name: FileName::parse("film.mkv").unwrap(), size: 40 << 30, folder: false }],
         max_open: 10,
         now: world.now(),
     };

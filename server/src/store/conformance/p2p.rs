@@ -19,14 +19,14 @@ use uuid::Uuid;
 const MANY: usize = 1_000;
 
 fn new_offer(world: &World, chat: ChatId, sender: UserId, receiver: UserId) -> NewP2p {
-    let file = |name, size| OfferedFile { name: FileName::parse(name).unwrap(), size };
+    let file = |name, size, folder| OfferedFile { name: FileName::parse(name).unwrap(), size, folder };
     NewP2p {
         id: P2pId(Uuid::now_v7()),
         client_id: client_id(),
         chat,
         sender,
         receiver,
-        files: vec![file("film.mkv", 40 << 30), file("ü \"quoted\"", 0)],
+        files: vec![file("film.mkv", 40 << 30, false), file("ü \"quoted\"", 0, true)],
         max_open: MANY,
         now: world.now(),
     }
@@ -155,13 +155,22 @@ pub(in crate::store) async fn the_path_is_told_while_it_is_accepted(mut world: W
     let id = offer(&world, chat, ann, bob).await.id;
     assert_eq!(take(&world, id, ann, P2pPath::Relayed).await, P2pChanged::Conflict(P2pStatus::Offered));
     status(say(&world, id, bob, P2pStatus::Accepted).await);
-    for (by, path) in [(ann, P2pPath::Stored), (ann, P2pPath::Relayed), (bob, P2pPath::Direct)] {
+    for (by, path) in [(ann, P2pPath::Relayed), (bob, P2pPath::Direct), (ann, P2pPath::Relayed), (ann, P2pPath::Stored)]
+    {
         take(&world, id, by, path).await;
         assert_eq!(world.store.p2p_session(id, ann).await.unwrap().unwrap().path, Some(path));
     }
+    for late in [P2pPath::Direct, P2pPath::Relayed] {
+        assert_eq!(
+            take(&world, id, bob, late).await,
+            P2pChanged::Conflict(P2pStatus::Accepted),
+            "what is stored stays so"
+        );
+    }
+    status(take(&world, id, ann, P2pPath::Stored).await);
     status(say(&world, id, bob, P2pStatus::Finished).await);
     assert_eq!(take(&world, id, bob, P2pPath::Relayed).await, P2pChanged::Conflict(P2pStatus::Finished));
-    assert_eq!(world.store.p2p_session(id, bob).await.unwrap().unwrap().path, Some(P2pPath::Direct));
+    assert_eq!(world.store.p2p_session(id, bob).await.unwrap().unwrap().path, Some(P2pPath::Stored));
 }
 
 pub(in crate::store) async fn a_session_outlives_leaving_the_chat(mut world: World) {

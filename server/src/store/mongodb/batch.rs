@@ -88,7 +88,8 @@ pub(super) struct Done {
 /// Whether a message was posted before is looked up at once if `careful`. Otherwise it comes out when it is written, as a
 /// duplicate, and the batch has to be run again with care: looking costs a tenth of a batch, and hardly ever finds anything.
 ///
-/// Nothing is refused by what is only remembered: then the chats are read before anything is written.
+/// Nothing is answered by what is only remembered, be it a refusal or a message that was posted before: then the chats are read
+/// before anything is written.
 pub(super) async fn run(act: &mut Act, wishes: &[Wish], careful: bool, mut known: Known) -> Result<Done> {
     let ids: HashSet<ChatId> = wishes.iter().map(Wish::chat).collect();
     let mut rows = known.take_chats(&ids);
@@ -103,7 +104,7 @@ pub(super) async fn run(act: &mut Act, wishes: &[Wish], careful: bool, mut known
         let wishes = first(wishes, &rows);
         let mut batch = Batch::load(act, wishes, rows, posted.clone(), &known).await?;
         let outcomes = batch.carry_out(act, wishes).await?;
-        if batch.refused && std::mem::take(&mut remembered) {
+        if batch.unwritten && std::mem::take(&mut remembered) {
             rows = chats::rows(act, ids.clone()).await?;
             continue;
         }
@@ -135,8 +136,8 @@ struct Batch {
     feeds: Feeds,
     messages: Vec<MessageRow>,
     postings: BTreeSet<(FileId, ChatId, Seq)>,
-    /// Whether a wish came to nothing because of how its chat is.
-    refused: bool,
+    /// Whether a wish was answered without anything to write, which nothing but how its chat is stands for.
+    unwritten: bool,
 }
 
 /// A chat as the batch has changed it so far.
@@ -193,7 +194,7 @@ impl Batch {
             }
         }
         let feeds = Feeds::load_unknown(act, &told, known).await?;
-        Ok(Self { chats, posted, feeds, messages: Vec::new(), postings: BTreeSet::new(), refused: false })
+        Ok(Self { chats, posted, feeds, messages: Vec::new(), postings: BTreeSet::new(), unwritten: false })
     }
 
     async fn carry_out(&mut self, act: &mut Act, wishes: &[Wish]) -> Result<Vec<Outcome>> {
@@ -201,8 +202,9 @@ impl Batch {
         for wish in wishes {
             outcomes.push(match wish {
                 Wish::Post(new) => {
+                    let before = self.messages.len();
                     let outcome = self.post(act, new).await?;
-                    self.refused |= !matches!(outcome, Append::Posted { .. });
+                    self.unwritten |= self.messages.len() == before;
                     Outcome::Post(outcome)
                 }
                 &Wish::Mark { chat, user, seq, now } => Outcome::Mark(self.mark(chat, user, seq, now)?),
@@ -266,11 +268,11 @@ impl Batch {
     fn mark(&mut self, chat: ChatId, user: UserId, seq: Seq, now: UnixMillis) -> Result<Option<Seq>> {
         let open = self.chats.get_mut(&chat);
         let Some((open, member)) = open.and_then(|open| open.row.position(user).map(|member| (open, member))) else {
-            self.refused = true;
+            self.unwritten = true;
             return Ok(None);
         };
         let (asked, seq, read) = (seq, seq.min(open.last()?), Seq::read(open.row.members[member].read)?);
-        self.refused |= seq < asked || seq <= read;
+        self.unwritten |= seq < asked || seq <= read;
         if seq <= read {
             return Ok(Some(read));
         }

@@ -110,6 +110,21 @@ async fn what_another_server_did_is_heeded() {
     assert_eq!(here.mark_read(chat, bob, Seq(0), NOW).await.unwrap(), Some(Seq(1)), "a mark does not go back");
 }
 
+/// A message that was posted before is found before it is written, where the batch before had such a one too.
+#[tokio::test]
+async fn a_post_that_is_repeated_is_not_answered_from_memory() {
+    let database = mongod::database().await;
+    let (here, there) = (open(&database.uri(), deaf()).await.unwrap(), open(&database.uri(), deaf()).await.unwrap());
+    let (ann, bob) = (user(&here, "ann").await, user(&here, "bob").await);
+    let chat = group(&here, ann, &[bob]).await;
+    let new = post(chat, bob);
+    let first = there.append_message(new.clone()).await.unwrap();
+    assert!(matches!(first, Append::Posted { seq: Seq(1), .. }), "{first:?}");
+    assert_eq!(here.append_message(new.clone()).await.unwrap(), first, "it is remembered here, with its chat");
+    assert_eq!(there.remove_member(chat, ann, bob, NOW).await.unwrap(), RemoveMember::Done);
+    assert_eq!(here.append_message(new).await.unwrap(), Append::NotFound, "who was taken out is told of no message");
+}
+
 /// Two servers act by turns, each for a while; what comes of it is what comes of the same acts on one store of another kind.
 #[tokio::test]
 async fn two_servers_by_turns_are_as_one() {

@@ -118,7 +118,9 @@ async fn open(
     node: Node,
     place: Option<ResumeToken>,
 ) -> Result<(ReadyChunks<ChangeStream<Change>>, Option<ResumeToken>)> {
-    let mut watch = db.watch().pipeline([doc! { "$match": wanted(node) }]);
+    // What a register says is read where somebody waits for it, and does not go to every server.
+    let pipeline = [doc! { "$match": wanted(node) }, doc! { "$unset": "fullDocument.value" }];
+    let mut watch = db.watch().pipeline(pipeline);
     if let Some(place) = place {
         watch = watch.start_after(place);
     }

@@ -50,6 +50,8 @@ pub(super) struct P2pRow {
 struct FileRow {
     name: String,
     size: i64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    folder: bool,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -149,7 +151,11 @@ pub(super) fn collection() -> Collection {
 impl P2pRow {
     /// The document of a session that its sender calls so.
     pub(super) fn new(session: &P2pSession, client_id: ClientId) -> Self {
-        let file = |file: &OfferedFile| FileRow { name: file.name.as_str().to_owned(), size: file.size.write() };
+        let file = |file: &OfferedFile| FileRow {
+            name: file.name.as_str().to_owned(),
+            size: file.size.write(),
+            folder: file.folder,
+        };
         Self {
             id: session.id.write(),
             client_id: client_id.write(),
@@ -167,8 +173,8 @@ impl P2pRow {
 
     /// The session.
     pub(super) fn read(self) -> Result<P2pSession> {
-        let file = |file: FileRow| {
-            Ok(OfferedFile { name: read_text(&file.name, FileName::parse)?, size: Field::read(file.size)? })
+        let file = |FileRow { name, size, folder }| {
+            Ok(OfferedFile { name: read_text(&name, FileName::parse)?, size: Field::read(size)?, folder })
         };
         Ok(P2pSession {
             id: Field::read(self.id)?,

@@ -152,6 +152,8 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<P2pSession> {
 struct FileRow {
     name: FileName,
     size: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    folder: bool,
 }
 
 /// The files of an offer.
@@ -160,11 +162,13 @@ struct Offer(Vec<OfferedFile>);
 impl FromSql for Column<Offer> {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let rows: Vec<FileRow> = serde_json::from_str(value.as_str()?).map_err(|e| FromSqlError::Other(e.into()))?;
-        Ok(Self(Offer(rows.into_iter().map(|FileRow { name, size }| OfferedFile { name, size }).collect())))
+        let file = |FileRow { name, size, folder }| OfferedFile { name, size, folder };
+        Ok(Self(Offer(rows.into_iter().map(file).collect())))
     }
 }
 
 fn write_files(files: &[OfferedFile]) -> String {
-    let rows: Vec<_> = files.iter().map(|file| FileRow { name: file.name.clone(), size: file.size }).collect();
+    let row = |file: &OfferedFile| FileRow { name: file.name.clone(), size: file.size, folder: file.folder };
+    let rows: Vec<_> = files.iter().map(row).collect();
     serde_json::to_string(&rows).expect("names and sizes have a form in JSON")
 }

@@ -1,0 +1,46 @@
+//! Where the two sides of a transfer speak to each other before there is a way between them.
+
+use super::error::DirectError;
+use crate::SignalChannel;
+use hypersend_protocol::{refusal::ErrorCode, signal::RelaySeat};
+
+/// Two registers: this side's state, and the other's.
+pub(super) trait Line: Send {
+    /// Whether what comes by it is known to be from the other side, so that two people have no words to compare.
+    const IS_SEALED: bool;
+
+    /// Relays that this side may use, the best first; newer ones after each lost connection.
+    fn relays(&self) -> Vec<RelaySeat>;
+
+    /// Sets this side's state, which is never longer than a signal may be.
+    fn set(&mut self, state: Vec<u8>);
+
+    /// The other side's newest state, once there is one that was not given out; `None` when the transfer is over. Cancel safe.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Vec<u8>>, DirectError>> + Send;
+
+    /// Waits until what was set last is sent; not for long.
+    fn settle(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+impl Line for SignalChannel {
+    const IS_SEALED: bool = false;
+
+    fn relays(&self) -> Vec<RelaySeat> {
+        self.relays()
+    }
+
+    fn set(&mut self, state: Vec<u8>) {
+        Self::set(self, state).expect("a state is no longer than a signal may be");
+    }
+
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, DirectError> {
+        self.next().await.map_err(|error| match error.code() {
+            Some(ErrorCode::Superseded) => DirectError::Elsewhere,
+            _ => error.into(),
+        })
+    }
+
+    async fn settle(&mut self) {
+        self.settle().await;
+    }
+}
