@@ -1,8 +1,9 @@
 //! The one connection of a client, kept alive.
 //!
-//! A keeper task dials, has a [`Caller`] say who is calling, and watches; over TCP it goes on trying QUIC. Everybody else asks [`Link::live`] for the
-//! connection of the moment, and when an attempt on it comes out as lost asks again. While the server is stopping, the old connection finishes what it
-//! carries, and whoever asks waits for the next one; likewise when QUIC takes the place of TCP.
+//! A keeper task dials, has a [`Caller`] say who is calling, and watches; over TCP it goes on trying QUIC. Everybody else
+//! asks [`Link::live`] for the connection of the moment, and when an attempt on it comes out as lost asks again. While the
+//! server is stopping, the old connection finishes what it carries, and whoever asks waits for the next one; likewise when
+//! QUIC takes the place of TCP.
 
 mod account;
 mod bulk;

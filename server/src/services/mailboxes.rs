@@ -32,9 +32,10 @@ use uuid::{Builder, Uuid};
 /// What is hashed before an address to make a guest of it: nothing else has the same hash.
 const GUEST_CONTEXT: &[u8] = b"hypersend 2026-11-27 id of a network without an account\0";
 
-/// Somebody without an account, as far as they can be told from others: by the network that they come from. Relays bound what
-/// one user has, and so they do for each network; the id is of version 8, and no account's. Whoever sees a ticket on its way sees the address
-/// that it comes from as well, so the id may be made from it without a secret.
+/// Somebody without an account, as far as they can be told from others: by the network that they come from. Relays bound
+/// what one user has, and so they do for each network; the id is of version 8, and no account's. Whoever sees a ticket on
+/// its way sees the address that it comes from as well, so the id may be made from it without a secret. Where it is stored,
+/// it hides no IPv4 address from who tries them all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Guest {
     /// In place of a user's id.

@@ -1,4 +1,5 @@
-//! Mailboxes: where two people without accounts meet. What they say is in registers, as for a transfer ([`signals`](super::signals)).
+//! Mailboxes: where two people without accounts meet. What they say is in registers, as for a transfer
+//! ([`signals`](super::signals)).
 //!
 //! The rules are here, so that backends only carry them out. A mailbox that is over is remembered for a while, and its nameplate
 //! is free at once: a side that was away is to learn of the end, and of the last value.
