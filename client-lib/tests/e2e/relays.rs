@@ -118,6 +118,44 @@ async fn a_relay_that_registers_is_handed_out_until_it_drains() {
     assert_eq!(relay.ended(), None, "a session is still there");
 }
 
+/// It is not sent to for the half minute after which it would be forgotten. Its token is as a file has it that was edited by hand.
+#[tokio::test]
+async fn a_relay_that_has_ended_is_handed_out_no_more() {
+    let server = TestServer::with([("RELAY_TOKEN", TOKEN)]).await;
+    let [ann, bob] = users(&server).await;
+    let session = offer(&ann, &bob).await;
+    let mut relay = TestRelay::start(&server, &format!(" {TOKEN}\n"), "fra1");
+    seats(&ann.client, session, 1).await;
+    relay.terminate();
+    let ended = eventually("the relay ends", || std::future::ready(relay.ended())).await;
+    assert_eq!(ended, Some(0));
+    assert_eq!(open(&ann.client, session).await.relays(), []);
+}
+
+#[tokio::test]
+async fn a_relay_whose_server_has_another_key_lets_its_sessions_end_and_then_says_why() {
+    let mut server = TestServer::with([("RELAY_TOKEN", TOKEN)]).await;
+    let [ann, bob] = users(&server).await;
+    let session = offer(&ann, &bob).await;
+    let mut relay = TestRelay::start(&server, TOKEN, "fra1");
+    let (hers, his) = (seats(&ann.client, session, 1).await, seats(&bob.client, session, 1).await);
+    let sides = meet(&hers[0], &his[0]).await;
+    server.set("SECRET_KEY", &"k".repeat(64));
+    server.restart().await;
+    let finds_out = || std::future::ready(relay.log().contains("nobody new is taken").then_some(()));
+    eventually("the relay finds out", finds_out).await;
+    sides[1].socket.send(&[0x40; 1_200]).await.unwrap();
+    let mut got = [0; 2_000];
+    assert_eq!(within("it comes", sides[0].socket.recv(&mut got)).await.unwrap(), 1_200);
+    assert_eq!(relay.ended(), None, "a session is still there");
+    for side in &sides {
+        side.socket.send(&ToRelay::Unbind { session }.encode()).await.unwrap();
+    }
+    let ended = eventually("the relay ends", || std::future::ready(relay.ended())).await;
+    assert_eq!(ended, Some(1));
+    assert!(relay.log().contains("another key than before"), "{}", relay.log());
+}
+
 #[tokio::test]
 async fn a_relay_with_another_token_is_told_so_and_ends() {
     for (settings, says) in [([("RELAY_TOKEN", TOKEN)], "401"), ([("RELAY_TOKEN", "")], "has set no RELAY_TOKEN")] {
