@@ -115,7 +115,7 @@ impl MailboxChannel {
         self.side
     }
 
-    /// How long the mailbox lasts if nothing happens, as the server said when it was last asked.
+    /// How long the mailbox lasts unless a side is heard of, as the server said when it was last asked.
     pub fn lasts(&self) -> Duration {
         self.registers.opened().lasts()
     }

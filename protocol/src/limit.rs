@@ -82,9 +82,12 @@ pub const MAX_NAMEPLATE: u32 = 999_999;
 pub const MAX_MAILBOXES: usize = 1_000;
 /// Those of them that one network (an IPv4 address, a /64 of IPv6) has opened: an office shares an address.
 pub const MAX_MAILBOXES_PER_ADDRESS: usize = 20;
-/// How long a mailbox waits for somebody to claim it: a person may see a code only on the next day.
+/// How long a mailbox waits for somebody to claim it while its sender is there: a person may see a code only on the next day.
 pub const MAILBOX_LIFETIME: Duration = Duration::from_hours(24);
-/// How long a mailbox that was claimed waits for either side to come back: as long as its registers are kept.
+/// How long a mailbox that nobody has claimed waits for its sender to come back: long enough for a server that is restarted or a
+/// network that is changed; what is opened and dropped keeps nobody else from a number for longer.
+pub const MAILBOX_UNCLAIMED_ABSENCE: Duration = Duration::from_mins(10);
+/// How long a mailbox that was claimed waits for a side to come back, and is known to be over: as long as its registers are kept.
 pub const MAILBOX_ABSENCE: Duration = Duration::from_hours(1);
 /// Relays that a side is told of: one that works, and some for when it does not.
 pub const MAX_RELAYS: usize = 4;

@@ -64,7 +64,7 @@ pub struct MailboxOpen {
     pub mailbox: P2pId,
     /// By what the receiver finds it.
     pub nameplate: Nameplate,
-    /// How long it lasts if nothing happens, in milliseconds: until somebody must have claimed it, or the caller come back.
+    /// How long it lasts, in milliseconds, unless a side is heard of: being there makes it longer.
     pub lasts_ms: u64,
     /// Relays for this side, the best first; at most [`MAX_RELAYS`](crate::limit::MAX_RELAYS).
     pub relays: Vec<RelaySeat>,
@@ -72,7 +72,7 @@ pub struct MailboxOpen {
 frame!(MailboxOpen, Kind(0x256), 4 << 10);
 
 impl MailboxOpen {
-    /// How long it lasts if nothing happens.
+    /// How long it lasts unless a side is heard of.
     pub fn lasts(&self) -> Duration {
         Duration::from_millis(self.lasts_ms)
     }

@@ -52,6 +52,7 @@ fn every_limit_is_in_the_table() {
         MAX_RELAY_NAME_BYTES MAX_RELAY_HOST_BYTES MAX_RELAY_PORTS
     };
     code.push(("MAILBOX_LIFETIME", limit::MAILBOX_LIFETIME.as_secs().to_string()));
+    code.push(("MAILBOX_UNCLAIMED_ABSENCE", limit::MAILBOX_UNCLAIMED_ABSENCE.as_secs().to_string()));
     code.push(("MAILBOX_ABSENCE", limit::MAILBOX_ABSENCE.as_secs().to_string()));
     code.push(("HELLO_TIMEOUT", limit::HELLO_TIMEOUT.as_secs().to_string()));
     let source = read("protocol/src/limit.rs");

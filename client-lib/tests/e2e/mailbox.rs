@@ -9,7 +9,7 @@ use hypersend_client::{
         account::GetMe,
         frame::{Frame, encode},
         id::P2pId,
-        limit::{MAX_MAILBOXES_PER_ADDRESS, MAX_NAMEPLATE, MAX_SIGNAL_BYTES},
+        limit::{MAILBOX_UNCLAIMED_ABSENCE, MAX_MAILBOXES_PER_ADDRESS, MAX_NAMEPLATE, MAX_SIGNAL_BYTES},
         mailbox::{ClaimMailbox, MailboxKey, MailboxOpen, Nameplate, OpenMailbox, ResumeMailbox},
         refusal::ErrorCode,
         relay::ticket::Side,
@@ -69,7 +69,7 @@ async fn who_claims_a_mailbox_hears_its_sender_and_is_heard() {
     sender.set(b"before anybody came".to_vec()).unwrap();
     assert_eq!(sender.side(), Side::Sender);
     assert!(sender.nameplate().get() <= 999, "short");
-    assert!(sender.lasts() > Duration::from_hours(23), "{:?}", sender.lasts());
+    assert!(sender.lasts() > Duration::ZERO && sender.lasts() <= MAILBOX_UNCLAIMED_ABSENCE, "{:?}", sender.lasts());
     let mut receiver = claim(server.config(), sender.nameplate()).await.unwrap();
     assert_eq!(
         (receiver.side(), receiver.id(), receiver.nameplate()),
@@ -344,6 +344,28 @@ async fn an_answer_that_was_lost_is_given_again_and_the_newest_connection_counts
         assert_eq!(peer::refusal(within("it is refused", answer.expect::<MailboxOpen>()).await), ErrorCode::NotFound);
         assert_eq!(stranger.closed().await, ErrorCode::NotFound);
     }
+}
+
+#[tokio::test]
+async fn wrong_keys_are_counted_like_wrong_numbers_and_right_ones_are_not() {
+    let server = TestServer::with([("CODE_CLAIMS_PER_ADDRESS_PER_MINUTE", "4")]).await;
+    let sender = RawPeer::connect(&server).await;
+    let (_stream, mut answer) = begin(&sender, &OpenMailbox { version: 1, key: KEY }).await;
+    let mailbox = opened(&mut answer).await;
+    let other = P2pId(uuid::Uuid::now_v7());
+    let resume = |mailbox, key| ResumeMailbox { version: 1, mailbox, key };
+    let wrong = [resume(mailbox.mailbox, MailboxKey([9; 16])), resume(other, KEY)];
+    for (attempt, resume) in wrong.iter().cycle().take(5).enumerate() {
+        let stranger = RawPeer::connect(&server).await;
+        let (_stream, mut answer) = begin(&stranger, resume).await;
+        let refused = peer::refusal(within("it is refused", answer.expect::<MailboxOpen>()).await);
+        let expected = if attempt < 4 { ErrorCode::NotFound } else { ErrorCode::RateLimited };
+        assert_eq!(refused, expected, "attempt {attempt}");
+    }
+    assert_eq!(code(claim(server.config(), mailbox.nameplate).await), ErrorCode::RateLimited);
+    let again = RawPeer::connect(&server).await;
+    let (_stream, mut answer) = begin(&again, &resume(mailbox.mailbox, KEY)).await;
+    assert_eq!(opened(&mut answer).await.nameplate, mailbox.nameplate);
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ pub struct OpenMailbox {
     pub id: P2pId,
     /// By what it is claimed.
     pub nameplate: Nameplate,
-    /// How long it lasts if nothing happens.
+    /// How long it lasts unless a side is heard of.
     pub lasts: Duration,
     /// What the sides say.
     pub line: SignalLine,
@@ -157,9 +157,10 @@ impl Mailboxes {
     async fn try_open(&self, guest: Guest, key: &MailboxKey) -> Result<OpenMailbox> {
         self.wanted()?;
         self.0.throttle.opening(&*self.0.store, guest.from).await??;
+        let key = hash(key);
         let new = NewMailbox {
             id: P2pId(clock::new_id()),
-            key: hash(key),
+            key,
             from: guest.id,
             draw: draw(),
             max_open: MAX_MAILBOXES,
@@ -183,21 +184,30 @@ impl Mailboxes {
     async fn try_claim(&self, guest: Guest, nameplate: Nameplate, key: &MailboxKey) -> Result<OpenMailbox> {
         self.wanted()?;
         self.0.throttle.claim(&*self.0.store, guest.from).await??;
-        let claim = Claim { nameplate, key: hash(key), now: clock::now() };
+        let key = hash(key);
+        let claim = Claim { nameplate, key, now: clock::now() };
         let mailbox = self.0.store.claim_mailbox(claim).await?.ok_or(MailboxError::NoSuchCode)?;
         self.enter(guest, mailbox, key).await
     }
 
-    /// Comes back to a mailbox as the side whose key it is; what is over ends behind the other side's last value.
+    /// Comes back to a mailbox as the side whose key it is; what is over ends behind the other side's last value. With a wrong key
+    /// it changes nothing, and counts as a wrong claim.
     pub async fn resume(&self, guest: Guest, id: P2pId, key: &MailboxKey) -> Result<OpenMailbox> {
         self.wanted()?;
-        let mailbox = self.0.store.hold_mailbox(id, clock::now()).await?.ok_or(MailboxError::Forgotten)?;
+        let (key, now) = (hash(key), clock::now());
+        // A plain look first: strangers are not to keep waiting who writes.
+        let there = self.0.store.mailbox(id, now).await?;
+        if there.is_none_or(|mailbox| mailbox.side(&key).is_none()) {
+            self.0.throttle.claim(&*self.0.store, guest.from).await??;
+            return Err(MailboxError::Forgotten);
+        }
+        let mailbox = self.0.store.hold_mailbox(id, key, now).await?.ok_or(MailboxError::Forgotten)?;
         self.enter(guest, mailbox, key).await
     }
 
-    async fn enter(&self, guest: Guest, mailbox: Mailbox, key: &MailboxKey) -> Result<OpenMailbox> {
-        let side = mailbox.side(&hash(key)).ok_or(MailboxError::Forgotten)?;
-        let line = self.0.signals.open_mailbox(mailbox.id, side, guest.id).await?;
+    async fn enter(&self, guest: Guest, mailbox: Mailbox, key: KeyHash) -> Result<OpenMailbox> {
+        let side = mailbox.side(&key).ok_or(MailboxError::Forgotten)?;
+        let line = self.0.signals.open_mailbox((mailbox.id, side), key, guest.id).await?;
         let lasts = mailbox.expires.since(clock::now());
         Ok(OpenMailbox { id: mailbox.id, nameplate: mailbox.nameplate, lasts, line })
     }

@@ -15,11 +15,13 @@ use crate::{
     hub::{Hub, Listener, Missed, TransferNotice},
     store::{
         Store, StoreError,
+        mailboxes::KeyHash,
         signals::{FORGOTTEN_AFTER, Holder, Place, Register},
     },
 };
 use hypersend_protocol::{
     id::{P2pId, UserId},
+    limit::MAILBOX_UNCLAIMED_ABSENCE,
     p2p::{P2pSession, P2pStatus},
     refusal::{ErrorCode, Refusal},
     relay::ticket::Side,
@@ -31,6 +33,9 @@ use uuid::Uuid;
 
 /// How often an open stream says again what its register says: it is not forgotten while the stream is open.
 const RENEW_EVERY: Duration = FORGOTTEN_AFTER.checked_div(3).expect("three is not zero");
+
+/// How often a mailbox's does, which holds the mailbox as well: one may come late, and the number is still nobody else's.
+const RENEW_MAILBOX_EVERY: Duration = MAILBOX_UNCLAIMED_ABSENCE.checked_div(3).expect("three is not zero");
 
 /// How long a stream stays open: its client has new tickets well before the relays forget the old ones.
 const TICKETS_RENEWED_AFTER: Duration = TICKET_LIFETIME.checked_div(2).expect("two is not zero");
@@ -126,9 +131,9 @@ impl Signals {
     }
 
     /// Opens one side of a mailbox, whoever it is that has its key; what is over ends behind the other side's last value.
-    pub(super) async fn open_mailbox(&self, mailbox: P2pId, side: Side, guest: UserId) -> Result<SignalLine> {
-        let notices = self.hub.transfer(mailbox);
-        self.line(notices, Matter::Mailbox, (mailbox, side), guest).await
+    pub(super) async fn open_mailbox(&self, place: Place, key: KeyHash, guest: UserId) -> Result<SignalLine> {
+        let notices = self.hub.transfer(place.0);
+        self.line(notices, Matter::Mailbox { key }, place, guest).await
     }
 
     async fn line(
@@ -152,9 +157,9 @@ impl Signals {
             mine,
             theirs: None,
             // A mailbox may have been left since it was looked at.
-            look: Look { mine: false, theirs: true, session: matches!(matter, Matter::Mailbox) },
+            look: Look { mine: false, theirs: true, session: matches!(matter, Matter::Mailbox { .. }) },
             over: None,
-            renew: Instant::now() + RENEW_EVERY,
+            renew: Instant::now() + matter.renew_every(),
             lasts: None,
             ends: Instant::now() + TICKETS_RENEWED_AFTER,
             relays,
@@ -169,8 +174,22 @@ impl Signals {
 /// What a line is about, which says when it is over.
 #[derive(Clone, Copy, Debug)]
 enum Matter {
-    Transfer { me: UserId },
-    Mailbox,
+    Transfer {
+        me: UserId,
+    },
+    /// By the key of the side whose line it is.
+    Mailbox {
+        key: KeyHash,
+    },
+}
+
+impl Matter {
+    fn renew_every(self) -> Duration {
+        match self {
+            Self::Transfer { .. } => RENEW_EVERY,
+            Self::Mailbox { .. } => RENEW_MAILBOX_EVERY,
+        }
+    }
 }
 
 /// One side's open stream.
@@ -251,6 +270,8 @@ impl SignalLine {
                 () = sleep_until(due) => {
                     self.write(self.mine.clone()).await?;
                     self.look.session = true;
+                    // Only here: what is set meanwhile does not hold a mailbox.
+                    self.renew = Instant::now() + self.matter.renew_every();
                 }
             }
         }
@@ -268,7 +289,7 @@ impl SignalLine {
     pub async fn leave(mut self) -> Result<()> {
         // Only whoever holds the side may leave for it.
         self.write(self.mine.clone()).await?;
-        if matches!(self.matter, Matter::Mailbox) {
+        if matches!(self.matter, Matter::Mailbox { .. }) {
             self.signals.store.leave_mailbox(self.session, clock::now()).await?;
             self.signals.hub.mailbox_left(self.session);
         }
@@ -282,9 +303,10 @@ impl SignalLine {
                 let status = self.signals.session(me, self.session).await?.status;
                 Ok(status.is_over().then_some(End::Transfer(status)))
             }
-            Matter::Mailbox => {
+            Matter::Mailbox { key } => {
                 let now = clock::now();
-                let there = self.signals.store.hold_mailbox(self.session, now).await?.filter(|mailbox| !mailbox.over);
+                let held = self.signals.store.hold_mailbox(self.session, key, now).await?;
+                let there = held.filter(|mailbox| !mailbox.over);
                 self.lasts = there.as_ref().map(|mailbox| Instant::now() + mailbox.expires.since(now));
                 Ok(there.is_none().then_some(End::Mailbox))
             }
@@ -309,7 +331,6 @@ impl SignalLine {
         if !self.signals.store.set_signal((self.session, self.side), register).await? {
             return Err(SignalError::Superseded);
         }
-        self.renew = Instant::now() + RENEW_EVERY;
         Ok(())
     }
 }
@@ -323,6 +344,7 @@ mod tests {
         store::{
             self, Place,
             conformance::user,
+            mailboxes::NewMailbox,
             p2p::{NewP2p, Offered},
         },
     };
@@ -360,5 +382,35 @@ mod tests {
         let refusal = Refusal::from(line.next().await.unwrap_err());
         assert_eq!((refusal.code, refusal.retry_after()), (ErrorCode::Unavailable, Some(OPEN_AGAIN)));
         signals.open(&me, session.id).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_mailbox_is_held_in_time_whatever_is_set_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store::open(&Place::File(folder.path().join("test.db")), Arc::new(|_| ())).await.unwrap();
+        let (id, from, key) = (P2pId(Uuid::now_v7()), UserId(Uuid::now_v7()), KeyHash([1; 32]));
+        let opened = UnixMillis(clock::now().0 - 1_000);
+        let new = NewMailbox { id, key, from, draw: 7, max_open: 1, max_open_from_there: 1, now: opened };
+        store.open_mailbox(new).await.unwrap();
+        let tickets = TicketKey::new(&SecretKey::parse(&"k".repeat(64)).unwrap());
+        let signals = Signals::new(store.clone(), Hub::default(), Relays::new(store.clone(), tickets, None));
+        let mut line = signals.open_mailbox((id, Side::Sender), key, from).await.unwrap();
+        // As it is when it has looked for the first time.
+        line.look = Look::default();
+        let due = line.renew;
+        assert!(due <= Instant::now() + MAILBOX_UNCLAIMED_ABSENCE / 2);
+        line.set(SignalValue::new(b"said".to_vec()).unwrap()).await.unwrap();
+        assert_eq!(line.renew, due);
+        line.renew = Instant::now();
+        let held = async {
+            while store.mailbox(id, clock::now()).await.unwrap().unwrap().sender.last_held == opened {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            ended = line.next() => panic!("{ended:?}"),
+            held = tokio::time::timeout(Duration::from_secs(30), held) => held.unwrap(),
+        }
+        assert!(line.renew > Instant::now());
     }
 }

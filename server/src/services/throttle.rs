@@ -33,6 +33,10 @@ pub struct Rates {
     pub claims_per_address: NonZeroU32,
 }
 
+/// Networks' worth of claims that one IPv6 site may make: whoever is given a /48 has 65,536 networks to guess from, and a site's
+/// people are not as many.
+const NETWORKS_OF_SITE: NonZeroU32 = NonZeroU32::new(8).expect("eight is not zero");
+
 /// Attempts after which those who have not tried for a while are forgotten, whether or not the janitor has come: an hour of
 /// made-up addresses would otherwise stay in memory. Seldom enough that looking at all of them costs nothing per attempt.
 const FORGET_EVERY: usize = 10_000;
@@ -49,6 +53,7 @@ struct Limiters {
     registrations_per_address: DefaultKeyedRateLimiter<IpAddr>,
     openings_per_address: DefaultKeyedRateLimiter<IpAddr>,
     claims_per_address: DefaultKeyedRateLimiter<IpAddr>,
+    claims_per_site: DefaultKeyedRateLimiter<Ipv6Addr>,
     attempts: AtomicUsize,
 }
 
@@ -63,6 +68,13 @@ pub struct TooOften {
 /// Whether it was allowed.
 type Counted = Result<(), TooOften>;
 
+impl Rates {
+    /// Mailboxes claimed from one IPv6 site.
+    fn claims_per_site(&self) -> NonZeroU32 {
+        self.claims_per_address.saturating_mul(NETWORKS_OF_SITE)
+    }
+}
+
 impl Throttle {
     /// Counts from zero.
     pub fn new(rates: Rates) -> Self {
@@ -73,6 +85,7 @@ impl Throttle {
             registrations_per_address: RateLimiter::keyed(Quota::per_minute(rates.registrations_per_address)),
             openings_per_address: RateLimiter::keyed(Quota::per_minute(rates.openings_per_address)),
             claims_per_address: RateLimiter::keyed(Quota::per_minute(rates.claims_per_address)),
+            claims_per_site: RateLimiter::keyed(Quota::per_minute(rates.claims_per_site())),
             attempts: AtomicUsize::new(0),
         }))
     }
@@ -106,13 +119,22 @@ impl Throttle {
         among_all(store, Attempt::OpeningFrom(network(address)), self.0.rates.openings_per_address).await
     }
 
-    /// Counts a claim of a mailbox, here and then among all servers. The mailbox need not exist.
+    /// Counts a claim of a mailbox, here and then among all servers, for its network and its site. The mailbox need not exist.
     pub async fn claim(&self, store: &dyn Store, address: IpAddr) -> store::Result<Counted> {
-        self.count();
-        if let Err(refused) = take(&self.0.claims_per_address, &network(address)) {
+        if let Err(refused) = self.claim_here(address) {
             return Ok(Err(refused));
         }
-        among_all(store, Attempt::ClaimFrom(network(address)), self.0.rates.claims_per_address).await
+        let rates = &self.0.rates;
+        match (among_all(store, Attempt::ClaimFrom(network(address)), rates.claims_per_address).await?, site(address)) {
+            (Ok(()), Some(site)) => among_all(store, Attempt::ClaimFromSite(site), rates.claims_per_site()).await,
+            (counted, _) => Ok(counted),
+        }
+    }
+
+    fn claim_here(&self, address: IpAddr) -> Counted {
+        self.count();
+        take(&self.0.claims_per_address, &network(address))?;
+        site(address).map_or(Ok(()), |site| take(&self.0.claims_per_site, &site))
     }
 
     fn login_here(&self, address: IpAddr, account: &Email) -> Counted {
@@ -133,6 +155,7 @@ impl Throttle {
         self.0.registrations_per_address.retain_recent();
         self.0.openings_per_address.retain_recent();
         self.0.claims_per_address.retain_recent();
+        self.0.claims_per_site.retain_recent();
     }
 
     fn count(&self) {
@@ -154,9 +177,22 @@ async fn among_all(store: &dyn Store, attempt: Attempt, per_minute: NonZeroU32) 
 /// Whoever holds an IPv6 address usually holds all of its /64.
 pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        IpAddr::V6(v6) => IpAddr::V6(first_of(v6, 64)),
         v4 @ IpAddr::V4(_) => v4,
     }
+}
+
+/// The /48 of an IPv6 address, which is what one holder may be given (RFC 6177).
+fn site(address: IpAddr) -> Option<Ipv6Addr> {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => Some(first_of(v6, 48)),
+        IpAddr::V4(_) => None,
+    }
+}
+
+/// The address with which this one's network of so long a prefix begins.
+fn first_of(v6: Ipv6Addr, prefix: u32) -> Ipv6Addr {
+    Ipv6Addr::from_bits(v6.to_bits() & !(u128::MAX >> prefix))
 }
 
 #[cfg(test)]
@@ -206,6 +242,27 @@ mod tests {
         let refused = throttle.claim(&*store, address(9)).await.unwrap().unwrap_err();
         assert!(refused.wait > Duration::ZERO && refused.wait <= Duration::from_secs(30), "{refused:?}");
         throttle.claim(&*store, [192, 0, 2, 1].into()).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_site_has_the_claims_of_some_of_its_networks() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = store::Place::File(dir.path().join("test.db"));
+        let store = store::open(&place, Arc::new(|_| ())).await.unwrap();
+        let throttle = throttle(1);
+        let network = |site: u16, n: u32| {
+            let n = u16::try_from(n).unwrap();
+            IpAddr::from([0x2001, 0xdb8, site, n, 0, 0, 0, 1])
+        };
+        for n in 0..NETWORKS_OF_SITE.get() {
+            throttle.claim(&*store, network(0, n)).await.unwrap().unwrap();
+        }
+        assert!(throttle.claim(&*store, network(0, NETWORKS_OF_SITE.get())).await.unwrap().is_err());
+        throttle.claim(&*store, network(1, 0)).await.unwrap().unwrap();
+        let v4 = |n: u8| IpAddr::from([192, 0, 2, n]);
+        for n in 0..20 {
+            throttle.claim(&*store, v4(n)).await.unwrap().unwrap();
+        }
     }
 
     #[test]

@@ -2,11 +2,12 @@
 //! ([`signals`](super::signals)).
 //!
 //! The rules are here, so that backends only carry them out. A mailbox that is over is remembered for a while, and its nameplate
-//! is free at once: a side that was away is to learn of the end, and of the last value.
+//! is free at once: a side that was away is to learn of the end, and of the last value. It takes both sides to keep one, and
+//! its sender to keep one that nobody has claimed: neither may leave behind what counts against others.
 
 use hypersend_protocol::{
     id::{P2pId, UserId},
-    limit::{MAILBOX_ABSENCE, MAILBOX_LIFETIME, MAX_NAMEPLATE},
+    limit::{MAILBOX_ABSENCE, MAILBOX_LIFETIME, MAILBOX_UNCLAIMED_ABSENCE, MAX_NAMEPLATE},
     mailbox::Nameplate,
     relay::ticket::Side,
     time::UnixMillis,
@@ -19,6 +20,15 @@ const SHORT: u32 = 999;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyHash(pub [u8; 32]);
 
+/// Who is one side of a mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Participant {
+    /// The hash of their key.
+    pub key: KeyHash,
+    /// When they were last known to hold the mailbox open.
+    pub last_held: UnixMillis,
+}
+
 /// A mailbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mailbox {
@@ -26,10 +36,12 @@ pub struct Mailbox {
     pub id: P2pId,
     /// By what it is claimed.
     pub nameplate: Nameplate,
-    /// The sender's key.
-    pub sender: KeyHash,
-    /// The receiver's, once it is claimed.
-    pub receiver: Option<KeyHash>,
+    /// When it was opened.
+    pub opened: UnixMillis,
+    /// Who has opened it.
+    pub sender: Participant,
+    /// Who has claimed it.
+    pub receiver: Option<Participant>,
     /// Whether a side has left it.
     pub over: bool,
     /// From this moment on there is no such mailbox.
@@ -83,10 +95,11 @@ impl NewMailbox {
         Mailbox {
             id: self.id,
             nameplate: free(taken, self.draw),
-            sender: self.key,
+            opened: self.now,
+            sender: Participant { key: self.key, last_held: self.now },
             receiver: None,
             over: false,
-            expires: self.now.plus(MAILBOX_LIFETIME),
+            expires: self.now.plus(MAILBOX_UNCLAIMED_ABSENCE),
         }
     }
 }
@@ -94,31 +107,50 @@ impl NewMailbox {
 impl Mailbox {
     /// Whose key this is.
     pub fn side(&self, key: &KeyHash) -> Option<Side> {
-        if self.sender == *key {
+        if self.sender.key == *key {
             return Some(Side::Sender);
         }
-        (self.receiver.as_ref() == Some(key)).then_some(Side::Receiver)
+        self.receiver.is_some_and(|receiver| receiver.key == *key).then_some(Side::Receiver)
     }
 
     /// The mailbox when it is claimed; none when it was claimed before by somebody else.
     pub fn claimed(self, claim: &Claim) -> Option<Self> {
         match self.receiver {
-            None => Some(Self { receiver: Some(claim.key), expires: claim.now.plus(MAILBOX_ABSENCE), ..self }),
-            Some(key) => (key == claim.key).then_some(self),
+            None => {
+                let receiver = Participant { key: claim.key, last_held: claim.now };
+                Some(Self { receiver: Some(receiver), ..self }.lasting())
+            }
+            Some(receiver) => (receiver.key == claim.key).then_some(self),
         }
     }
 
-    /// The mailbox when somebody holds it open: one that was claimed lasts longer for that.
-    #[must_use]
-    pub fn held(self, now: UnixMillis) -> Self {
-        let lasts_longer = self.receiver.is_some() && !self.over;
-        if lasts_longer { Self { expires: now.plus(MAILBOX_ABSENCE), ..self } } else { self }
+    /// The mailbox when the side whose key this is holds it open; none when it is no side's.
+    pub fn held(mut self, key: &KeyHash, now: UnixMillis) -> Option<Self> {
+        let holder = match self.side(key)? {
+            Side::Sender => &mut self.sender,
+            Side::Receiver => self.receiver.as_mut()?,
+        };
+        // Another server's clock may be ahead.
+        holder.last_held = holder.last_held.max(now);
+        Some(self.lasting())
     }
 
     /// The mailbox when a side has left it.
     #[must_use]
     pub fn left(self, now: UnixMillis) -> Self {
         if self.over { self } else { Self { over: true, expires: now.plus(MAILBOX_ABSENCE), ..self } }
+    }
+
+    /// The mailbox with its end where it is to be by who has held it; nothing moves the end of one that is over.
+    fn lasting(self) -> Self {
+        if self.over {
+            return self;
+        }
+        let expires = match self.receiver {
+            None => self.opened.plus(MAILBOX_LIFETIME).min(self.sender.last_held.plus(MAILBOX_UNCLAIMED_ABSENCE)),
+            Some(receiver) => self.sender.last_held.min(receiver.last_held).plus(MAILBOX_ABSENCE),
+        };
+        Self { expires, ..self }
     }
 }
 

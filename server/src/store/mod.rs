@@ -38,7 +38,7 @@ use hypersend_protocol::{
     signal::SignalValue,
     time::UnixMillis,
 };
-use mailboxes::{Claim, Mailbox, NewMailbox, Opened};
+use mailboxes::{Claim, KeyHash, Mailbox, NewMailbox, Opened};
 use messages::{Append, DeleteMessage, Message, NewMessage};
 use news::{Attempt, Duty, NewsStream, Node};
 use p2p::{NewP2p, Offered, P2pChange, P2pChanged};
@@ -263,8 +263,11 @@ pub trait Store: Send + Sync + 'static {
     async fn open_mailbox(&self, new: NewMailbox) -> Result<Opened>;
     /// Uses a nameplate up, once; `None` when there is no mailbox with it, or somebody else has claimed it.
     async fn claim_mailbox(&self, claim: Claim) -> Result<Option<Mailbox>>;
-    /// A mailbox, to one of its sides that holds it open: it lasts longer for that.
-    async fn hold_mailbox(&self, id: P2pId, now: UnixMillis) -> Result<Option<Mailbox>>;
+    /// A mailbox as it is, to whoever asks.
+    async fn mailbox(&self, id: P2pId, now: UnixMillis) -> Result<Option<Mailbox>>;
+    /// A mailbox, to the side whose key this is and that holds it open: it lasts longer for that. `None`, and nothing is changed,
+    /// when there is no such mailbox or the key is neither side's.
+    async fn hold_mailbox(&self, id: P2pId, key: KeyHash, now: UnixMillis) -> Result<Option<Mailbox>>;
     /// Takes note that a side has left; `None` when there is no such mailbox.
     async fn leave_mailbox(&self, id: P2pId, now: UnixMillis) -> Result<Option<Mailbox>>;
     /// Forgets mailboxes whose time is over; says how many.

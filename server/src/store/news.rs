@@ -8,7 +8,7 @@ use hypersend_protocol::{
     name::Email,
     relay::ticket::Side,
 };
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// One server, as long as it runs, to the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,4 +58,6 @@ pub enum Attempt {
     OpeningFrom(IpAddr),
     /// A mailbox claimed from an address, rightly or wrongly.
     ClaimFrom(IpAddr),
+    /// The same, from the IPv6 site of an address.
+    ClaimFromSite(Ipv6Addr),
 }

@@ -1,11 +1,11 @@
 //! Mailboxes of people without accounts.
 
 use super::World;
-use crate::store::mailboxes::{Claim, KeyHash, Mailbox, NewMailbox, Opened};
+use crate::store::mailboxes::{Claim, KeyHash, Mailbox, NewMailbox, Opened, Participant};
 use futures::future::join_all;
 use hypersend_protocol::{
     id::{P2pId, UserId},
-    limit::{MAILBOX_ABSENCE, MAILBOX_LIFETIME},
+    limit::{MAILBOX_ABSENCE, MAILBOX_LIFETIME, MAILBOX_UNCLAIMED_ABSENCE},
     mailbox::Nameplate,
     relay::ticket::Side,
     time::UnixMillis,
@@ -32,6 +32,10 @@ async fn claim(world: &World, nameplate: Nameplate, key: KeyHash, now: UnixMilli
     world.store.claim_mailbox(Claim { nameplate, key, now }).await.unwrap()
 }
 
+async fn hold(world: &World, mailbox: &Mailbox, key: KeyHash, now: UnixMillis) -> Option<Mailbox> {
+    world.store.hold_mailbox(mailbox.id, key, now).await.unwrap()
+}
+
 /// The moment before.
 fn before(moment: UnixMillis) -> UnixMillis {
     UnixMillis(moment.0 - 1)
@@ -42,12 +46,13 @@ pub(in crate::store) async fn a_mailbox_is_claimed_once(world: World) {
     let opened = open(&world, new(SENDER, now)).await;
     assert_eq!((opened.nameplate.get(), opened.receiver, opened.over), (42, None, false));
     let claimed = claim(&world, opened.nameplate, RECEIVER, now).await.unwrap();
-    assert_eq!((claimed.id, claimed.receiver), (opened.id, Some(RECEIVER)));
+    assert_eq!((claimed.id, claimed.sender), (opened.id, opened.sender));
+    assert_eq!(claimed.receiver, Some(Participant { key: RECEIVER, last_held: now }));
     assert_eq!(
         [SENDER, RECEIVER, STRANGER].map(|key| claimed.side(&key)),
         [Some(Side::Sender), Some(Side::Receiver), None]
     );
-    assert_eq!(world.store.hold_mailbox(opened.id, now).await.unwrap(), Some(claimed));
+    assert_eq!(hold(&world, &opened, SENDER, now).await, Some(claimed));
     assert_eq!(claim(&world, opened.nameplate, STRANGER, now).await, None);
     assert_eq!(claim(&world, Nameplate::new(43).unwrap(), STRANGER, now).await, None);
 }
@@ -58,7 +63,7 @@ pub(in crate::store) async fn a_nameplate_raced_for_has_one_receiver(world: Worl
     let claims = (10..18_u8).map(|n| claim(&world, opened.nameplate, KeyHash([n; 32]), now));
     let claimed: Vec<_> = join_all(claims).await.into_iter().flatten().collect();
     assert_eq!(claimed.len(), 1);
-    assert_eq!(world.store.hold_mailbox(opened.id, now).await.unwrap().unwrap().receiver, claimed[0].receiver);
+    assert_eq!(hold(&world, &opened, SENDER, now).await.unwrap().receiver, claimed[0].receiver);
 }
 
 pub(in crate::store) async fn an_answer_that_was_lost_is_given_again(world: World) {
@@ -120,31 +125,66 @@ pub(in crate::store) async fn a_mailbox_that_was_left_is_over_and_its_nameplate_
     // It is known for a while that it is over, and nothing makes that longer.
     let end = now.plus(MAILBOX_ABSENCE);
     world.store.leave_mailbox(opened.id, before(end)).await.unwrap().unwrap();
-    let held = world.store.hold_mailbox(opened.id, before(end)).await.unwrap();
+    let held = hold(&world, &opened, SENDER, before(end)).await;
     assert_eq!(held.map(|mailbox| (mailbox.over, mailbox.expires)), Some((true, end)));
-    assert_eq!(world.store.hold_mailbox(opened.id, end).await.unwrap(), None);
+    assert_eq!(hold(&world, &opened, SENDER, end).await, None);
     assert_eq!(world.store.leave_mailbox(opened.id, end).await.unwrap(), None);
     assert_eq!(world.store.leave_mailbox(P2pId(Uuid::now_v7()), now).await.unwrap(), None);
 }
 
-pub(in crate::store) async fn a_mailbox_lasts_as_long_as_somebody_may_come(world: World) {
+pub(in crate::store) async fn a_mailbox_that_nobody_claims_lasts_while_its_sender_holds_it(world: World) {
     let now = world.now();
     let opened = open(&world, new(SENDER, now)).await;
-    let end = now.plus(MAILBOX_LIFETIME);
-    // Waiting makes it no longer.
-    assert_eq!(world.store.hold_mailbox(opened.id, before(end)).await.unwrap().unwrap().expires, end);
+    let mut end = now.plus(MAILBOX_UNCLAIMED_ABSENCE);
+    assert_eq!(opened.expires, end);
+    // What nobody holds is soon in nobody's way, pruned or not.
     assert_eq!(claim(&world, opened.nameplate, RECEIVER, end).await, None);
-    assert_eq!(world.store.hold_mailbox(opened.id, end).await.unwrap(), None);
-    let claimed = claim(&world, opened.nameplate, RECEIVER, before(end)).await.unwrap();
-    let end = before(end).plus(MAILBOX_ABSENCE);
-    assert_eq!(claimed.expires, end);
-    // Being there makes it longer.
-    let held = world.store.hold_mailbox(opened.id, before(end)).await.unwrap().unwrap();
-    assert_eq!(held.expires, before(end).plus(MAILBOX_ABSENCE));
-    assert_eq!(world.store.prune_mailboxes(before(held.expires)).await.unwrap(), 0);
-    assert_eq!(world.store.hold_mailbox(opened.id, held.expires).await.unwrap(), None);
-    // What has expired is in nobody's way, pruned or not.
-    let next = open(&world, new(STRANGER, held.expires)).await;
+    assert_eq!(world.store.mailbox(opened.id, end).await.unwrap(), None);
+    assert_eq!(hold(&world, &opened, SENDER, end).await, None);
+    // Being there makes it longer, to its limit and not beyond.
+    let limit = now.plus(MAILBOX_LIFETIME);
+    while end < limit {
+        let held = hold(&world, &opened, SENDER, before(end)).await.unwrap();
+        assert_eq!(held.expires, before(end).plus(MAILBOX_UNCLAIMED_ABSENCE).min(limit));
+        end = held.expires;
+    }
+    // Nor is it shorter when a server's clock is behind.
+    assert_eq!(hold(&world, &opened, SENDER, now).await.unwrap().expires, limit);
+    assert_eq!(hold(&world, &opened, SENDER, limit).await, None);
+    let next = open(&world, NewMailbox { max_open: 1, max_open_from_there: 1, ..new(STRANGER, limit) }).await;
     assert_eq!((next.nameplate, next.receiver), (opened.nameplate, None));
-    assert_eq!(world.store.prune_mailboxes(next.expires).await.unwrap(), 1);
+}
+
+pub(in crate::store) async fn a_claimed_mailbox_lasts_while_both_sides_hold_it(world: World) {
+    let now = world.now();
+    let later = now.plus(MAILBOX_UNCLAIMED_ABSENCE / 2);
+    let opened = open(&world, new(SENDER, now)).await;
+    let claimed = claim(&world, opened.nameplate, RECEIVER, later).await.unwrap();
+    let first = now.plus(MAILBOX_ABSENCE);
+    assert_eq!(claimed.expires, first, "the sender was not there since");
+    // One side alone does not keep it.
+    let last = before(first);
+    assert_eq!(hold(&world, &opened, RECEIVER, last).await.unwrap().expires, first);
+    let held = hold(&world, &opened, SENDER, last).await.unwrap();
+    assert_eq!(held.expires, last.plus(MAILBOX_ABSENCE), "both were there");
+    let end = held.expires;
+    assert_eq!(hold(&world, &opened, SENDER, before(end)).await.unwrap().expires, end);
+    assert_eq!(world.store.mailbox(opened.id, before(end)).await.unwrap().map(|mailbox| mailbox.expires), Some(end));
+    assert_eq!(world.store.prune_mailboxes(before(end)).await.unwrap(), 0);
+    assert_eq!(hold(&world, &opened, SENDER, end).await, None);
+    assert_eq!(world.store.prune_mailboxes(end).await.unwrap(), 1);
+}
+
+pub(in crate::store) async fn who_has_no_key_of_a_mailbox_changes_nothing(world: World) {
+    let now = world.now();
+    let later = now.plus(MAILBOX_UNCLAIMED_ABSENCE / 2);
+    let opened = open(&world, new(SENDER, now)).await;
+    for key in [STRANGER, RECEIVER] {
+        assert_eq!(hold(&world, &opened, key, later).await, None);
+    }
+    assert_eq!(world.store.mailbox(opened.id, later).await.unwrap(), Some(opened.clone()));
+    let claimed = claim(&world, opened.nameplate, RECEIVER, now).await.unwrap();
+    assert_eq!(hold(&world, &opened, STRANGER, later).await, None);
+    assert_eq!(world.store.mailbox(opened.id, later).await.unwrap(), Some(claimed));
+    assert_eq!(world.store.mailbox(P2pId(Uuid::now_v7()), now).await.unwrap(), None);
 }

@@ -142,7 +142,9 @@ macro_rules! cases {
                 mailboxes_are_limited
                 mailboxes_opened_at_once_are_limited_too
                 a_mailbox_that_was_left_is_over_and_its_nameplate_free
-                a_mailbox_lasts_as_long_as_somebody_may_come
+                a_mailbox_that_nobody_claims_lasts_while_its_sender_holds_it
+                a_claimed_mailbox_lasts_while_both_sides_hold_it
+                who_has_no_key_of_a_mailbox_changes_nothing
             }
             presence {
                 a_server_alone_hears_of_no_other

@@ -7,7 +7,7 @@ use super::{
     transaction::{Act, Result, Table},
 };
 use crate::store::{
-    mailboxes::{Claim, KeyHash, Mailbox, NewMailbox, Opened},
+    mailboxes::{Claim, KeyHash, Mailbox, NewMailbox, Opened, Participant},
     news::News,
 };
 use hypersend_protocol::{id::P2pId, mailbox::Nameplate, time::UnixMillis};
@@ -33,9 +33,13 @@ pub(super) struct MailboxRow {
     id: Uuid,
     nameplate: i64,
     opened_from: Uuid,
+    opened: DateTime,
     sender_key: Binary,
+    sender_last_held: DateTime,
     #[serde(skip_serializing_if = "Option::is_none")]
     receiver_key: Option<Binary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receiver_last_held: Option<DateTime>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     open: bool,
     expires: DateTime,
@@ -61,8 +65,11 @@ pub(super) fn collections() -> [Collection; 2] {
         ("_id", "binData"),
         ("nameplate", "long"),
         ("opened_from", "binData"),
+        ("opened", "date"),
         ("sender_key", "binData"),
+        ("sender_last_held", "date"),
         ("receiver_key?", "binData"),
+        ("receiver_last_held?", "date"),
         ("open?", "bool"),
         ("expires", "date"),
     ];
@@ -84,16 +91,25 @@ pub(super) fn collections() -> [Collection; 2] {
 
 impl MailboxRow {
     fn read(self) -> Result<Mailbox> {
-        let key = |key: Binary| read_hash(key).map(KeyHash);
+        let receiver = match (self.receiver_key, self.receiver_last_held) {
+            (None, None) => None,
+            (Some(key), Some(last_held)) => Some(read_participant(key, last_held)?),
+            _ => return Err(corrupt("half a receiver of a mailbox")),
+        };
         Ok(Mailbox {
             id: P2pId::read(self.id)?,
             nameplate: read_nameplate(self.nameplate)?,
-            sender: key(self.sender_key)?,
-            receiver: self.receiver_key.map(key).transpose()?,
+            opened: Field::read(self.opened)?,
+            sender: read_participant(self.sender_key, self.sender_last_held)?,
+            receiver,
             over: !self.open,
             expires: Field::read(self.expires)?,
         })
     }
+}
+
+fn read_participant(key: Binary, last_held: DateTime) -> Result<Participant> {
+    Ok(Participant { key: read_hash(key).map(KeyHash)?, last_held: Field::read(last_held)? })
 }
 
 fn read_nameplate(form: i64) -> Result<Nameplate> {
@@ -130,8 +146,11 @@ pub(super) async fn open(act: &mut Act, new: NewMailbox) -> Result<Opened> {
         id: mailbox.id.write(),
         nameplate: mailbox.nameplate.get().into(),
         opened_from: new.from.write(),
-        sender_key: write_hash(mailbox.sender.0),
+        opened: mailbox.opened.write(),
+        sender_key: write_hash(mailbox.sender.key.0),
+        sender_last_held: mailbox.sender.last_held.write(),
         receiver_key: None,
+        receiver_last_held: None,
         open: true,
         expires: mailbox.expires.write(),
     };
@@ -157,10 +176,10 @@ pub(super) async fn claim(act: &mut Act, claim: Claim) -> Result<Option<Mailbox>
     }
 }
 
-/// One that is held open.
-pub(super) async fn hold(act: &mut Act, id: P2pId, now: UnixMillis) -> Result<Option<Mailbox>> {
-    match by_id(act, id, now).await? {
-        Some(mailbox) => put(act, mailbox.held(now)).await.map(Some),
+/// One that is held open by the side whose key this is.
+pub(super) async fn hold(act: &mut Act, id: P2pId, key: KeyHash, now: UnixMillis) -> Result<Option<Mailbox>> {
+    match by_id(act, id, now).await?.and_then(|mailbox| mailbox.held(&key, now)) {
+        Some(mailbox) => put(act, mailbox).await.map(Some),
         None => Ok(None),
     }
 }
@@ -178,17 +197,20 @@ pub(super) async fn prune(act: &mut Act, now: UnixMillis) -> Result<u64> {
     act.delete(&MAILBOXES, doc! { "expires": { "$lte": now.write() } }).await
 }
 
-async fn by_id(act: &mut Act, id: P2pId, now: UnixMillis) -> Result<Option<Mailbox>> {
+/// One whose time is not over.
+pub(super) async fn by_id(act: &mut Act, id: P2pId, now: UnixMillis) -> Result<Option<Mailbox>> {
     let filter = doc! { "_id": id.write(), "expires": { "$gt": now.write() } };
     act.one(&MAILBOXES, filter).await?.map(MailboxRow::read).transpose()
 }
 
 /// Writes what may change of one.
 async fn put(act: &mut Act, mailbox: Mailbox) -> Result<Mailbox> {
-    let mut change = doc! { "$set": { "expires": mailbox.expires.write() } };
-    if let Some(key) = mailbox.receiver {
-        change.get_document_mut("$set").expect("it is there").insert("receiver_key", write_hash(key.0));
+    let mut set = doc! { "sender_last_held": mailbox.sender.last_held.write(), "expires": mailbox.expires.write() };
+    if let Some(receiver) = mailbox.receiver {
+        set.insert("receiver_key", write_hash(receiver.key.0));
+        set.insert("receiver_last_held", receiver.last_held.write());
     }
+    let mut change = doc! { "$set": set };
     if mailbox.over {
         change.insert("$unset", doc! { "open": 1 });
     }

@@ -62,7 +62,7 @@ async fn a_server_hears_what_others_do_and_not_what_it_does_itself() {
     assert!(matches!(changed.what, Happening::Changed(message) if message.deleted.is_some() && message.seq.0 == 1));
 
     let mailbox = open_mailbox(&here).await;
-    here.hold_mailbox(mailbox, UnixMillis(3)).await.unwrap().unwrap();
+    here.hold_mailbox(mailbox, MAILBOX_KEY, UnixMillis(3)).await.unwrap().unwrap();
     here.leave_mailbox(mailbox, UnixMillis(4)).await.unwrap().unwrap();
     assert!(matches!(next(&mut news).await, News::MailboxLeft(left) if left == mailbox));
 
@@ -72,9 +72,11 @@ async fn a_server_hears_what_others_do_and_not_what_it_does_itself() {
     assert!(matches!(next(&mut news).await, News::SessionEnded(ended) if ended == session.id));
 }
 
+const MAILBOX_KEY: KeyHash = KeyHash([1; 32]);
+
 async fn open_mailbox(store: &MongodbStore) -> P2pId {
     let (id, from) = (P2pId(Uuid::now_v7()), UserId(Uuid::now_v7()));
-    let (key, now) = (KeyHash([1; 32]), UnixMillis(3));
+    let (key, now) = (MAILBOX_KEY, UnixMillis(3));
     let new = NewMailbox { id, key, from, draw: 7, max_open: 1, max_open_from_there: 1, now };
     store.open_mailbox(new).await.unwrap();
     id

@@ -101,6 +101,7 @@ pub(super) async fn count(db: &Database, attempt: &Attempt, per_minute: NonZeroU
         Attempt::RegistrationFrom(address) => format!("registration from {address}"),
         Attempt::OpeningFrom(address) => format!("mailbox opened from {address}"),
         Attempt::ClaimFrom(address) => format!("mailbox claimed from {address}"),
+        Attempt::ClaimFromSite(site) => format!("mailbox claimed from site {site}"),
     };
     let every = 60_000 / i64::from(per_minute.get());
     let at_once = every * (i64::from(per_minute.get()) - 1);

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::store::{
     Result,
-    mailboxes::{Claim, Mailbox, NewMailbox, Opened},
+    mailboxes::{Claim, KeyHash, Mailbox, NewMailbox, Opened, Participant},
 };
 use hypersend_protocol::{id::P2pId, mailbox::Nameplate, time::UnixMillis};
 use rusqlite::{Connection, Row, params};
@@ -15,7 +15,11 @@ use rusqlite::{Connection, Row, params};
 /// A query for what [`read`] reads.
 macro_rules! select {
     ($rest:literal) => {
-        concat!("SELECT id, nameplate, sender_key, receiver_key, over, expires FROM mailboxes ", $rest)
+        concat!(
+            "SELECT id, nameplate, opened, sender_key, sender_last_held, receiver_key, receiver_last_held, over, expires
+             FROM mailboxes ",
+            $rest
+        )
     };
 }
 
@@ -39,14 +43,15 @@ pub(super) fn open(act: &mut Act<'_>, new: &NewMailbox) -> Result<Opened> {
     let mailbox = new.mailbox(&taken);
     run(
         act.db,
-        "INSERT INTO mailboxes (id, nameplate, opened_from, sender_key, receiver_key, over, expires)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO mailboxes (id, nameplate, opened_from, opened, sender_key, sender_last_held, over, expires)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
             Column(mailbox.id),
             Column(mailbox.nameplate),
             Column(new.from),
-            Column(mailbox.sender),
-            mailbox.receiver.map(Column),
+            Column(mailbox.opened),
+            Column(mailbox.sender.key),
+            Column(mailbox.sender.last_held),
             mailbox.over,
             Column(mailbox.expires),
         ],
@@ -61,9 +66,10 @@ pub(super) fn claim(act: &mut Act<'_>, claim: &Claim) -> Result<Option<Mailbox>>
     found.and_then(|mailbox: Mailbox| mailbox.claimed(claim)).map(|mailbox| put(act.db, mailbox)).transpose()
 }
 
-/// One that is held open.
-pub(super) fn hold(act: &mut Act<'_>, id: P2pId, now: UnixMillis) -> Result<Option<Mailbox>> {
-    by_id(act.db, id, now)?.map(|mailbox| put(act.db, mailbox.held(now))).transpose()
+/// One that is held open by the side whose key this is.
+pub(super) fn hold(act: &mut Act<'_>, id: P2pId, key: &KeyHash, now: UnixMillis) -> Result<Option<Mailbox>> {
+    let held = by_id(act.db, id, now)?.and_then(|mailbox| mailbox.held(key, now));
+    held.map(|mailbox| put(act.db, mailbox)).transpose()
 }
 
 /// One that a side has left.
@@ -76,7 +82,8 @@ pub(super) fn prune(act: &mut Act<'_>, now: UnixMillis) -> Result<u64> {
     Ok(run(act.db, "DELETE FROM mailboxes WHERE expires <= ?1", [Column(now)])? as u64)
 }
 
-fn by_id(db: &Connection, id: P2pId, now: UnixMillis) -> Result<Option<Mailbox>> {
+/// One whose time is not over.
+pub(super) fn by_id(db: &Connection, id: P2pId, now: UnixMillis) -> Result<Option<Mailbox>> {
     one(db, select!("WHERE id = ?1 AND expires > ?2"), params![Column(id), Column(now)], read)
 }
 
@@ -84,20 +91,31 @@ fn by_id(db: &Connection, id: P2pId, now: UnixMillis) -> Result<Option<Mailbox>>
 fn put(db: &Connection, mailbox: Mailbox) -> Result<Mailbox> {
     run(
         db,
-        "UPDATE mailboxes SET receiver_key = ?2, over = ?3, expires = ?4 WHERE id = ?1",
-        params![Column(mailbox.id), mailbox.receiver.map(Column), mailbox.over, Column(mailbox.expires)],
+        "UPDATE mailboxes SET sender_last_held = ?2, receiver_key = ?3, receiver_last_held = ?4, over = ?5, expires = ?6
+         WHERE id = ?1",
+        params![
+            Column(mailbox.id),
+            Column(mailbox.sender.last_held),
+            mailbox.receiver.map(|receiver| Column(receiver.key)),
+            mailbox.receiver.map(|receiver| Column(receiver.last_held)),
+            mailbox.over,
+            Column(mailbox.expires),
+        ],
     )?;
     Ok(mailbox)
 }
 
 /// Reads one from the columns of `select!`.
 fn read(row: &Row<'_>) -> rusqlite::Result<Mailbox> {
+    // The table has both or neither.
+    let receiver = maybe(row, 5)?.zip(maybe(row, 6)?);
     Ok(Mailbox {
         id: get(row, 0)?,
         nameplate: get(row, 1)?,
-        sender: get(row, 2)?,
-        receiver: maybe(row, 3)?,
-        over: row.get(4)?,
-        expires: get(row, 5)?,
+        opened: get(row, 2)?,
+        sender: Participant { key: get(row, 3)?, last_held: get(row, 4)? },
+        receiver: receiver.map(|(key, last_held)| Participant { key, last_held }),
+        over: row.get(7)?,
+        expires: get(row, 8)?,
     })
 }

@@ -16,7 +16,7 @@ use crate::store::{
     chats::{AddMembers, Chat, ChatLine, NewGroup, RemoveMember},
     events::{Event, FanoutSink, Feed},
     files::{BeginUpload, Begun, CommitUpload, DeleteFile, File, Upload},
-    mailboxes::{Claim, Mailbox, NewMailbox, Opened},
+    mailboxes::{Claim, KeyHash, Mailbox, NewMailbox, Opened},
     messages::{Append, DeleteMessage, Message, NewMessage},
     news::{Attempt, Duty, NewsStream, Node},
     p2p::{NewP2p, Offered, P2pChange, P2pChanged},
@@ -282,8 +282,12 @@ impl Store for SqliteStore {
         self.writer.act(move |act| mailboxes::claim(act, &claim)).await
     }
 
-    async fn hold_mailbox(&self, id: P2pId, now: UnixMillis) -> Result<Option<Mailbox>> {
-        self.writer.act(move |act| mailboxes::hold(act, id, now)).await
+    async fn mailbox(&self, id: P2pId, now: UnixMillis) -> Result<Option<Mailbox>> {
+        self.readers.read(move |db| mailboxes::by_id(db, id, now)).await
+    }
+
+    async fn hold_mailbox(&self, id: P2pId, key: KeyHash, now: UnixMillis) -> Result<Option<Mailbox>> {
+        self.writer.act(move |act| mailboxes::hold(act, id, &key, now)).await
     }
 
     async fn leave_mailbox(&self, id: P2pId, now: UnixMillis) -> Result<Option<Mailbox>> {
