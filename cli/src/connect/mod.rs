@@ -6,6 +6,7 @@ mod session;
 mod trust;
 
 pub(crate) use outage::Outages;
+use outage::Tell;
 pub(crate) use session::Session;
 pub(crate) use trust::TrustPolicy;
 
@@ -15,7 +16,8 @@ use crate::{
     failure::Failure,
 };
 use hypersend_client::{
-    CertificateProblem, Client, ClientError, Config, Credentials, ServerAddress, direct::DirectError, mailbox::Guest,
+    CertificateProblem, Client, ClientError, Config, Credentials, ServerAddress, Status, direct::DirectError,
+    mailbox::Guest,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -87,7 +89,14 @@ pub(crate) async fn visit<T>(
         let transports = config.transports;
         let guest = Guest::start(config)?;
         let watched = guest.clone();
-        let watching = |tell| async move { watched.watch_status(tell).await };
+        let watching = |mut tell: Tell| async move {
+            let tell = move |status| match status {
+                // The server closes the connection when the mailbox is over: worth a word only if it is not there any more.
+                Status::Connecting { failures: 0, reason: Some(_), .. } => {}
+                status => tell(status),
+            };
+            watched.watch_status(tell).await
+        };
         let outages = Outages::watch(server, transports, context.talk.clone(), context.options.wait(), watching);
         match outages.within(errand(guest)).await? {
             Ok(done) => return Ok((done, outages)),

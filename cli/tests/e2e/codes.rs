@@ -57,6 +57,7 @@ async fn a_code_is_printed_and_what_it_stands_for_is_fetched() {
     assert_eq!(b3_of(&stage.bob.path("in/film.mkv")).await, b3_of(&film).await);
     let sent = sending.end().await;
     assert!(sent.err.contains("film.mkv and 1 more: the receiver has all of it, 3.0 MiB in "), "{}", sent.err);
+    assert!(!sent.err.contains("connection"), "the mailbox is over, and nothing is lost: {}", sent.err);
     assert!(!sent.err.contains('█'), "a QR code where there is no terminal");
     assert_eq!(sent.ok(), code, "nothing but the code");
     assert!(!stage.ann.config().join("credentials.json").exists());
