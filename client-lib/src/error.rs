@@ -154,6 +154,14 @@ pub(crate) fn wait_after(refusal: &Refusal) -> Duration {
 }
 
 impl Attempt {
+    /// How long the server asks to be left alone.
+    pub(crate) fn asked_wait(&self) -> Option<Duration> {
+        match self {
+            Self::Failed(ClientError::Refused(refusal)) => Some(wait_after(refusal)),
+            Self::Failed(_) | Self::Lost => None,
+        }
+    }
+
     pub(crate) fn receiving(server: &ServerAddress, error: RecvError) -> Self {
         match error {
             RecvError::Refused(refusal) if refusal.code == ErrorCode::Stopping => Self::Lost,

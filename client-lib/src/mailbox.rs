@@ -166,6 +166,8 @@ impl Door for Mailbox {
     type Welcome = ();
     type Opened = MailboxOpen;
 
+    const IS_ALONE: bool = true;
+
     async fn ask(&self, out: &mut SendStream, before: Option<&MailboxOpen>) -> Result<(), SendError> {
         let (version, key) = (VERSION, self.key);
         match (before, self.entry) {

@@ -20,7 +20,10 @@ use hypersend_protocol::{
     stream::priority,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// How long to wait for a last value to be sent.
@@ -42,6 +45,9 @@ pub(crate) trait Door: Send + Sync + 'static {
         out: &mut SendStream,
         before: Option<&Self::Opened>,
     ) -> impl Future<Output = Result<(), SendError>> + Send;
+
+    /// Whether the stream has the connection to itself, which then ends with it.
+    const IS_ALONE: bool;
 
     /// Whether this refusal, of what was open before, says that it is over.
     fn is_over(code: ErrorCode) -> bool;
@@ -173,7 +179,12 @@ impl<D: Door> Task<D> {
                 {
                     return Ok(());
                 }
-                Err(attempt) => self.patience.wait_out(attempt, &live).await?,
+                Err(attempt) => {
+                    let wait = attempt.asked_wait().filter(|_| D::IS_ALONE);
+                    self.patience.wait_out(attempt, &live).await?;
+                    // The next connection is for this stream alone, and no sooner welcome.
+                    sleep(wait.unwrap_or_default()).await;
+                }
             }
         }
     }

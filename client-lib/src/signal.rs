@@ -56,6 +56,8 @@ impl Door for Session {
     type Welcome = Arc<Welcome>;
     type Opened = SignalsOpen;
 
+    const IS_ALONE: bool = false;
+
     async fn ask(&self, out: &mut SendStream, _: Option<&SignalsOpen>) -> Result<(), SendError> {
         send(out, &OpenSignals { session: self.0 }).await
     }

@@ -15,11 +15,11 @@ pub struct Grant {
     pub lifetime: Duration,
 }
 
-/// Asks for a mapping of this port of the host, over IPv4, and gives it back. None where no router gives one, which
-/// takes some six seconds to find out. Where the future is dropped in the midst of it, what was given is over in 10 min
-/// by itself.
-pub async fn try_out(local_port: NonZeroU16) -> Option<Grant> {
-    match Held::obtain(local_port).await {
+/// Asks for a mapping of this port of the host, over IPv4, and gives it back. None where no router gives one within `patience`:
+/// some six seconds are what all protocols take. What a router grants later, or does not take back in three seconds more, is
+/// over in 10 min by itself.
+pub async fn try_out(local_port: NonZeroU16, patience: Duration) -> Option<Grant> {
+    match timeout(patience, Held::obtain(local_port)).await.ok()? {
         Ok(held) => {
             let grant = Grant { outside: held.outside(), protocol: held.protocol(), lifetime: held.lifetime() };
             if timeout(GIVE_BACK, held.give_back()).await.is_err() {

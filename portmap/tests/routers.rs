@@ -118,7 +118,7 @@ fn what_a_router_would_give_is_given_back_at_once() {
         let Some(lab) = NatLab::new(Nat::Symmetric, Nat::Open) else { return };
         let router = PortMapper::start(&lab.a, speaks, seconds);
         let socket = lab.a.socket();
-        let grant = on_a(&lab, async || within("an answer", try_out(port(&socket))).await).unwrap();
+        let grant = on_a(&lab, async || within("an answer", try_out(port(&socket), PATIENCE)).await).unwrap();
         let Grant { outside, lifetime, .. } = grant;
         assert_eq!(outside.ip(), lab.a.outside_ip(), "{speaks:?}");
         assert_eq!((grant.protocol, lifetime), (protocol, Duration::from_secs(seconds.into())));
@@ -127,7 +127,7 @@ fn what_a_router_would_give_is_given_back_at_once() {
     let Some(lab) = NatLab::new(Nat::Restricted, Nat::Open) else { return };
     let _router = PortMapper::start(&lab.a, Speaks::No, 600);
     let socket = lab.a.socket();
-    assert_eq!(on_a(&lab, async || within("the end", try_out(port(&socket))).await), None);
+    assert_eq!(on_a(&lab, async || within("the end", try_out(port(&socket), PATIENCE)).await), None);
 }
 
 /// Many mappings at once, each of which gets other bytes for an answer.
@@ -187,7 +187,7 @@ fn another_program_for_routers_maps_by_pcp_and_by_upnp() {
             let outside = SocketAddr::new(lab.a.outside_ip().into(), outside.port());
             assert_eq!(stranger(&lab, outside), next(&socket));
             mapping.close().await;
-            let grant = within("another", try_out(port(&socket))).await.unwrap();
+            let grant = within("another", try_out(port(&socket), PATIENCE)).await.unwrap();
             assert_eq!(grant.protocol, if asked { "PCP" } else { "UPnP" });
         });
     }

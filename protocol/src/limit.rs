@@ -87,6 +87,8 @@ pub const MAILBOX_LIFETIME: Duration = Duration::from_hours(24);
 /// How long a mailbox that nobody has claimed waits for its sender to come back: long enough for a server that is restarted or a
 /// network that is changed; what is opened and dropped keeps nobody else from a number for longer.
 pub const MAILBOX_UNCLAIMED_ABSENCE: Duration = Duration::from_mins(10);
+/// How long whoever has claimed a mailbox may say nothing: a sender waits in vain for somebody else to come.
+pub const MAILBOX_SILENCE: Duration = Duration::from_mins(1);
 /// How long a mailbox that was claimed waits for a side to come back, and is known to be over: as long as its registers are kept.
 pub const MAILBOX_ABSENCE: Duration = Duration::from_hours(1);
 /// Relays that a side is told of: one that works, and some for when it does not.

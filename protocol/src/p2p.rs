@@ -8,6 +8,7 @@ use crate::{
     time::UnixMillis,
 };
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// How far an offer has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -31,6 +32,20 @@ impl P2pStatus {
     /// Whether nothing comes after it.
     pub fn is_over(self) -> bool {
         !matches!(self, Self::Offered | Self::Accepted)
+    }
+}
+
+/// As it reads in a sentence: `accepted`.
+impl fmt::Display for P2pStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Offered => "offered",
+            Self::Accepted => "accepted",
+            Self::Declined => "declined",
+            Self::Cancelled => "cancelled",
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+        })
     }
 }
 

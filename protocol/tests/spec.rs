@@ -53,6 +53,7 @@ fn every_limit_is_in_the_table() {
     };
     code.push(("MAILBOX_LIFETIME", limit::MAILBOX_LIFETIME.as_secs().to_string()));
     code.push(("MAILBOX_UNCLAIMED_ABSENCE", limit::MAILBOX_UNCLAIMED_ABSENCE.as_secs().to_string()));
+    code.push(("MAILBOX_SILENCE", limit::MAILBOX_SILENCE.as_secs().to_string()));
     code.push(("MAILBOX_ABSENCE", limit::MAILBOX_ABSENCE.as_secs().to_string()));
     code.push(("HELLO_TIMEOUT", limit::HELLO_TIMEOUT.as_secs().to_string()));
     let source = read("protocol/src/limit.rs");

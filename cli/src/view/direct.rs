@@ -125,6 +125,7 @@ pub(crate) struct TransferView {
 struct OfferedView {
     name: String,
     size: u64,
+    folder: bool,
 }
 
 impl TransferView {
@@ -136,12 +137,13 @@ impl TransferView {
             "{}  {}  {:9}  {direction} {}: {} ({})",
             transfer.id,
             words::minute(transfer.created),
-            words::status(transfer.status),
+            transfer.status,
             words::printable(&words::name(with)),
             words::title(&transfer.files),
             Size(bytes),
         );
-        let view = |file: &OfferedFile| OfferedView { name: file.name.to_string(), size: file.size };
+        let view =
+            |file: &OfferedFile| OfferedView { name: file.name.to_string(), size: file.size, folder: file.folder };
         Self {
             id: transfer.id.to_string(),
             at: transfer.created.to_string(),

@@ -2,12 +2,7 @@
 
 use hypersend_client::{
     Progress,
-    protocol::{
-        account::Profile,
-        p2p::{OfferedFile, P2pStatus},
-        size::Size,
-        time::UnixMillis,
-    },
+    protocol::{account::Profile, p2p::OfferedFile, size::Size, time::UnixMillis},
 };
 use std::time::Duration;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -73,18 +68,6 @@ pub(crate) fn title(files: &[OfferedFile]) -> String {
 /// Somebody's name, who may be none of a chat's members any more.
 pub(crate) fn name(of: Option<&Profile>) -> String {
     of.map_or_else(|| "somebody who left".to_owned(), |profile| profile.name.to_string())
-}
-
-/// How far a transfer is.
-pub(crate) fn status(status: P2pStatus) -> &'static str {
-    match status {
-        P2pStatus::Offered => "offered",
-        P2pStatus::Accepted => "accepted",
-        P2pStatus::Declined => "declined",
-        P2pStatus::Cancelled => "cancelled",
-        P2pStatus::Finished => "finished",
-        P2pStatus::Failed => "failed",
-    }
 }
 
 /// Without what could command a terminal, or make a text seem another: control characters other than line breaks and

@@ -119,6 +119,7 @@ async fn transfers_between_computers_are_listed_and_called_off() {
     assert_eq!((&transfer["direction"], &transfer["with"]), (&"from".into(), &"ann".into()));
     assert_eq!((&transfer["status"], &transfer["files"][0]["size"]), (&"offered".into(), &1_000.into()));
 
+    assert_eq!(transfer["files"][0]["folder"], false);
     let id = transfer["id"].as_str().unwrap();
     let err = Person::registered("eve", server.socket_address()).await.run(["cancel", id]).await.fails(6);
     assert!(err.contains("there is no transfer"), "{err}");

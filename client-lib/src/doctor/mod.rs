@@ -22,7 +22,6 @@ use std::{
     num::NonZeroU16,
     time::Duration,
 };
-use tokio::time::timeout;
 
 /// How long routers are asked for a mapping: until the last of the protocols has been tried.
 const ROUTER: Duration = Duration::from_secs(6);
@@ -32,5 +31,5 @@ pub async fn port_mapping() -> Option<Grant> {
     // Held until the end, so that what is mapped is nobody else's port.
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     let port = NonZeroU16::new(socket.local_addr().ok()?.port())?;
-    timeout(ROUTER, hypersend_portmap::try_out(port)).await.ok().flatten()
+    hypersend_portmap::try_out(port, ROUTER).await
 }

@@ -183,7 +183,9 @@ async fn ask(socket: &UdpSocket, asked: &mut [Asked]) -> io::Result<()> {
                 let Ok((length, from)) = received else { continue };
                 let from = SocketAddr::new(from.ip().to_canonical(), from.port());
                 let Ok(FromRelay::Observed { nonce, observed }) = FromRelay::read(&bytes[..length]) else { continue };
-                if let Some(one) = asked.iter_mut().find(|one| one.at == from) {
+                // One address may have been listed twice: under the name of before, and of now.
+                let was_asked = |one: &Asked| one.at == from && one.questions.iter().any(|(asked, _)| *asked == nonce);
+                if let Some(one) = asked.iter_mut().find(|one| was_asked(one)) {
                     one.answered(nonce, observed, Instant::now());
                 }
             }

@@ -51,22 +51,11 @@ pub enum P2pError {
     #[error("that is for the other side to say")]
     OtherSide,
     /// It cannot be so any more, or yet.
-    #[error("the transfer is {}, and that does not follow", words(*.0))]
+    #[error("the transfer is {0}, and that does not follow")]
     Conflict(P2pStatus),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-pub(super) fn words(status: P2pStatus) -> &'static str {
-    match status {
-        P2pStatus::Offered => "offered",
-        P2pStatus::Accepted => "accepted",
-        P2pStatus::Declined => "declined",
-        P2pStatus::Cancelled => "cancelled",
-        P2pStatus::Finished => "finished",
-        P2pStatus::Failed => "failed",
-    }
 }
 
 impl From<P2pError> for Refusal {
