@@ -6,7 +6,6 @@ mod session;
 mod trust;
 
 pub(crate) use outage::Outages;
-use outage::Tell;
 pub(crate) use session::Session;
 pub(crate) use trust::TrustPolicy;
 
@@ -89,15 +88,11 @@ pub(crate) async fn visit<T>(
         let transports = config.transports;
         let guest = Guest::start(config)?;
         let watched = guest.clone();
-        let watching = |mut tell: Tell| async move {
-            let tell = move |status| match status {
-                // The server closes the connection when the mailbox is over: worth a word only if it is not there any more.
-                Status::Connecting { failures: 0, reason: Some(_), .. } => {}
-                status => tell(status),
-            };
-            watched.watch_status(tell).await
-        };
-        let outages = Outages::watch(server, transports, context.talk.clone(), context.options.wait(), watching);
+        let watching = |tell| async move { watched.watch_status(tell).await };
+        // The server closes the connection when the mailbox is over: worth a word only if it is not there any more.
+        let is_told = |status: &Status| !matches!(status, Status::Connecting { failures: 0, reason: Some(_), .. });
+        let outages =
+            Outages::watch(server, transports, context.talk.clone(), context.options.wait(), is_told, watching);
         match outages.within(errand(guest)).await? {
             Ok(done) => return Ok((done, outages)),
             Err(DirectError::Client(ClientError::Certificate(CertificateProblem::Unknown { fingerprint, .. }))) => {

@@ -33,12 +33,13 @@ struct Outage {
 }
 
 impl Outages {
-    /// Begins to watch a connection that is just being made.
+    /// Begins to watch a connection that is just being made, and tells of what is to be told.
     pub(super) fn watch<W>(
         server: &ServerAddress,
         transports: Transports,
         talk: Talk,
         wait: Duration,
+        is_told: fn(&Status) -> bool,
         watching: impl FnOnce(Tell) -> W,
     ) -> Self
     where
@@ -47,7 +48,9 @@ impl Outages {
         let (told, now) = watch::channel(Some(Outage { since: Instant::now(), reason: None }));
         let (named, mut told_of) = (server.clone(), Seen::before(transports));
         let never = watching(Box::new(move |status| {
-            talk.connection(&named, &status, &mut told_of);
+            if is_told(&status) {
+                talk.connection(&named, &status, &mut told_of);
+            }
             told.send_modify(|outage| note(outage, status));
         }));
         let watch = tokio::spawn(async move { match never.await {} });

@@ -20,7 +20,7 @@ impl Session {
     pub(crate) fn watch(client: Client, transports: Transports, talk: Talk, wait: Duration) -> Self {
         let watched = client.clone();
         let watching = |tell| async move { watched.watch_status(tell).await };
-        let outages = Outages::watch(client.server(), transports, talk, wait, watching);
+        let outages = Outages::watch(client.server(), transports, talk, wait, |_| true, watching);
         Self { client, me: None, outages }
     }
 

@@ -8,7 +8,7 @@ use super::{
 use futures::future::join_all;
 use hypersend_paths::{Config, Event, Identity, PathId, Paths, RelayPlace, Report, Role, Signals, Way, check_words};
 use hypersend_protocol::{id::P2pId, paths::Mapping, signal::RelaySeat};
-use std::{collections::BTreeMap, io, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use tokio::{
     net::lookup_host,
     sync::{mpsc, watch},
@@ -24,8 +24,11 @@ const LINGER: Duration = Duration::from_secs(2);
 /// network are found by then, and there are no others.
 const SEEK_BLOCKED: Duration = Duration::from_secs(8);
 
-/// How long it may take to find out where a relay is.
+/// How long it may take at first to find out where relays are: those that are found wait for the others.
 const LOOKUP: Duration = Duration::from_secs(3);
+
+/// How long when that is tried again: a name server that is gone is given up for another one after five seconds.
+const LOOKUP_AGAIN: Duration = Duration::from_secs(9);
 
 /// How long until relays are looked at again: for new ones, and for those whose hosts the network did not know.
 const RELAYS_AGAIN: Duration = Duration::from_secs(10);
@@ -284,7 +287,8 @@ impl<'a, L: Line> Meeting<'a, L> {
         // A host that is not found is not asked for at every turn.
         if is_wanted && (is_due || self.relays.are_all_found) && self.relays.looking.is_none() {
             let host = self.host.clone();
-            self.relays.looking = Some(AbortOnDropHandle::new(tokio::spawn(find(host, relays))));
+            let patience = if self.relays.are_all_found { LOOKUP } else { LOOKUP_AGAIN };
+            self.relays.looking = Some(AbortOnDropHandle::new(tokio::spawn(find(host, relays, patience))));
         }
     }
 
@@ -334,32 +338,29 @@ async fn until(moment: Option<Instant>) {
     }
 }
 
-/// Where these relays are; those whose hosts the network does not know, or not soon, are left out.
-async fn find(host: String, seats: Vec<RelaySeat>) -> Found {
-    let finding = seats.iter().map(|seat| {
+/// Where these relays are; those whose hosts the network does not know, or not in time, are left out.
+async fn find(host: String, seats: Vec<RelaySeat>, patience: Duration) -> Found {
+    let finding = seats.iter().filter_map(|seat| {
         let host = seat.host.as_ref().map_or(host.as_str(), |host| host.as_str());
-        async move { (seat, timeout(LOOKUP, addresses(host, seat)).await) }
+        let (&port, others) = seat.ports.split_first()?;
+        Some(async move { (seat, others, timeout(patience, lookup_host((host, port))).await) })
     });
-    let mut places = Vec::with_capacity(seats.len());
-    for (seat, found) in join_all(finding).await {
+    let (mut places, mut are_all_found) = (Vec::with_capacity(seats.len()), true);
+    for (seat, others, found) in join_all(finding).await {
         match found {
-            Ok(Ok(found)) => places.extend(place(seat, found)),
-            Ok(Err(error)) => tracing::warn!(relay = %seat.name, %error, "a relay's host is not found"),
-            Err(_) => tracing::warn!(relay = %seat.name, "a relay's host is not found in {LOOKUP:?}"),
+            Ok(Ok(found)) => places.push(place(seat, found.collect(), others)),
+            not_found => {
+                let error = not_found.map(|found| found.map(drop));
+                tracing::warn!(relay = %seat.name, ?error, "a relay's host is not found");
+                are_all_found = false;
+            }
         }
     }
-    let are_all_found = places.len() == seats.len();
     (seats, places, are_all_found)
 }
 
-async fn addresses(host: &str, seat: &RelaySeat) -> io::Result<Vec<SocketAddr>> {
-    let Some(&port) = seat.ports.first() else { return Ok(Vec::new()) };
-    Ok(lookup_host((host, port)).await?.collect())
-}
-
-fn place(seat: &RelaySeat, addresses: Vec<SocketAddr>) -> Option<RelayPlace> {
-    let (_, others) = seat.ports.split_first()?;
+fn place(seat: &RelaySeat, addresses: Vec<SocketAddr>, others: &[u16]) -> RelayPlace {
     let observe = others.iter().flat_map(|&port| addresses.iter().map(move |at| SocketAddr::new(at.ip(), port)));
     let (name, observe) = (seat.name.to_string(), observe.collect());
-    Some(RelayPlace { id: seat.relay, name, observe, addresses, ticket: seat.ticket })
+    RelayPlace { id: seat.relay, name, observe, addresses, ticket: seat.ticket }
 }

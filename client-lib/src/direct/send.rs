@@ -66,6 +66,14 @@ impl Client {
     }
 }
 
+/// What came of going through the server.
+enum Put {
+    /// The files are there.
+    Stored,
+    /// Everything had arrived by the last way that there was, while the receiver had not come to say so.
+    InVain,
+}
+
 struct Run {
     client: Client,
     chat: ChatId,
@@ -174,15 +182,18 @@ impl Run {
         let over = follow(&self.client, session.id, |now| now.status.is_over().then_some(now.status));
         let putting = async {
             tokio::select! {
-                stored = stored::put(&self.client, session, files, &self.told) => stored,
+                stored = stored::put(&self.client, session, files, &self.told) => stored.map(|()| Put::Stored),
                 over = over => match over? {
-                    // By the last way that there was, while its end was being told.
-                    P2pStatus::Finished => Ok(()),
+                    P2pStatus::Finished => Ok(Put::InVain),
                     status => Err(ended(status)),
                 },
             }
         };
-        unless(&self.cancel, putting).await?;
+        let sent = Sent { files: self.offer.files(), bytes: self.offer.bytes() };
+        if matches!(unless(&self.cancel, putting).await?, Put::InVain) {
+            self.told.whereabouts(Whereabouts::Waiting);
+            return Ok(sent);
+        }
         match self.client.change_p2p(session.id, None, Some(P2pPath::Stored)).await {
             // Never answered: there is nothing left to answer.
             Err(error) if error.code() == Some(ErrorCode::Conflict) => {
@@ -194,7 +205,7 @@ impl Run {
             }
             told => drop(told?),
         }
-        Ok(Sent { files: self.offer.files(), bytes: self.offer.bytes() })
+        Ok(sent)
     }
 
     /// The server says that the session is over: by whom, it knows.

@@ -35,12 +35,18 @@ pub(super) async fn put(
 ) -> Result<(), DirectError> {
     let mut ids: Vec<FileId> = Vec::with_capacity(paths.len());
     let mut sums = Sums::new(session);
-    for path in paths {
+    // The receiver takes what was offered, and nothing else.
+    for (path, offered) in paths.iter().zip(&session.files) {
+        let changed = || DirectError::NotOffered(offered.name.clone());
+        // What cannot be read, the upload says.
+        if tokio::fs::metadata(path).await.is_ok_and(|now| now.len() != offered.size) {
+            return Err(changed());
+        }
         let upload = client.upload(path);
         let file = sums.follow(upload.progress(), upload.finish(), told).await?;
-        // The receiver takes what was offered, and nothing else.
-        if session.files.get(ids.len()).is_none_or(|offered| (&offered.name, offered.size) != (&file.name, file.size)) {
-            return Err(DirectError::NotOffered(file.name));
+        // Another name only by another program's hand: the session would not be this offer's.
+        if (&file.name, file.size) != (&offered.name, offered.size) {
+            return Err(changed());
         }
         sums.before += file.size;
         ids.push(file.id);

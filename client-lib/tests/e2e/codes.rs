@@ -10,7 +10,11 @@ use hypersend_client::{
     mailbox::{Guest, MailboxChannel},
     protocol::{code::CodeValue, mailbox::Nameplate, refusal::ErrorCode},
 };
-use hypersend_lab::{TestServer, fixtures::random_file, within};
+use hypersend_lab::{
+    TestServer,
+    fixtures::{random_file, sparse_file},
+    within,
+};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -54,6 +58,10 @@ impl Stage {
         let offer = self.receive(&code).await.unwrap();
         (sending, offer)
     }
+}
+
+fn nameplate_of(code: &Code) -> Nameplate {
+    code.to_string().split_once('-').unwrap().0.parse().unwrap()
 }
 
 async fn both(sending: &mut DirectTransfer<Sent>, receiving: &mut DirectTransfer<Received>) -> Ends {
@@ -218,7 +226,7 @@ async fn who_has_not_shown_the_words_is_told_nothing_and_neither_is_the_server()
     let stage = Stage::new().await;
     let film = stage.file("very-private-film.mkv", 1 << 20);
     let (code, mut sending) = stage.send(std::slice::from_ref(&film), CodeOptions::default()).await;
-    let number = code.to_string().split_once('-').unwrap().0.parse::<Nameplate>().unwrap();
+    let number = nameplate_of(&code);
     let mut curious = MailboxChannel::claim(stage.server.config(), number).await.unwrap();
     let value = within("there is a value", curious.next()).await.unwrap().unwrap();
     assert_eq!(CodeValue::decode(&value).unwrap().sealed, None);
@@ -257,4 +265,32 @@ async fn a_code_outlives_the_server_and_a_transfer_needs_it_no_more() {
     let (sent, received) = both(&mut sending, &mut receiving).await;
     sent.unwrap();
     same(&film, &received.unwrap().places[0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transfer_with_a_way_does_not_need_a_server_that_wants_no_codes_any_more() {
+    const SIZE: u64 = 1 << 30;
+    let mut stage = Stage::new().await;
+    let film = sparse_file(&stage.out.path().join("film.mkv"), SIZE);
+    let (mut sending, offer) = stage.meet(std::slice::from_ref(&film)).await;
+    let mut receiving = offer.accept(stage.into.path());
+    let mut whereabouts = receiving.whereabouts();
+    within("a way is found", whereabouts.wait_for(|now| matches!(now, Whereabouts::Carried(_)))).await.unwrap();
+    stage.server.kill();
+    stage.server.set("CODES", "off");
+    stage.server.start_again().await;
+    let (sent, received) = both(&mut sending, &mut receiving).await;
+    assert_eq!((sent.unwrap().bytes, received.unwrap().bytes), (SIZE, SIZE));
+}
+
+#[tokio::test]
+async fn who_types_a_code_and_leaves_without_a_word_has_used_it_up() {
+    let stage = Stage::new().await;
+    let film = stage.file("film.mkv", 10);
+    let (code, mut sending) = stage.send(std::slice::from_ref(&film), CodeOptions::default()).await;
+    within("it is claimed", stage.guest().claim(nameplate_of(&code))).await.unwrap().leave().await;
+    let ended = within("she is told", sending.finish()).await.unwrap_err();
+    assert!(matches!(ended, DirectError::Code(CodeError::Lapsed)), "{ended}");
+    let refused = stage.receive(&code).await.unwrap_err();
+    assert!(matches!(&refused, DirectError::Client(error) if error.code() == Some(ErrorCode::NotFound)), "{refused}");
 }

@@ -284,12 +284,14 @@ async fn what_is_all_there_counts_whatever_becomes_of_the_session() {
 async fn what_has_changed_since_it_was_offered_does_not_go_through_the_server() {
     let pair = Pair::new().await;
     let film = pair.file("film.mkv", 1_000);
-    let options = SendOptions { store_after: Some(Duration::from_secs(1)), ..SendOptions::default() };
-    let mut sending = pair.send(std::slice::from_ref(&film), options).await;
-    let session = offered(&pair.bob.client).await;
+    let offer = Arc::new(Offer::open(vec![film.clone()]).await.unwrap());
     fs::write(&film, "shorter").unwrap();
+    let options = SendOptions { store_after: Some(Duration::from_millis(100)), ..SendOptions::default() };
+    let mut sending = pair.ann.client.send_direct(pair.chat, pair.bob.id(), offer, options);
     let refused = within("it is refused", sending.finish()).await.unwrap_err();
     assert!(matches!(&refused, DirectError::NotOffered(name) if name.as_str() == "film.mkv"), "{refused}");
     assert_eq!(pair.bob.client.history(pair.chat, None, 10).await.unwrap().messages, []);
-    assert_eq!(pair.status(&session).await, P2pStatus::Cancelled);
+    assert_eq!(pair.ann.client.files(None).await.unwrap().files, []);
+    let session = pair.ann.client.p2p_session(sending.session().unwrap()).await.unwrap();
+    assert_eq!(session.status, P2pStatus::Cancelled);
 }

@@ -45,14 +45,16 @@ impl Relays {
                 self.spare.push(place);
             }
         }
-        self.fill(now);
     }
 
-    /// Gives seats to relays of the newest list: there is room, or a relay is not in that list and this side not bound to it.
-    fn fill(&mut self, now: Moment) {
+    /// Gives seats to relays of the newest list: there is room, or a relay that is not in that list has said no, or nothing any
+    /// more. Those that have lost theirs by that.
+    fn fill(&mut self, now: Moment) -> Vec<RelayId> {
+        let mut past_ones = Vec::new();
         while let Some(place) = self.spare.first() {
             let questions = place.observe.iter().map(|&at| observe::Question::new(at));
-            let is_past = |seat: &Seat| seat.bound().is_none() && !self.named.contains(&seat.place.id);
+            let is_gone = |seat: &Seat| seat.is_silent() || seat.refused().is_some();
+            let is_past = |seat: &Seat| is_gone(seat) && !self.named.contains(&seat.place.id);
             if self.seats.len() < MAX_RELAYS {
                 self.questions.extend(questions);
                 self.seats.push(Seat::new(now, self.spare.remove(0)));
@@ -60,11 +62,13 @@ impl Relays {
                 let observe = &self.seats[past].place.observe;
                 self.questions.retain(|question| !observe.contains(&question.at()));
                 self.questions.extend(questions);
-                self.seats[past] = Seat::new(now, self.spare.remove(0));
+                let new = Seat::new(now, self.spare.remove(0));
+                past_ones.push(std::mem::replace(&mut self.seats[past], new).place.id);
             } else {
-                return;
+                break;
             }
         }
+        past_ones
     }
 
     /// This side has another socket: what was bound is bound no more.
@@ -117,8 +121,7 @@ impl Relays {
 
     /// Sends what it is time for. The relays at which this side has lost its seat.
     pub(crate) fn tick(&mut self, now: Moment, dice: &mut Dice, out: &mut Out) -> Vec<RelayId> {
-        self.fill(now);
-        let mut lost = Vec::new();
+        let mut lost = self.fill(now);
         for seat in &mut self.seats {
             if seat.tick(now, self.session, dice, out) {
                 lost.push(seat.place.id);
@@ -174,7 +177,7 @@ mod tests {
         relay::ticket::{Side, Ticket},
         time::UnixMillis,
     };
-    use std::ops::RangeInclusive;
+    use std::{ops::RangeInclusive, time::Duration};
     use uuid::Uuid;
 
     const SESSION: P2pId = P2pId(Uuid::from_u128(9));
@@ -195,17 +198,33 @@ mod tests {
         relays.seats.iter().map(|seat| seat.place.name.as_str()).collect()
     }
 
+    /// Ticks for a minute, in which nobody answers.
+    fn wait(relays: &mut Relays, now: &mut Moment) -> Vec<RelayId> {
+        let (mut dice, mut lost) = (Dice::new([1; 32]), Vec::new());
+        for _ in 0..60 {
+            *now += Duration::from_secs(1);
+            lost.extend(relays.tick(*now, &mut dice, &mut Out::new()));
+        }
+        lost
+    }
+
     #[test]
-    fn relays_that_are_not_named_any_more_make_room_for_those_that_are() {
-        let mut relays = Relays::new(SESSION);
-        relays.add(Moment::ZERO, places(1..=4));
-        relays.add(Moment::ZERO, places(3..=7));
+    fn relays_that_are_not_named_any_more_and_silent_make_room_for_those_that_are() {
+        let (mut relays, mut now) = (Relays::new(SESSION), Moment::ZERO);
+        relays.add(now, places(1..=4));
+        relays.tick(now, &mut Dice::new([0; 32]), &mut Out::new());
+        relays.add(now, places(3..=7));
+        relays.tick(now, &mut Dice::new([0; 32]), &mut Out::new());
+        // They have been asked just now, and may answer.
+        assert_eq!(names(&relays), ["1", "2", "3", "4"]);
+        assert_eq!(wait(&mut relays, &mut now).len(), 2);
         assert_eq!(names(&relays), ["5", "6", "3", "4"]);
         let asked: Vec<_> = relays.questions.iter().map(|question| question.at().ip().to_string()).collect();
         assert_eq!(asked, ["192.0.2.3", "192.0.2.4", "192.0.2.5", "192.0.2.6"]);
         // For the last there is no room.
         assert_eq!(relays.spare.len(), 1);
-        relays.add(Moment::ZERO, places(7..=7));
+        relays.add(now, places(7..=7));
+        wait(&mut relays, &mut now);
         assert_eq!(names(&relays), ["7", "6", "3", "4"]);
     }
 }

@@ -17,11 +17,11 @@ pub enum CodeError {
     /// The sender's program is not running any more, or its network is away.
     #[error("whoever made the code is not there")]
     NoSender,
-    /// Whoever it was has left without a word, or says nothing.
-    #[error("somebody has used the code and left without a word; it is used up")]
+    /// The other side is there no more, or was never more than there.
+    #[error("the other side has left without a word, or says nothing; the code is used up")]
     Gone,
-    /// Nobody has typed it for as long as the server keeps it.
-    #[error("nobody has used the code, and it has lapsed")]
+    /// Nobody has typed it for as long as the server keeps it, or somebody who then said nothing.
+    #[error("the code has lapsed: nobody has typed it in time, or whoever did has said nothing")]
     Lapsed,
     /// The names of what is offered are too long together.
     #[error("the names of these files are too long together; put them into a folder, and send that")]

@@ -24,7 +24,6 @@ pub(super) struct CodedLine {
     exchange: Exchange,
     /// What the sender offers to who has shown that it knows the words.
     offer: Option<Word>,
-    began: Instant,
     /// When the other side was first heard of.
     met: Option<Instant>,
     /// The other side's newest state, if nobody has taken it yet.
@@ -44,7 +43,7 @@ impl CodedLine {
 
     fn begin(mailbox: MailboxChannel, code: &Code, offer: Option<Word>) -> Self {
         let exchange = Exchange::begin(code, mailbox.side(), mailbox.id());
-        let line = Self { mailbox, exchange, offer, began: Instant::now(), met: None, state: None };
+        let line = Self { mailbox, exchange, offer, met: None, state: None };
         line.put(line.exchange.opening());
         line
     }
@@ -104,8 +103,12 @@ impl CodedLine {
         let had_key = self.exchange.has_key();
         let Some(value) = self.mailbox.next().await? else {
             // Whoever leaves says so before.
-            let is_late = self.began.elapsed() >= self.mailbox.lasts();
-            return Err(if had_key || !is_late { CodeError::Gone.into() } else { CodeError::Lapsed.into() });
+            return Err(match (had_key, self.mailbox.side()) {
+                (true, _) => CodeError::Gone,
+                (false, Side::Sender) => CodeError::Lapsed,
+                (false, Side::Receiver) => CodeError::NoSender,
+            }
+            .into());
         };
         self.met.get_or_insert_with(Instant::now);
         let word = self.exchange.hear(&value)?;

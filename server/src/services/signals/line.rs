@@ -26,8 +26,8 @@ use uuid::Uuid;
 /// How often an open stream says again what its register says: it is not forgotten while the stream is open.
 const RENEW_EVERY: Duration = FORGOTTEN_AFTER.checked_div(3).expect("three is not zero");
 
-/// How often a mailbox's does, which holds the mailbox as well: one may come late, and the number is still nobody else's.
-const RENEW_MAILBOX_EVERY: Duration = MAILBOX_UNCLAIMED_ABSENCE.checked_div(3).expect("three is not zero");
+/// How often a mailbox's does, which holds the mailbox as well: its time runs from the last time, not from when the stream ends.
+const RENEW_MAILBOX_EVERY: Duration = MAILBOX_UNCLAIMED_ABSENCE.checked_div(10).expect("ten is not zero");
 
 /// How long a stream stays open: its client has new tickets well before the relays forget the old ones.
 const TICKETS_RENEWED_AFTER: Duration = TICKET_LIFETIME.checked_div(2).expect("two is not zero");
