@@ -1,5 +1,8 @@
 //! One side of a session: what it says to the other by way of the server, and the ways that come of it.
 
+#[cfg(test)]
+mod tests;
+
 use super::{
     error::DirectError,
     line::Line,

@@ -267,22 +267,6 @@ async fn a_code_outlives_the_server_and_a_transfer_needs_it_no_more() {
     same(&film, &received.unwrap().places[0]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_transfer_with_a_way_does_not_need_a_server_that_wants_no_codes_any_more() {
-    const SIZE: u64 = 1 << 30;
-    let mut stage = Stage::new().await;
-    let film = sparse_file(&stage.out.path().join("film.mkv"), SIZE);
-    let (mut sending, offer) = stage.meet(std::slice::from_ref(&film)).await;
-    let mut receiving = offer.accept(stage.into.path());
-    let mut whereabouts = receiving.whereabouts();
-    within("a way is found", whereabouts.wait_for(|now| matches!(now, Whereabouts::Carried(_)))).await.unwrap();
-    stage.server.kill();
-    stage.server.set("CODES", "off");
-    stage.server.start_again().await;
-    let (sent, received) = both(&mut sending, &mut receiving).await;
-    assert_eq!((sent.unwrap().bytes, received.unwrap().bytes), (SIZE, SIZE));
-}
-
 #[tokio::test]
 async fn who_types_a_code_and_leaves_without_a_word_has_used_it_up() {
     let stage = Stage::new().await;
