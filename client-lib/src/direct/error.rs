@@ -15,7 +15,7 @@ pub enum DirectError {
     /// The receiver does not want it.
     #[error("declined by the receiver")]
     Declined,
-    /// [`DirectTransfer::cancel`](crate::DirectTransfer::cancel) was called.
+    /// [`DirectTransfer::cancel`](crate::direct::DirectTransfer::cancel) was called.
     #[error("cancelled")]
     Cancelled,
     /// The other side has called it off.

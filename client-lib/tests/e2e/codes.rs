@@ -10,11 +10,7 @@ use hypersend_client::{
     mailbox::{Guest, MailboxChannel},
     protocol::{code::CodeValue, mailbox::Nameplate, refusal::ErrorCode},
 };
-use hypersend_lab::{
-    TestServer,
-    fixtures::{random_file, sparse_file},
-    within,
-};
+use hypersend_lab::{TestServer, fixtures::random_file, within};
 use std::{
     fs,
     path::{Path, PathBuf},
