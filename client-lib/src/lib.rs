@@ -40,6 +40,7 @@ mod signal;
 mod tokens;
 mod transfer;
 mod trust;
+mod tunnel;
 mod upload;
 
 pub use address::{BadAddress, ServerAddress};

@@ -1,8 +1,8 @@
 //! Which frame may open a stream: one stream is one operation, and its first frame says which.
 //!
 //! The client opens all streams, all bidirectional. The very first one begins with a [`Greeting`]: it is the session stream
-//! ([`session`](crate::session)), after which each later one begins with an [`Opening`]; or it is the only stream of a
-//! connection that speaks for nobody ([`mailbox`](crate::mailbox)).
+//! ([`session`](crate::session)), after which each later one begins with an [`Opening`]; or it is the stream of a mailbox, on a
+//! connection that speaks for nobody ([`mailbox`](crate::mailbox)), and each later one a tunnel ([`tunnel`](crate::tunnel)).
 
 use crate::{
     account::{EndSession, FindUser, GetMe, ListSessions, Logout, Rename, RenewTokens},

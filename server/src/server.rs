@@ -12,7 +12,7 @@ use crate::{
     relay::{OwnRelay, RelayPortError},
     services::{
         Accounts, Chats, Files, Mailboxes, P2p, Passwords, Policy, Presence, Rates, Relays, Services, Signals,
-        Throttle, TicketKey, TokenKey, Updates, UpdatesError, UploadPolicy, Uploads,
+        Throttle, TicketKey, TokenKey, Tunnels, Updates, UpdatesError, UploadPolicy, Uploads,
         root::{BucketRoot, FolderRoot, Root},
     },
     settings::{SecretKey, Settings},
@@ -299,6 +299,7 @@ fn services(
         files: Files::new(store.clone(), root, metrics.clone()),
         p2p: P2p::new(store.clone()),
         signals,
+        tunnels: Tunnels::new(relays.clone()),
         relays,
         updates,
         metrics,

@@ -1,8 +1,8 @@
 //! Where the two sides of a transfer speak to each other before there is a way between them.
 
 use super::error::DirectError;
-use crate::SignalChannel;
-use hypersend_protocol::{refusal::ErrorCode, signal::RelaySeat};
+use crate::{SignalChannel, tunnel::Tunnel};
+use hypersend_protocol::{id::RelayId, refusal::ErrorCode, signal::RelaySeat};
 
 /// Two registers: this side's state, and the other's.
 pub(super) trait Line: Send {
@@ -14,6 +14,9 @@ pub(super) trait Line: Send {
 
     /// Relays that this side may use, the best first; newer ones after each lost connection.
     fn relays(&self) -> Vec<RelaySeat>;
+
+    /// A way to one of these relays that needs no UDP, where there is one.
+    fn tunnel(&self, relay: RelayId) -> Option<Tunnel>;
 
     /// Sets this side's state, which is never longer than a signal may be.
     fn set(&mut self, state: Vec<u8>);
@@ -35,6 +38,11 @@ impl Line for SignalChannel {
 
     fn relays(&self) -> Vec<RelaySeat> {
         self.relays()
+    }
+
+    /// Where no UDP gets through, the files go through the server's storage.
+    fn tunnel(&self, _: RelayId) -> Option<Tunnel> {
+        None
     }
 
     fn set(&mut self, state: Vec<u8>) {

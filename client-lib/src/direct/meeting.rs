@@ -8,9 +8,16 @@ use super::{
     line::Line,
     transfer::{Keys, Told, Whereabouts},
 };
+use crate::tunnel::Tunnel;
 use futures::future::join_all;
-use hypersend_paths::{Config, Event, Identity, PathId, Paths, RelayPlace, Report, Role, Signals, Way, check_words};
-use hypersend_protocol::{id::P2pId, paths::Mapping, signal::RelaySeat};
+use hypersend_paths::{
+    Config, Event, Identity, PathId, Paths, RelayPlace, Report, Role, SideReport, Signals, Way, check_words,
+};
+use hypersend_protocol::{
+    id::{P2pId, RelayId},
+    paths::Mapping,
+    signal::RelaySeat,
+};
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use tokio::{
     net::lookup_host,
@@ -44,6 +51,8 @@ pub(super) struct Meeting<'a, L> {
     line: &'a mut L,
     host: String,
     relays: Relays,
+    /// To relays, where no UDP gets through.
+    tunnels: BTreeMap<RelayId, Tunnel>,
     paths: Paths,
     report: watch::Receiver<Report>,
     say: mpsc::Receiver<Vec<u8>>,
@@ -69,12 +78,29 @@ pub(super) struct Meeting<'a, L> {
 struct Relays {
     /// As the server named them.
     known: Vec<RelaySeat>,
+    /// Where they are, but for the tunnels.
+    places: Vec<RelayPlace>,
+    /// Whether the paths have that, and the tunnels.
+    are_told: bool,
     /// Whether all of their hosts were found.
     are_all_found: bool,
     /// Where newer ones are, while that is being found out.
     looking: Option<AbortOnDropHandle<Found>>,
     /// When to look again, though nothing else happens.
     again: Instant,
+}
+
+impl Relays {
+    fn new() -> Self {
+        Self {
+            known: Vec::new(),
+            places: Vec::new(),
+            are_told: true,
+            are_all_found: true,
+            looking: None,
+            again: Instant::now(),
+        }
+    }
 }
 
 /// Relays, where they are, and whether none had to be left out.
@@ -128,7 +154,8 @@ impl<'a, L: Line> Meeting<'a, L> {
         Ok(Self {
             line,
             host: host.to_owned(),
-            relays: Relays { known: Vec::new(), are_all_found: true, looking: None, again: Instant::now() },
+            relays: Relays::new(),
+            tunnels: BTreeMap::new(),
             report: paths.report(),
             paths,
             say,
@@ -185,10 +212,11 @@ impl<'a, L: Line> Meeting<'a, L> {
         if self.is_seeking() { DirectError::NoWay } else { DirectError::OtherAway }
     }
 
-    /// Whether datagrams do not get from either side to a relay and back.
+    /// Whether datagrams do not get from either side to a relay and back, nor by a tunnel.
     fn is_blocked(&self) -> bool {
         let report = self.report.borrow();
-        [Some(&report.own), report.peer.as_ref()].into_iter().flatten().any(|side| side.mapping == Mapping::Blocked)
+        let is_cut_off = |side: &SideReport| side.mapping == Mapping::Blocked && side.relays.is_empty();
+        [Some(&report.own), report.peer.as_ref()].into_iter().flatten().any(is_cut_off)
     }
 
     /// What happens next; tells of keys and reports by itself. Cancel safe.
@@ -199,6 +227,10 @@ impl<'a, L: Line> Meeting<'a, L> {
                 return Err(error);
             }
             self.look_at_relays();
+            if !self.relays.are_told {
+                self.tell_relays().await;
+                self.relays.are_told = true;
+            }
             let give_up = self.end_of_patience();
             tokio::select! {
                 Some(value) = self.say.recv() => {
@@ -220,18 +252,27 @@ impl<'a, L: Line> Meeting<'a, L> {
                     }
                 }
                 Ok(()) = self.report.changed() => {
-                    told.report.send_replace(Some(self.report.borrow_and_update().clone()));
+                    let report = self.report.borrow_and_update().clone();
+                    let is_blocked = report.own.mapping == Mapping::Blocked;
+                    told.report.send_replace(Some(report));
+                    if is_blocked {
+                        self.dig();
+                    }
                 }
                 found = done(&mut self.relays.looking) => {
-                    // Its end may not be awaited again, and is not known to be heeded before the paths have it.
+                    // Its end may not be awaited again.
                     self.relays.looking = None;
                     let Ok((seats, places, are_all_found)) = found else {
                         // Lost only in a runtime that ends.
                         self.relays.are_all_found = false;
                         continue;
                     };
-                    self.paths.add_relays(places).await;
-                    (self.relays.known, self.relays.are_all_found) = (seats, are_all_found);
+                    let relays = &mut self.relays;
+                    (relays.known, relays.places, relays.are_all_found) = (seats, places, are_all_found);
+                    relays.are_told = false;
+                    if !self.tunnels.is_empty() {
+                        self.dig();
+                    }
                 }
                 () = sleep_until(self.relays.again), if self.relays.looking.is_none() => {}
                 words = done(&mut self.naming) => {
@@ -293,6 +334,27 @@ impl<'a, L: Line> Meeting<'a, L> {
             let patience = if self.relays.are_all_found { LOOKUP } else { LOOKUP_AGAIN };
             self.relays.looking = Some(AbortOnDropHandle::new(tokio::spawn(find(host, relays, patience))));
         }
+    }
+
+    /// Has a tunnel to each relay, where the line has tunnels.
+    fn dig(&mut self) {
+        for seat in &self.relays.known {
+            if !self.tunnels.contains_key(&seat.relay)
+                && let Some(tunnel) = self.line.tunnel(seat.relay)
+            {
+                self.tunnels.insert(seat.relay, tunnel);
+                self.relays.are_told = false;
+            }
+        }
+    }
+
+    /// Tells the paths where the relays are.
+    async fn tell_relays(&self) {
+        let mut places = self.relays.places.clone();
+        for place in &mut places {
+            place.tunnel = self.tunnels.get(&place.id).map(Tunnel::address);
+        }
+        self.paths.add_relays(places).await;
     }
 
     /// Keeps the ways open for as long as the other side does; not for long. Its last question may not be answered yet.
@@ -365,5 +427,5 @@ async fn find(host: String, seats: Vec<RelaySeat>, patience: Duration) -> Found 
 fn place(seat: &RelaySeat, addresses: Vec<SocketAddr>, others: &[u16]) -> RelayPlace {
     let observe = others.iter().flat_map(|&port| addresses.iter().map(move |at| SocketAddr::new(at.ip(), port)));
     let (name, observe) = (seat.name.to_string(), observe.collect());
-    RelayPlace { id: seat.relay, name, observe, addresses, ticket: seat.ticket }
+    RelayPlace { id: seat.relay, name, observe, addresses, tunnel: None, ticket: seat.ticket }
 }

@@ -32,3 +32,4 @@ mod signals;
 mod support;
 mod tcp;
 mod transfers;
+mod tunnels;

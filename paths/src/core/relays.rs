@@ -105,7 +105,7 @@ impl Relays {
             return;
         }
         let session = self.session;
-        let Some(seat) = self.seats.iter_mut().find(|seat| seat.place.addresses.contains(&from)) else { return };
+        let Some(seat) = self.seats.iter_mut().find(|seat| seat.place.ways().any(|at| at == from)) else { return };
         let before = seat.last_observed();
         seat.heard(now, from, said, session, dice, out);
         if before.is_some_and(|before| seat.last_observed() != Some(before)) {
@@ -164,7 +164,7 @@ impl Relays {
 
     /// Who has seen this side's main socket as what.
     pub(crate) fn observations(&self) -> Vec<(SocketAddr, SocketAddr)> {
-        let seats = self.seats.iter().filter_map(|seat| seat.bound().map(|bound| (bound.at, bound.observed)));
+        let seats = self.seats.iter().filter_map(Seat::observation);
         seats.chain(self.questions.iter().filter_map(observe::Question::observation)).collect()
     }
 }
@@ -189,7 +189,14 @@ mod tests {
             let ticket = Ticket { relay: id, session: SESSION, user, expires, side: Side::Sender };
             let [at, observe] = [1, 2].map(|port| SocketAddr::from(([192, 0, 2, number], port)));
             let ticket = ticket.signed([0; 64]);
-            RelayPlace { id, name: number.to_string(), addresses: vec![at], observe: vec![observe], ticket }
+            RelayPlace {
+                id,
+                name: number.to_string(),
+                addresses: vec![at],
+                tunnel: None,
+                observe: vec![observe],
+                ticket,
+            }
         };
         numbers.map(place).collect()
     }

@@ -306,9 +306,8 @@ impl Core {
         self.register.peer()
     }
 
-    /// A relay's name for people.
-    pub(crate) fn relay_name(&self, relay: RelayId) -> String {
-        let seat = self.relays.seats().iter().find(|seat| seat.place.id == relay);
-        seat.map_or_else(String::new, |seat| seat.place.name.clone())
+    /// A relay as the server has named it.
+    pub(crate) fn relay(&self, relay: RelayId) -> Option<&RelayPlace> {
+        self.relays.seats().iter().map(|seat| &seat.place).find(|place| place.id == relay)
     }
 }

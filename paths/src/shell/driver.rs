@@ -240,7 +240,12 @@ impl Driver {
 
     fn way(&self, route: Route) -> Way {
         match route.relay {
-            Some(relay) => Way::Relayed { name: self.core.relay_name(relay), address: route.to },
+            Some(relay) => {
+                let place = self.core.relay(relay);
+                let name = place.map_or_else(String::new, |place| place.name.clone());
+                let tunnelled = place.is_some_and(|place| place.tunnel == Some(route.to));
+                Way::Relayed { name, address: route.to, tunnelled }
+            }
             None => Way::Direct(route.to),
         }
     }

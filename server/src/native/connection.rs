@@ -95,7 +95,8 @@ async fn admit(
     let (mut answer, stream) = connection.accept_bi().await.map_err(|_| Rejected::Gone)?;
     answer.set_priority(priority::CHAT);
     let mut reader = FrameReader::new(stream);
-    let (from, mailboxes) = (connection.remote_address().ip(), services.mailboxes.clone());
+    let (from, mailboxes, tunnels) =
+        (connection.remote_address().ip(), services.mailboxes.clone(), services.tunnels.clone());
     let guest = Guest::from(from);
     let entered = match reader.expect::<Greeting>().await {
         Ok(Greeting::Hello(hello)) => match greet(&services.accounts, crowd, from, hello).await {
@@ -124,7 +125,7 @@ async fn admit(
         Err(_) => return Err(Rejected::Gone),
     };
     match entered {
-        Ok(entered) => Ok(Admitted::Guest(Box::new(Visit::begin(entered, answer, reader).await?))),
+        Ok(entered) => Ok(Admitted::Guest(Box::new(Visit::begin(entered, tunnels, answer, reader).await?))),
         Err(refusal) => {
             let told = send(&mut answer, &refusal).await;
             answer.finish();
@@ -268,7 +269,7 @@ pub(super) fn gone<E>(_: E) -> Ending {
     Ending::Gone
 }
 
-async fn refuse(mut answer: SendStream, mut reader: FrameReader, refusal: Refusal) {
+pub(super) async fn refuse(mut answer: SendStream, mut reader: FrameReader, refusal: Refusal) {
     // Raw bytes that follow a refused header are not wanted.
     reader.stop(refusal.code);
     if send(&mut answer, &refusal).await.is_ok() {

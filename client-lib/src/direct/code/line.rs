@@ -4,10 +4,11 @@ use super::{error::CodeError, exchange::Exchange, text::Code};
 use crate::{
     direct::{error::DirectError, line::Line},
     mailbox::MailboxChannel,
+    tunnel::Tunnel,
 };
 use hypersend_protocol::{
     code::{OfferSummary, Word},
-    id::P2pId,
+    id::{P2pId, RelayId},
     relay::ticket::Side,
     signal::RelaySeat,
 };
@@ -158,6 +159,16 @@ impl Line for CodedLine {
 
     fn relays(&self) -> Vec<RelaySeat> {
         self.mailbox.relays()
+    }
+
+    fn tunnel(&self, relay: RelayId) -> Option<Tunnel> {
+        match self.mailbox.tunnel(relay) {
+            Ok(tunnel) => Some(tunnel),
+            Err(error) => {
+                tracing::warn!(%relay, %error, "there is no socket for a tunnel");
+                None
+            }
+        }
     }
 
     fn set(&mut self, state: Vec<u8>) {

@@ -22,6 +22,10 @@ impl Line for Wire {
         Vec::new()
     }
 
+    fn tunnel(&self, _: RelayId) -> Option<Tunnel> {
+        None
+    }
+
     fn set(&mut self, state: Vec<u8>) {
         // The other side may have gone.
         let _ = self.to.send(Ok(state));

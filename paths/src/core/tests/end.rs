@@ -99,5 +99,12 @@ fn place(side: Side) -> RelayPlace {
     let signature = key.sign(&ticket.message()).as_ref().try_into().unwrap();
     let [address, observe] = relay_at();
     let (addresses, observe) = (vec![address], vec![observe]);
-    RelayPlace { id: RELAY, name: "fra1".to_owned(), addresses, observe, ticket: ticket.signed(signature) }
+    RelayPlace {
+        id: RELAY,
+        name: "fra1".to_owned(),
+        addresses,
+        tunnel: None,
+        observe,
+        ticket: ticket.signed(signature),
+    }
 }
