@@ -30,7 +30,7 @@ pub(crate) struct Tunnel {
 }
 
 impl Tunnel {
-    /// Begins to dig, on whichever connection the mailbox is open at the moment. Must be called in a runtime.
+    /// Begins to dig, on whichever connection the two sides' registers are open at the moment. Must be called in a runtime.
     pub(crate) fn open(relay: RelayId, connection: watch::Receiver<Option<Connection>>) -> io::Result<Self> {
         let socket = tunnel::bind((Ipv4Addr::LOCALHOST, 0).into())?;
         let address = socket.local_addr()?;
@@ -61,7 +61,7 @@ impl Task {
             {
                 tracing::debug!(relay = %self.relay, %error, "a tunnel has ended");
             }
-            // The mailbox gets another connection, or the server has no room now.
+            // They get another connection, or the server has no room now.
             if let Ok(Err(_)) = timeout(AGAIN, self.connection.changed()).await {
                 return;
             }

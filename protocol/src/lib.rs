@@ -14,7 +14,7 @@
 //! | [`peer`] | the transfer itself, between the two clients |
 //! | [`signal`] | what the two sides of such a transfer say to each other before there is a path between them |
 //! | [`mailbox`] | how two people without accounts meet at a server, to say that to each other |
-//! | [`tunnel`] | how such people reach a relay where no UDP gets through |
+//! | [`tunnel`] | how clients reach a relay where no UDP gets through |
 //! | [`relay`] | the datagrams by which a client comes to use a relay, and what allows it to |
 //! | [`session`] | hello and welcome, tokens |
 //! | [`account`], [`chat`], [`event`], [`file`](mod@file) | the operations and their records |

@@ -17,6 +17,7 @@ use crate::{
     p2p::{ChangeP2p, GetP2p, ListP2p, ListRelays, OfferP2p},
     session::Hello,
     signal::OpenSignals,
+    tunnel::OpenTunnel,
     update::GetUpdate,
 };
 
@@ -35,7 +36,7 @@ frame_set! {
 }
 
 frame_set! {
-    /// The first frame of a later stream. All but the last five open a request stream: the client finishes after it, the
+    /// The first frame of a later stream. All but the last six open a request stream: the client finishes after it, the
     /// server answers with one frame and finishes.
     pub enum Opening {
         /// Request.
@@ -104,6 +105,8 @@ frame_set! {
         OpenEvents,
         /// Opens a signal stream.
         OpenSignals,
+        /// Opens a tunnel to a relay.
+        OpenTunnel,
         /// Opens a chunk stream towards the server.
         PutRange,
         /// Opens a chunk stream towards the client.

@@ -1,9 +1,9 @@
 //! Tunnels: datagrams to and from a relay, by the connection to the server, where the network lets no UDP through.
 //!
-//! A stream of a connection that speaks for nobody, opened once its mailbox is open. The client begins with [`OpenTunnel`]; the
-//! server answers [`TunnelOpen`], or a [`Refusal`](crate::refusal::Refusal) by which this stream ends alone. Then both send
-//! [`Datagram`]s: the server passes the client's on to the relay, from a UDP socket that is this tunnel's alone, and what the relay
-//! sends there to the client. It looks into none of them, and drops what it has no room for, as a router does.
+//! The client begins the stream with [`OpenTunnel`]; the server answers [`TunnelOpen`], or a
+//! [`Refusal`](crate::refusal::Refusal) by which this stream ends alone. Then both send [`Datagram`]s: the server passes the
+//! client's on to the relay, from a UDP socket that is this tunnel's alone, and what the relay sends there to the client. It looks
+//! into none of them, and drops what it has no room for, as a router does.
 
 use crate::{
     frame::{Kind, frame},
@@ -17,7 +17,8 @@ use std::fmt;
 /// Opens a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenTunnel {
-    /// The relay it leads to: one that the server has named to this client.
+    /// The relay it leads to: one that the server has named on this connection, when a mailbox or the signals of a session were
+    /// opened.
     pub relay: RelayId,
 }
 frame!(OpenTunnel, Kind(0x258), 64);

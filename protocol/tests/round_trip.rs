@@ -138,7 +138,7 @@ proptest! {
 
     #[test]
     fn tunnels(relay in id(RelayId), bytes in vec(any::<u8>(), 0..MAX_DATAGRAM_BYTES + 2)) {
-        there_and_back::<OpenTunnel, _>(OpenTunnel { relay })?;
+        there_and_back::<Opening, _>(OpenTunnel { relay })?;
         there_and_back::<TunnelOpen, _>(TunnelOpen {})?;
         let fits = (1..=MAX_DATAGRAM_BYTES).contains(&bytes.len());
         prop_assert_eq!(DatagramBytes::new(bytes.clone()).is_ok(), fits);

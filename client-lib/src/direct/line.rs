@@ -3,6 +3,7 @@
 use super::error::DirectError;
 use crate::{SignalChannel, tunnel::Tunnel};
 use hypersend_protocol::{id::RelayId, refusal::ErrorCode, signal::RelaySeat};
+use std::io;
 
 /// Two registers: this side's state, and the other's.
 pub(super) trait Line: Send {
@@ -15,8 +16,8 @@ pub(super) trait Line: Send {
     /// Relays that this side may use, the best first; newer ones after each lost connection.
     fn relays(&self) -> Vec<RelaySeat>;
 
-    /// A way to one of these relays that needs no UDP, where there is one.
-    fn tunnel(&self, relay: RelayId) -> Option<Tunnel>;
+    /// A way to one of these relays by the connection to the server.
+    fn tunnel(&self, relay: RelayId) -> io::Result<Tunnel>;
 
     /// Sets this side's state, which is never longer than a signal may be.
     fn set(&mut self, state: Vec<u8>);
@@ -40,9 +41,8 @@ impl Line for SignalChannel {
         self.relays()
     }
 
-    /// Where no UDP gets through, the files go through the server's storage.
-    fn tunnel(&self, _: RelayId) -> Option<Tunnel> {
-        None
+    fn tunnel(&self, relay: RelayId) -> io::Result<Tunnel> {
+        self.tunnel(relay)
     }
 
     fn set(&mut self, state: Vec<u8>) {

@@ -18,7 +18,11 @@ use hypersend_protocol::{
     paths::Mapping,
     signal::RelaySeat,
 };
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    net::SocketAddr,
+    time::Duration,
+};
 use tokio::{
     net::lookup_host,
     sync::{mpsc, watch},
@@ -32,7 +36,7 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// How long a way is looked for at most where one side gets no datagram through to any relay, nor an answer. Ways within one
 /// network are found by then, and there are no others.
-const SEEK_BLOCKED: Duration = Duration::from_secs(8);
+pub(super) const SEEK_BLOCKED: Duration = Duration::from_secs(8);
 
 /// How long it may take at first to find out where relays are: those that are found wait for the others.
 const LOOKUP: Duration = Duration::from_secs(3);
@@ -53,6 +57,8 @@ pub(super) struct Meeting<'a, L> {
     relays: Relays,
     /// To relays, where no UDP gets through.
     tunnels: BTreeMap<RelayId, Tunnel>,
+    /// When there are to be such, since none does.
+    dig_at: Option<Instant>,
     paths: Paths,
     report: watch::Receiver<Report>,
     say: mpsc::Receiver<Vec<u8>>,
@@ -115,6 +121,8 @@ pub(super) struct Terms {
     pub(super) seek: Option<Duration>,
     /// How long to wait for another side that is gone, or was never there. None: for ever.
     pub(super) wait: Option<Duration>,
+    /// How long nothing gets to any relay by UDP before it goes by way of the server.
+    pub(super) dig_after: Duration,
 }
 
 /// What has happened.
@@ -156,6 +164,7 @@ impl<'a, L: Line> Meeting<'a, L> {
             host: host.to_owned(),
             relays: Relays::new(),
             tunnels: BTreeMap::new(),
+            dig_at: None,
             report: paths.report(),
             paths,
             say,
@@ -255,9 +264,7 @@ impl<'a, L: Line> Meeting<'a, L> {
                     let report = self.report.borrow_and_update().clone();
                     let is_blocked = report.own.mapping == Mapping::Blocked;
                     told.report.send_replace(Some(report));
-                    if is_blocked {
-                        self.dig();
-                    }
+                    self.dig_at = is_blocked.then(|| self.dig_at.unwrap_or_else(|| Instant::now() + self.terms.dig_after));
                 }
                 found = done(&mut self.relays.looking) => {
                     // Its end may not be awaited again.
@@ -270,10 +277,8 @@ impl<'a, L: Line> Meeting<'a, L> {
                     let relays = &mut self.relays;
                     (relays.known, relays.places, relays.are_all_found) = (seats, places, are_all_found);
                     relays.are_told = false;
-                    if !self.tunnels.is_empty() {
-                        self.dig();
-                    }
                 }
+                () = until(self.dig_at), if self.lacks_tunnels() => self.dig(),
                 () = sleep_until(self.relays.again), if self.relays.looking.is_none() => {}
                 words = done(&mut self.naming) => {
                     self.naming = None;
@@ -336,16 +341,24 @@ impl<'a, L: Line> Meeting<'a, L> {
         }
     }
 
-    /// Has a tunnel to each relay, where the line has tunnels.
+    fn lacks_tunnels(&self) -> bool {
+        self.relays.known.iter().any(|seat| !self.tunnels.contains_key(&seat.relay))
+    }
+
+    /// Has a tunnel to each relay.
     fn dig(&mut self) {
         for seat in &self.relays.known {
-            if !self.tunnels.contains_key(&seat.relay)
-                && let Some(tunnel) = self.line.tunnel(seat.relay)
-            {
-                self.tunnels.insert(seat.relay, tunnel);
-                self.relays.are_told = false;
+            if let Entry::Vacant(free) = self.tunnels.entry(seat.relay) {
+                match self.line.tunnel(seat.relay) {
+                    Ok(tunnel) => _ = free.insert(tunnel),
+                    Err(error) => {
+                        tracing::warn!(relay = %seat.name, %error, "there is no socket for a tunnel");
+                        self.dig_at = Some(Instant::now() + RELAYS_AGAIN);
+                    }
+                }
             }
         }
+        self.relays.are_told = false;
     }
 
     /// Tells the paths where the relays are.

@@ -1,28 +1,34 @@
-//! People without accounts reach relays by way of the server, where their network lets no UDP through.
+//! Clients reach relays by way of the server, where their network lets no UDP through.
 
 use hypersend_client::{
     Config, Progress, Transport, Transports,
     direct::{
-        CodeOptions, DirectError, DirectTransfer, Offer, Received, Sent, Way, Whereabouts, receive_by_code,
-        send_by_code,
+        CodeOptions, DirectError, DirectTransfer, Offer, ReceiveOptions, Received, SendOptions, Sent, Way, Whereabouts,
+        receive_by_code, send_by_code,
     },
     mailbox::Guest,
     protocol::{
         id::RelayId,
-        limit::{MAX_DATAGRAM_BYTES, MAX_TUNNELS},
+        limit::{MAX_DATAGRAM_BYTES, MAX_TUNNELS_PER_USER},
         mailbox::{MailboxKey, MailboxOpen, OpenMailbox},
         refusal::ErrorCode,
         relay::{FromRelay, Nonce, ToRelay},
-        session::VERSION,
+        session::{Auth, VERSION},
         tunnel::{Datagram, DatagramBytes, OpenTunnel, TunnelOpen},
     },
 };
-use hypersend_lab::{RawPeer, TestServer, fixtures::random_file, peer, within};
+use hypersend_lab::{RawPeer, TestServer, fixtures::random_file, peer, user::password, users, within};
 use hypersend_net::{
     frames::{FrameReader, RecvError, send},
     stream::SendStream,
 };
-use std::{fs, net::Ipv4Addr, path::Path, sync::Arc};
+use std::{
+    fs,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -54,11 +60,11 @@ impl Stage {
         (sending, offer.accept(self.into()))
     }
 
-    fn film(&self) -> std::path::PathBuf {
+    fn film(&self) -> PathBuf {
         self.folder.path().join("film.mkv")
     }
 
-    fn into(&self) -> std::path::PathBuf {
+    fn into(&self) -> PathBuf {
         self.folder.path().join("into")
     }
 
@@ -101,6 +107,46 @@ async fn a_tunnel_is_dug_again_at_a_server_that_was_killed() {
     stage.ends(sending, receiving).await;
 }
 
+/// Between two accounts, with nothing that the server may store.
+async fn goes_through_a_tunnel(path: &Path, seek: Option<Duration>) {
+    let server = server().await;
+    let [ann, bob] = users(&server).await;
+    let chat = ann.client.open_direct(bob.email()).await.unwrap().id;
+    let into = tempfile::tempdir().unwrap();
+    let offer = Arc::new(Offer::open(vec![path.to_owned()]).await.unwrap());
+    let options = SendOptions { relay_only: true, seek, store_after: None };
+    let mut sending = ann.client.send_direct(chat, bob.id(), offer, options);
+    let offered = within("an offer comes", bob.client.offers().next()).await.unwrap();
+    let mut receiving = bob.client.receive_direct(offered, into.path(), ReceiveOptions { relay_only: true });
+    for mut whereabouts in [sending.whereabouts(), receiving.whereabouts()] {
+        within("a way is found", whereabouts.wait_for(is_tunnelled)).await.unwrap();
+    }
+    let (sent, received) = within("both end", async { tokio::join!(sending.finish(), receiving.finish()) }).await;
+    sent.unwrap();
+    let arrived = received.unwrap().places.remove(0);
+    if path.is_dir() {
+        same(&path.join("film.mkv"), &arrived.join("film.mkv"));
+    } else {
+        same(path, &arrived);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_which_cannot_be_stored_goes_by_way_of_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let trip = folder.path().join("trip");
+    fs::create_dir(&trip).unwrap();
+    random_file(&trip.join("film.mkv"), 3 << 20, 7);
+    goes_through_a_tunnel(&trip, SendOptions::default().seek).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_which_is_not_to_be_stored_goes_by_way_of_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let film = random_file(&folder.path().join("film.mkv"), 3 << 20, 7);
+    goes_through_a_tunnel(&film, None).await;
+}
+
 /// Somebody who says by hand what a client says.
 struct RawGuest {
     peer: RawPeer,
@@ -111,8 +157,7 @@ struct RawGuest {
 impl RawGuest {
     async fn come(server: &TestServer) -> Self {
         let peer = RawPeer::connect(server).await;
-        let (mut out, answer) = peer.stream().await;
-        let mut answer = answer;
+        let (mut out, mut answer) = peer.stream().await;
         let key = MailboxKey(Uuid::new_v4().into_bytes());
         send(&mut out, &OpenMailbox { version: VERSION, key }).await.unwrap();
         let mailbox = within("the mailbox is open", answer.expect()).await.unwrap();
@@ -120,11 +165,15 @@ impl RawGuest {
     }
 
     async fn dig(&self, relay: RelayId) -> Result<Tunnel, RecvError> {
-        let (mut out, mut answer) = self.peer.stream().await;
-        send(&mut out, &OpenTunnel { relay }).await.unwrap();
-        within("the tunnel is open", answer.expect::<TunnelOpen>()).await?;
-        Ok(Tunnel { out, answer })
+        dig(&self.peer, relay).await
     }
+}
+
+async fn dig(peer: &RawPeer, relay: RelayId) -> Result<Tunnel, RecvError> {
+    let (mut out, mut answer) = peer.stream().await;
+    send(&mut out, &OpenTunnel { relay }).await.unwrap();
+    within("the tunnel is open", answer.expect::<TunnelOpen>()).await?;
+    Ok(Tunnel { out, answer })
 }
 
 struct Tunnel {
@@ -164,12 +213,12 @@ async fn a_tunnel_leads_to_a_relay_and_back() {
 }
 
 #[tokio::test]
-async fn a_connection_has_so_many_tunnels_and_not_one_more() {
+async fn a_network_without_an_account_has_so_many_tunnels_and_not_one_more() {
     let server = server().await;
     let guest = RawGuest::come(&server).await;
     let relay = guest.mailbox.relays[0].relay;
     let mut tunnels = Vec::new();
-    for _ in 0..MAX_TUNNELS {
+    for _ in 0..MAX_TUNNELS_PER_USER {
         tunnels.push(guest.dig(relay).await.unwrap());
     }
     assert_eq!(refused(guest.dig(relay).await), ErrorCode::LimitReached);
@@ -191,6 +240,11 @@ async fn a_tunnel_leads_nowhere_else_and_carries_nothing_else() {
     assert_eq!(peer::refusal(ended), ErrorCode::UnexpectedFrame);
     // The mailbox and what else there is go on.
     guest.dig(relay).await.unwrap();
+    // Nor may a user dig to what was not named here.
+    let [ann] = users(&server).await;
+    let login = Auth::Login { email: ann.email(), password: password() };
+    let member = RawPeer::login(&server, login).await;
+    assert_eq!(refused(dig(&member, relay).await), ErrorCode::NotFound);
 }
 
 fn refused(dug: Result<Tunnel, RecvError>) -> ErrorCode {

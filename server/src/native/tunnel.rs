@@ -1,55 +1,72 @@
-//! Tunnels to relays, on streams of a connection that speaks for nobody.
+//! Tunnels: datagrams to and from a relay, for a client whose network lets no UDP through.
 
-use super::connection::{Ending, gone, refuse};
+use super::connection::{Ending, gone};
 use crate::services::Tunnels;
 use hypersend_net::{
     frames::{FrameReader, RecvError, send},
-    stream::{RecvStream, SendStream},
-    tunnel::{self, Far},
+    stream::SendStream,
+    tunnel::{self, Far, TunnelError},
 };
 use hypersend_protocol::{
-    limit::HELLO_TIMEOUT,
+    id::{RelayId, UserId},
     refusal::{ErrorCode, Refusal},
     signal::RelaySeat,
-    stream::priority,
     tunnel::{OpenTunnel, TunnelOpen},
 };
-use tokio::time::timeout;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+use tokio_util::sync::CancellationToken;
 
-/// Serves one stream to its end. `relays`: those that were named to the client.
-pub(super) async fn serve(tunnels: Tunnels, relays: Vec<RelaySeat>, mut out: SendStream, stream: RecvStream) {
-    out.set_priority(priority::BULK);
-    let mut reader = FrameReader::new(stream);
-    match carry(&tunnels, &relays, &mut out, &mut reader).await {
-        Ok(()) => out.finish(),
-        Err(Ending::Refused(refusal)) => refuse(out, reader, refusal).await,
-        Err(Ending::Gone) => {}
+/// Where the tunnels of one connection may lead.
+pub(super) struct Ends {
+    tunnels: Tunnels,
+    /// Whose connection it is, or from which network without an account.
+    user: UserId,
+    /// The relays that were named on it: no more than there are.
+    named: Mutex<HashMap<RelayId, RelaySeat>>,
+}
+
+impl Ends {
+    /// Nowhere, until relays are named.
+    pub(super) fn new(tunnels: Tunnels, user: UserId) -> Self {
+        Self { tunnels, user, named: Mutex::default() }
+    }
+
+    /// The client is told of these relays.
+    pub(super) fn name(&self, relays: &[RelaySeat]) {
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        named.extend(relays.iter().map(|seat| (seat.relay, seat.clone())));
+    }
+
+    fn named(&self, relay: RelayId) -> Option<RelaySeat> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner).get(&relay).cloned()
     }
 }
 
-async fn carry(
-    tunnels: &Tunnels,
-    relays: &[RelaySeat],
+/// Carries datagrams until the client has enough.
+pub(super) async fn serve(
+    ends: &Ends,
+    open: OpenTunnel,
     out: &mut SendStream,
     reader: &mut FrameReader,
+    ending: &CancellationToken,
 ) -> Result<(), Ending> {
-    let OpenTunnel { relay } = match timeout(HELLO_TIMEOUT, reader.expect()).await {
-        Ok(Ok(open)) => open,
-        Ok(Err(RecvError::Frame(error))) => return Err(error.into()),
-        Ok(Err(_)) => return Err(Ending::Gone),
-        Err(_) => return Err(Refusal::new(ErrorCode::TimedOut, "the stream did not say what it is").into()),
-    };
-    let seat = relays.iter().find(|seat| seat.relay == relay);
-    let seat = seat.ok_or_else(|| Refusal::new(ErrorCode::NotFound, "no relay that was named to you has this id"))?;
-    let tunnel = tunnels.open(seat).await?;
+    let seat = ends.named(open.relay);
+    let seat = seat.ok_or_else(|| Refusal::new(ErrorCode::NotFound, "no relay of this id was named to you here"))?;
+    let tunnel = ends.tunnels.open(ends.user, &seat).await?;
     send(out, &TunnelOpen {}).await.map_err(gone)?;
     tracing::debug!(relay = %seat.name, "a tunnel is open");
-    match tunnel::carry(&tunnel.socket, Far::At(tunnel.relay), out, reader).await {
-        Ok(()) => Ok(()),
-        Err(tunnel::TunnelError::Received(RecvError::Frame(error))) => Err(error.into()),
-        Err(error) => {
+    let carried = tokio::select! {
+        carried = tunnel::carry(&tunnel.socket, Far::At(tunnel.relay), out, reader) => carried,
+        () = ending.cancelled() => return Ok(()),
+    };
+    carried.map_err(|error| match error {
+        TunnelError::Received(RecvError::Frame(error)) => error.into(),
+        error => {
             tracing::debug!(%error, "a tunnel has broken");
-            Err(Ending::Gone)
+            Ending::Gone
         }
-    }
+    })
 }

@@ -13,7 +13,7 @@ use hypersend_protocol::{
     signal::RelaySeat,
 };
 use serde_bytes::ByteBuf;
-use std::time::Duration;
+use std::{io, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
 /// How long the other side may take from its first message to its first word: some round trips.
@@ -161,14 +161,8 @@ impl Line for CodedLine {
         self.mailbox.relays()
     }
 
-    fn tunnel(&self, relay: RelayId) -> Option<Tunnel> {
-        match self.mailbox.tunnel(relay) {
-            Ok(tunnel) => Some(tunnel),
-            Err(error) => {
-                tracing::warn!(%relay, %error, "there is no socket for a tunnel");
-                None
-            }
-        }
+    fn tunnel(&self, relay: RelayId) -> io::Result<Tunnel> {
+        self.mailbox.tunnel(relay)
     }
 
     fn set(&mut self, state: Vec<u8>) {

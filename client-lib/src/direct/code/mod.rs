@@ -52,7 +52,7 @@ impl Default for CodeOptions {
 
 impl CodeOptions {
     fn terms(self) -> Terms {
-        Terms { relay_only: self.relay_only, seek: Some(self.seek), wait: Some(AWAY) }
+        Terms { relay_only: self.relay_only, seek: Some(self.seek), wait: Some(AWAY), dig_after: Duration::ZERO }
     }
 }
 
