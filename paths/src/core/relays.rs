@@ -174,7 +174,10 @@ mod tests {
     use super::*;
     use hypersend_protocol::{
         id::UserId,
-        relay::ticket::{Side, Ticket},
+        relay::{
+            Cookie, ToRelay,
+            ticket::{Side, Ticket},
+        },
         time::UnixMillis,
     };
     use std::{ops::RangeInclusive, time::Duration};
@@ -233,5 +236,41 @@ mod tests {
         relays.add(now, places(7..=7));
         wait(&mut relays, &mut now);
         assert_eq!(names(&relays), ["7", "6", "3", "4"]);
+    }
+
+    /// What the newest datagram to an address asks, and its nonce.
+    fn asked(out: &Out, at: SocketAddr) -> Option<ToRelay> {
+        out.iter().rev().find_map(|wish| match wish {
+            Wish::Send { to, bytes, .. } if *to == at => ToRelay::read(bytes).ok(),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn a_relay_that_was_silent_is_asked_at_once_through_a_tunnel_and_sees_nothing_of_this_side_there() {
+        let (mut relays, mut now) = (Relays::new(SESSION), Moment::ZERO);
+        relays.add(now, places(1..=1));
+        wait(&mut relays, &mut now);
+        let tunnel = SocketAddr::from(([127, 0, 0, 1], 5_000));
+        let mut place = places(1..=1).remove(0);
+        place.tunnel = Some(tunnel);
+        relays.add(now, vec![place.clone()]);
+        let (mut dice, mut out) = (Dice::new([2; 32]), Out::new());
+        relays.tick(now, &mut dice, &mut out);
+        let Some(ToRelay::Hello { nonce, .. }) = asked(&out, tunnel) else { panic!("{out:?}") };
+        assert!(asked(&out, place.addresses[0]).is_some(), "and where it was silent");
+
+        let challenge = FromRelay::Challenge { nonce, cookie: Cookie([3; 32]) };
+        relays.heard(now, tunnel, &challenge.encode(), &mut dice, &mut out);
+        let Some(ToRelay::Bind { nonce, .. }) = asked(&out, tunnel) else { panic!("{out:?}") };
+        let observed = SocketAddr::from(([198, 51, 100, 7], 6_000));
+        let bound = FromRelay::Bound { nonce, observed, lasts_ms: 60_000, keepalive_ms: 5_000, peer: true };
+        relays.heard(now, tunnel, &bound.encode(), &mut dice, &mut out);
+        assert_eq!(relays.shared().len(), 1);
+        assert!(relays.seats()[0].is_tunnelled());
+        assert_eq!(relays.observations(), [], "it is the server's address");
+        // The same again changes nothing.
+        relays.add(now, vec![place]);
+        assert!(relays.seats()[0].bound().is_some());
     }
 }
