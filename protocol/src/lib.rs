@@ -19,7 +19,7 @@
 //! | [`session`] | hello and welcome, tokens |
 //! | [`account`], [`chat`], [`event`], [`file`](mod@file) | the operations and their records |
 //! | [`refusal`] | the catalogue of error codes, used as answers and as close codes |
-//! | [`id`], [`name`], [`hash`], [`time`] | validated values |
+//! | [`id`], [`name`], [`hash`], [`fingerprint`], [`time`] | validated values |
 //! | [`size`] | numbers of bytes, as people read them |
 //! | [`limit`] | every number a peer is held to |
 //!
@@ -30,6 +30,7 @@ pub mod chat;
 pub mod code;
 pub mod event;
 pub mod file;
+pub mod fingerprint;
 pub mod frame;
 pub mod hash;
 pub mod id;

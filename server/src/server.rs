@@ -20,6 +20,7 @@ use crate::{
 };
 use data_encoding::HEXLOWER;
 use futures::StreamExt;
+use hypersend_protocol::fingerprint::Fingerprint;
 use std::{
     fs, io,
     net::SocketAddr,
@@ -116,8 +117,8 @@ impl std::fmt::Debug for Server {
 /// What people should know of the certificate.
 #[derive(Clone, Copy, Debug)]
 pub struct CertificateSummary {
-    /// SHA-256 of the leaf certificate.
-    pub fingerprint: [u8; 32],
+    /// Of the leaf certificate.
+    pub fingerprint: Fingerprint,
     /// Whether it is a development certificate.
     pub development: bool,
 }

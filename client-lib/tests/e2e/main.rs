@@ -15,6 +15,7 @@ mod direct;
 mod events;
 mod faults;
 mod groups;
+mod guests;
 mod hostile;
 mod kills;
 mod load;

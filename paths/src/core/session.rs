@@ -19,6 +19,7 @@ use crate::{
     event::{PathId, Why},
 };
 use hypersend_protocol::{
+    fingerprint::Fingerprint,
     id::{P2pId, RelayId},
     paths::{Incarnation, Mapping, ProbeKind, ProbeSecret, State},
     relay::ticket::Side,
@@ -35,7 +36,7 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(crate) struct Setup {
     pub(crate) session: P2pId,
     pub(crate) side: Side,
-    pub(crate) fingerprint: [u8; 32],
+    pub(crate) fingerprint: Fingerprint,
     /// Addresses that the owner names.
     pub(crate) mapped: Vec<SocketAddr>,
     /// Whether direct ways are looked for.

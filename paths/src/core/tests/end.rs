@@ -7,6 +7,7 @@ use crate::{
     event::{PathId, Why},
 };
 use hypersend_protocol::{
+    fingerprint::Fingerprint,
     id::{P2pId, RelayId, UserId},
     relay::ticket::{Side, Ticket},
     time::UnixMillis,
@@ -52,7 +53,7 @@ impl End {
         let setup = Setup {
             session: SESSION,
             side,
-            fingerprint: [u8::from(side == Side::Receiver); 32],
+            fingerprint: Fingerprint([u8::from(side == Side::Receiver); 32]),
             mapped: Vec::new(),
             direct: true,
             guess: true,
