@@ -124,9 +124,14 @@ impl Connection {
 
     /// Takes more unread bytes from a peer that is no stranger any more.
     pub fn welcome(&self) {
+        self.widen(RECEIVE_WINDOW);
+    }
+
+    /// Takes so many unread bytes from the peer.
+    pub fn widen(&self, window: u32) {
         match self {
-            Self::Quic(connection) => connection.set_receive_window(VarInt::from_u32(RECEIVE_WINDOW)),
-            Self::Tcp(connection) => connection.widen(RECEIVE_WINDOW),
+            Self::Quic(connection) => connection.set_receive_window(VarInt::from_u32(window)),
+            Self::Tcp(connection) => connection.widen(window),
         }
     }
 

@@ -19,6 +19,9 @@ pub const STREAM_WINDOW: u32 = 2 << 20;
 /// Unread bytes of one connection before login: room for the hello and no more of a stranger's bytes than that.
 pub const STRANGER_WINDOW: u32 = 64 << 10;
 
+/// Unread bytes of one connection without a login that has a tunnel: the bandwidth-delay product of 160 Mbit/s at 200 ms.
+pub const TUNNEL_WINDOW: u32 = 4 << 20;
+
 /// Unread bytes of one HTTP/3 connection before a request on it has shown who sends it. A browser logs in, loads pages
 /// and begins uploads on one connection, so 64 KiB would stall it; eight streams at their full window do not.
 pub const HTTP_WINDOW: u32 = 16 << 20;

@@ -12,6 +12,7 @@ use hypersend_net::{
     connection::Connection,
     frames::{FrameReader, send},
     stream::{RecvStream, SendStream},
+    transport::TUNNEL_WINDOW,
 };
 use hypersend_protocol::{
     mailbox::MailboxOpen,
@@ -101,6 +102,7 @@ async fn dig(connection: &Connection, ends: &Arc<tunnel::Ends>, stopping: &Cance
         tokio::select! {
             accepted = connection.accept_bi(), if has_room(&tunnels) => match accepted {
                 Ok((out, stream)) => {
+                    connection.widen(TUNNEL_WINDOW);
                     tunnels.spawn(serve_tunnel(ends.clone(), out, stream, stopping.clone()).in_current_span());
                 }
                 Err(_) => return,
