@@ -18,9 +18,9 @@ pub(super) enum Place {
     Here(PathBuf),
 }
 
-/// Finds the place, and brings there what has come from the sender itself before it turned to the server: a whole file to its
-/// place, chunks to where the download looks for them. Gives back what is of no use once the file is there. Chunks that are not
-/// the server's are fetched again, and so is what cannot be brought: neither is an error.
+/// Finds the place, and brings there what has come from the sender itself before it turned to the server: a whole
+/// file to its place, chunks to where the download looks for them. Gives back what is of no use once the file is
+/// there. Chunks that are not the server's are fetched again, and so is what cannot be brought: neither is an error.
 pub(super) fn prepare(
     folder: &Path,
     sender: &[u8; 32],

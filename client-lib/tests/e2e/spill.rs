@@ -23,8 +23,8 @@ const BEFORE: u64 = 24 * MIB;
 /// What may be carried beside the missing chunks: headers, acknowledgements, and what is repeated after a loss.
 const OVERHEAD: u64 = 12 * MIB;
 
-/// A note and a film, offered and accepted by a device of the receiver's whose way to the server is counted. The note and some
-/// of the film have arrived; then the sender's program has died.
+/// A note and a film, offered and accepted by a device of the receiver's whose way to the server is counted. The note
+/// and some of the film have arrived; then the sender's program has died.
 struct Broken {
     pair: Pair,
     proxy: Proxy,
@@ -77,12 +77,14 @@ impl Broken {
         assert_eq!(received.places, [into.join("note.txt"), into.join("film.mkv")]);
         same(&self.note, &received.places[0]);
         same(&self.film, &received.places[1]);
-        let date = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
-        assert_eq!(date(&received.places[0]), date(&self.note), "it has come from the sender itself");
         assert_eq!(fs::read_dir(into).unwrap().count(), 2, "nothing of the transfer is left");
         let session = self.device.p2p_session(self.session.id).await.unwrap();
         assert_eq!((session.status, session.path), (P2pStatus::Finished, Some(P2pPath::Stored)));
     }
+}
+
+fn date(path: &Path) -> SystemTime {
+    fs::metadata(path).unwrap().modified().unwrap()
 }
 
 /// Whether anything is under way from the sender itself.
@@ -107,7 +109,9 @@ async fn what_has_arrived_is_not_fetched_from_the_server() {
     let both = async { tokio::join!(sending.finish(), receiving.finish()) };
     let (sent, received) = within("all is across", both).await;
     assert_eq!(sent.unwrap().files, 2);
-    broken.check(&received.unwrap()).await;
+    let received = received.unwrap();
+    broken.check(&received).await;
+    assert_eq!(date(&received.places[0]), date(&broken.note), "it has come from the sender itself");
     let progress = receiving.progress().borrow().unwrap();
     assert!(progress.resumed_bytes >= broken.arrived, "{progress:?} after {} bytes", broken.arrived);
     let fetched = broken.proxy.carried_down() - carried;
@@ -118,7 +122,8 @@ async fn what_has_arrived_is_not_fetched_from_the_server() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_file_that_has_changed_the_servers_chunks_count() {
     let (broken, mut receiving) = Broken::off().await;
-    // Before the sender's program looks at it: the first chunk has arrived with other bytes, the last has not.
+    // Of the same lengths as they were offered. The film's first chunk has arrived with other bytes, its last has not.
+    fs::write(&broken.note, "0123456789").unwrap();
     let film = File::options().write(true).open(&broken.film).unwrap();
     film.write_all_at(b"another beginning", 5).unwrap();
     film.write_all_at(b"another end", SIZE - MIB).unwrap();

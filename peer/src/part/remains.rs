@@ -1,7 +1,7 @@
 //! What is left of a transfer that was broken off, for whoever gets the rest of a file another way.
 //!
-//! It is found without the sender's list: a part's name is made of the sender and the thing's key, and what arrives of a file
-//! lies in it under that very key.
+//! It is found without the sender's list: a part's name is made of the sender and the thing's key, and what arrives
+//! of a file lies in it under that very key.
 
 use super::{END, FILES, LARGE, Part, folder_name, patiently, scan::is_whole};
 use crate::{publish::rename_new, receiving::ReceiveError};
@@ -19,8 +19,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What has arrived of one offered file and is not in its place. Nobody else's meanwhile; dropping it leaves it as it is, for
-/// [`Receiving`](crate::Receiving) to go on with. All of it blocks.
+/// What has arrived of one offered file and is not in its place. Nobody else's meanwhile; dropping it leaves it as it
+/// is, for [`Receiving`](crate::Receiving) to go on with. All of it blocks.
 #[derive(Debug)]
 pub struct Remains {
     part: Part,
@@ -44,9 +44,9 @@ pub enum Arrived {
 
 impl Remains {
     /// Looks for what has come to a destination of a file of this name and size, from the sender that
-    /// [`Receiving::start`](crate::Receiving::start) was told of. A file that has changed at its sender is another: where there
-    /// are several, it is the one with the most. Waits a moment for a transfer that was just dropped, and passes over one that
-    /// goes on.
+    /// [`Receiving::start`](crate::Receiving::start) was told of. A file that has changed at its sender is another:
+    /// where there are several, it is the one with the most. Waits a moment for a transfer that was just dropped, and
+    /// passes over one that goes on.
     pub fn find(destination: &Path, sender: &[u8; 32], file: &OfferedFile) -> io::Result<Option<Self>> {
         let name = file.name.as_str();
         let mut found = Vec::new();
@@ -67,8 +67,8 @@ impl Remains {
         }
     }
 
-    /// Moves the file, or the folder with its chunks, to a path on the same file system at which there is nothing, and removes
-    /// the rest. Copies nothing. After a crash it is in one of the two places.
+    /// Moves the file, or the folder with its chunks, to a path on the same file system at which there is nothing,
+    /// and removes the rest. Copies nothing. After a crash it is in one of the two places.
     pub fn move_to(self, path: &Path) -> io::Result<()> {
         match self.kept {
             Kept::File(file, _) => {

@@ -1,8 +1,8 @@
 //! A folder that was begun for one file and goes on as another's: what both have in common is kept.
 //!
-//! Moving comes first, by one rename; only then the folder is made that of the other file. A crash between leaves a folder
-//! under the new name that says it is still the old file's, and turning it again does what was not done. So whoever opens a
-//! folder that may have been moved turns it.
+//! Moving comes first, by one rename; only then the folder is made that of the other file. A crash between leaves a
+//! folder under the new name that says it is still the old file's, and turning it again does what was not done. So
+//! whoever opens a folder that may have been moved turns it.
 
 use super::{
     MANIFEST, TAIL, TransferFolder, VALUES,
@@ -42,16 +42,17 @@ pub enum TurnError {
 }
 
 impl TransferFolder {
-    /// Moves the folder to a path on the same file system at which there is nothing, for [`open`](Self::open) to find. After a
-    /// crash it is in one of the two places.
+    /// Moves the folder to a path on the same file system at which there is nothing, for [`open`](Self::open) to
+    /// find. After a crash it is in one of the two places.
     pub fn move_to(self, dir: &Path) -> io::Result<()> {
         rename_new(&self.dir, dir)?;
         sync_dir(parent(dir))
     }
 
-    /// Makes this the folder of a file that is cut alike, and of which every chunk's value is known. Chunks that are stored with
-    /// another value are missing from now on; those that complete are held to the values, as by
-    /// [`expect_values`](Self::expect_values). Changes nothing where the folder is that file's already. Reads the journal.
+    /// Makes this the folder of a file that is cut alike, and of which every chunk's value is known. Chunks that are
+    /// stored with another value are missing from now on; those that complete are held to the values, as by
+    /// [`expect_values`](Self::expect_values). Changes nothing where the folder is that file's already. Reads the
+    /// journal.
     pub fn turn_into(mut self, manifest: Manifest, values: Vec<ChunkValue>) -> Result<Self, TurnError> {
         if (manifest.size, manifest.chunk_size) != (self.manifest.size, self.manifest.chunk_size) {
             return Err(TurnError::Plan);

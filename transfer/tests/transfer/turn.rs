@@ -1,4 +1,5 @@
-//! A folder begun for one file that goes on as another's. Killed between two steps is a folder as the step before left it.
+//! A folder begun for one file that goes on as another's. Killed between two steps is a folder as the step before
+//! left it.
 
 use crate::support::{Fixture, MIB, stored};
 use bytes::Bytes;
@@ -16,8 +17,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A file of five chunks of two ranges, the last one short, and what the sender of old had in its stead: chunks 1 and 4 differ.
-/// All but the third chunk has landed; chunks 0 and 1 before a checkpoint.
+/// A file of five chunks of two ranges, the last one short, and what the sender of old had in its stead: chunks 1 and
+/// 4 differ. All but the third chunk has landed; chunks 0 and 1 before a checkpoint.
 struct Turned {
     fixture: Fixture,
     old: Fixture,
