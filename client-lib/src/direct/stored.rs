@@ -1,9 +1,9 @@
 //! Through the server, where there is no way from one side to the other.
 //!
-//! The sender uploads the files, posts them into the chat, and says so in the session ([`P2pPath::Stored`]); the
-//! receiver finds the message by ids that both can make from the session's, and downloads what it has said yes to and
-//! nothing else, but for what has come from the sender itself before. So the files are where files in a chat are, and
-//! who looks at the chat sees them.
+//! The sender uploads the files, posts them into the chat, and says so in the session (`P2pPath::Stored`); the receiver
+//! finds the message by ids that both can make from the session's, and downloads what it has said yes to and nothing
+//! else, but for what has come from the sender itself before. So the files are where files in a chat are, and who looks
+//! at the chat sees them.
 
 use super::{
     error::DirectError,
