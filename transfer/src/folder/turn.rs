@@ -70,7 +70,7 @@ impl TransferFolder {
     /// Forgets the chunks that are not what is expected.
     fn forget_others(&mut self) -> Result<(), TurnError> {
         let expected = self.expected.get().expect("the caller has said what is expected");
-        let contents = self.landed_so_far()?;
+        let contents = self.landed_here()?;
         let mut same = ReceiveMap::new(self.plan.chunk_count());
         for (index, value) in recorded(&contents) {
             if expected[index.0 as usize] == value {
@@ -89,7 +89,7 @@ impl TransferFolder {
     }
 
     /// What the journal says, also of a folder that was sealed and keeps none.
-    fn landed_so_far(&self) -> Result<Contents, TurnError> {
+    pub(super) fn landed_here(&self) -> Result<Contents, JournalError> {
         let mut contents = self.journal.contents(&self.plan)?;
         if is_sealed(&self.dir, &self.plan)? {
             contents.values = split(&fs::read(self.dir.join(VALUES))?).into_iter().map(Some).collect();
