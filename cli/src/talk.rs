@@ -114,13 +114,17 @@ impl Talk {
             Whereabouts::Waiting => ("waiting", None, None),
             Whereabouts::Seeking => ("seeking", None, None),
             Whereabouts::Carried(Way::Direct(address)) => ("direct", Some(address.to_string()), None),
-            Whereabouts::Carried(Way::Relayed { name, address }) => ("relay", Some(address.to_string()), Some(name)),
+            Whereabouts::Carried(Way::Relayed { name, address, .. }) => {
+                ("relay", Some(address.to_string()), Some(name))
+            }
             Whereabouts::Stored => ("stored", None, None),
         };
-        self.tell(
-            &text,
-            || json!({ "way": { "name": name, "with": with, "state": state, "address": address, "relay": relay } }),
-        );
+        let tunnelled = matches!(now, Whereabouts::Carried(Way::Relayed { tunnelled: true, .. }));
+        self.tell(&text, || {
+            json!({ "way": {
+                "name": name, "with": with, "state": state, "address": address, "relay": relay, "tunnelled": tunnelled,
+            } })
+        });
     }
 
     /// Says by which words two people know that nobody is between them.

@@ -9,20 +9,21 @@ use crate::{
     error::ClientError,
     link::{Link, Nobody, StatusCursor},
     registers::{Door, Opened, Registers},
+    tunnel::Tunnel,
 };
 use hypersend_net::{
     frames::{SendError, send},
     stream::SendStream,
 };
 use hypersend_protocol::{
-    id::P2pId,
+    id::{P2pId, RelayId},
     mailbox::{ClaimMailbox, MailboxKey, MailboxOpen, Nameplate, OpenMailbox, ResumeMailbox},
     refusal::ErrorCode,
     relay::ticket::Side,
     session::VERSION,
     signal::{NotASignal, RelaySeat},
 };
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 /// A connection to one server that speaks for nobody, kept until what was begun on it is over; cloning shares it, so that its
@@ -123,6 +124,11 @@ impl MailboxChannel {
     /// Relays that this side may use, the best first; newer ones after each lost connection.
     pub fn relays(&self) -> Vec<RelaySeat> {
         self.registers.relays()
+    }
+
+    /// A way to one of these relays by the connection to the server.
+    pub(crate) fn tunnel(&self, relay: RelayId) -> io::Result<Tunnel> {
+        Tunnel::open(relay, self.registers.connection())
     }
 
     /// Sets this side's value, of 1 to 8192 bytes: the other side is told of it, unless it is replaced before.

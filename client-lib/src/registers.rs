@@ -9,6 +9,7 @@ use crate::{
     link::{Link, Live},
 };
 use hypersend_net::{
+    connection::Connection,
     frames::{FrameReader, RecvError, SendError, send},
     pace::SignalPace,
     stream::SendStream,
@@ -66,6 +67,8 @@ pub(crate) struct Registers<O> {
     heard: watch::Receiver<Heard<O>>,
     /// The last of this side's that was sent.
     said: watch::Receiver<Option<SignalValue>>,
+    /// On which connection the stream is open, while it is.
+    on: watch::Receiver<Option<Connection>>,
     /// Which of the other side's values was given out last.
     seen: u64,
     leaving: CancellationToken,
@@ -88,9 +91,19 @@ impl<O: Opened> Registers<O> {
         let (mine, to_say) = watch::channel(None);
         let (hear, mut heard) = watch::channel(Heard { opened: None, value: None, end: None });
         let (saying, said) = watch::channel(None);
+        let (opening, on) = watch::channel(None);
         let leaving = CancellationToken::new();
         let patience = Patience::default();
-        let task = Task { link, door, mine: to_say, said: saying, heard: hear, leaving: leaving.clone(), patience };
+        let task = Task {
+            link,
+            door,
+            mine: to_say,
+            said: saying,
+            on: opening,
+            heard: hear,
+            leaving: leaving.clone(),
+            patience,
+        };
         let task = AbortOnDropHandle::new(tokio::spawn(task.run()));
         {
             let opened = heard.wait_for(|heard| heard.opened.is_some() || heard.end.is_some()).await;
@@ -99,7 +112,7 @@ impl<O: Opened> Registers<O> {
                 return Err(error.clone());
             }
         }
-        Ok(Self { mine, heard, said, seen: 0, leaving, _task: task })
+        Ok(Self { mine, heard, said, on, seen: 0, leaving, _task: task })
     }
 
     /// What the newest stream was opened with.
@@ -110,6 +123,11 @@ impl<O: Opened> Registers<O> {
     /// Relays that this side may use, the best first; newer ones after each lost connection.
     pub(crate) fn relays(&self) -> Vec<RelaySeat> {
         self.opened().relays().to_vec()
+    }
+
+    /// On which connection the stream is open, while it is: other streams may follow it there.
+    pub(crate) fn connection(&self) -> watch::Receiver<Option<Connection>> {
+        self.on.clone()
     }
 
     /// Sets this side's value: the other side is told of it, unless it is replaced before.
@@ -158,6 +176,7 @@ struct Task<D: Door> {
     door: D,
     mine: watch::Receiver<Option<SignalValue>>,
     said: watch::Sender<Option<SignalValue>>,
+    on: watch::Sender<Option<Connection>>,
     heard: watch::Sender<Heard<D::Opened>>,
     leaving: CancellationToken,
     patience: Patience,
@@ -195,9 +214,10 @@ impl<D: Door> Task<D> {
         out.set_priority(priority::CHAT);
         let mut reader = FrameReader::new(answer);
         let exchanged = tokio::select! {
-            exchanged = self.exchange(&mut out, &mut reader) => exchanged,
+            exchanged = self.exchange(&live.connection, &mut out, &mut reader) => exchanged,
             () = live.draining.cancelled() => Err(Attempt::Lost),
         };
+        self.on.send_replace(None);
         if exchanged.is_err() {
             // Not finished, which may say more than that this stream is over.
             out.abandon();
@@ -205,13 +225,19 @@ impl<D: Door> Task<D> {
         exchanged
     }
 
-    async fn exchange(&mut self, out: &mut SendStream, reader: &mut FrameReader) -> Result<(), Attempt> {
+    async fn exchange(
+        &mut self,
+        connection: &Connection,
+        out: &mut SendStream,
+        reader: &mut FrameReader,
+    ) -> Result<(), Attempt> {
         let before = self.heard.borrow().opened.clone();
         let asked = self.door.ask(out, before.as_deref()).await;
         asked.map_err(|error| Attempt::sending(self.link.server(), error))?;
         let receiving = |error| Attempt::receiving(self.link.server(), error);
         let opened: D::Opened = reader.expect().await.map_err(receiving)?;
         self.heard.send_modify(|heard| heard.opened = Some(Arc::new(opened)));
+        self.on.send_replace(Some(connection.clone()));
         // The server may have forgotten what was set by an earlier stream.
         self.mine.mark_changed();
         let saying = say(out, &mut self.mine, &self.said, &self.leaving);

@@ -4,18 +4,19 @@ use crate::{
     error::ClientError,
     link::Link,
     registers::{Door, Opened, Registers},
+    tunnel::Tunnel,
 };
 use hypersend_net::{
     frames::{SendError, send},
     stream::SendStream,
 };
 use hypersend_protocol::{
-    id::P2pId,
+    id::{P2pId, RelayId},
     refusal::ErrorCode,
     session::Welcome,
     signal::{NotASignal, OpenSignals, RelaySeat, SignalsOpen},
 };
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 /// One side of a transfer, as far as it speaks by way of the server. Outlives any number of connections; closed when dropped.
 #[derive(Debug)]
@@ -30,6 +31,11 @@ impl SignalChannel {
     /// Relays that this side may use, the best first; newer ones after each lost connection.
     pub fn relays(&self) -> Vec<RelaySeat> {
         self.0.relays()
+    }
+
+    /// A way to one of these relays by the connection to the server.
+    pub(crate) fn tunnel(&self, relay: RelayId) -> io::Result<Tunnel> {
+        Tunnel::open(relay, self.0.connection())
     }
 
     /// Sets this side's value, of 1 to 8192 bytes: the other side is told of it, unless it is replaced before.

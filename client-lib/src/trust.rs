@@ -4,8 +4,8 @@
 //! fingerprint is pinned, as ssh does with host keys. A pinned server may move to a vouched-for certificate without
 //! anybody being asked.
 
-use data_encoding::HEXLOWER;
 use hypersend_net::tls;
+use hypersend_protocol::fingerprint::Fingerprint;
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme,
     client::{
@@ -15,44 +15,11 @@ use rustls::{
     crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
 };
-use sha2::{Digest, Sha256};
-use std::{
-    fmt,
-    str::FromStr,
-    sync::{Arc, OnceLock},
-};
-
-/// The SHA-256 of a certificate; written `sha256:` and 64 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Fingerprint(pub [u8; 32]);
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", HEXLOWER.encode(&self.0))
-    }
-}
-
-impl fmt::Debug for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for Fingerprint {
-    type Err = TrustError;
-    fn from_str(text: &str) -> Result<Self, TrustError> {
-        let digits = text.strip_prefix("sha256:").ok_or(TrustError::Fingerprint)?;
-        let bytes = HEXLOWER.decode(digits.as_bytes()).map_err(|_| TrustError::Fingerprint)?;
-        bytes.try_into().map(Self).map_err(|_| TrustError::Fingerprint)
-    }
-}
+use std::sync::{Arc, OnceLock};
 
 /// Trust settings that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TrustError {
-    /// Not a fingerprint.
-    #[error("a fingerprint is sha256: and 64 hexadecimal digits")]
-    Fingerprint,
     /// Not a certificate, or several of which one is none.
     #[error("no certificate authority in PEM form was given")]
     Authority,
@@ -141,7 +108,7 @@ impl ServerCertVerifier for Verifier {
         let vouched = self.vouched.as_ref().is_some_and(|authorities| {
             authorities.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now).is_ok()
         });
-        let found = Fingerprint(Sha256::digest(end_entity).into());
+        let found = tls::fingerprint(end_entity);
         if vouched || self.pinned == Some(found) {
             return Ok(ServerCertVerified::assertion());
         }
@@ -180,15 +147,6 @@ impl ServerCertVerifier for Verifier {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_fingerprint_is_read_as_it_is_written() {
-        let fingerprint = Fingerprint([0xab; 32]);
-        assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint));
-        for bad in ["", "sha256:", "sha256:abcd", "md5:00"] {
-            assert_eq!(bad.parse::<Fingerprint>(), Err(TrustError::Fingerprint));
-        }
-    }
 
     #[test]
     fn authorities_have_to_be_certificates() {

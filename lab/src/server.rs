@@ -5,9 +5,9 @@ use crate::{
     wait::{eventually, within},
 };
 use hypersend_client::{Config, Fingerprint, ServerAddress, Transport, Transports, Trust};
+use hypersend_net::tls;
 use rustix::process::{Pid, Signal, kill_process};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
-use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeMap,
     fs::{self, File},
@@ -111,7 +111,7 @@ impl TestServer {
     /// What a client pins.
     pub fn fingerprint(&self) -> Fingerprint {
         let certificate = CertificateDer::from_pem_file(self.certificate()).expect("the server has a certificate");
-        Fingerprint(Sha256::digest(&certificate).into())
+        tls::fingerprint(&certificate)
     }
 
     /// Trust in its certificate, and nothing else.

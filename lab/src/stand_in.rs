@@ -19,7 +19,6 @@ use hypersend_protocol::{
 };
 use quinn::{Endpoint, ServerConfig, crypto::rustls::QuicServerConfig};
 use rustls::pki_types::PrivateKeyDer;
-use sha2::{Digest, Sha256};
 use std::{
     net::Ipv4Addr,
     sync::Arc,
@@ -49,7 +48,7 @@ impl StandIn {
     pub fn start() -> Self {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("make a certificate");
         let certificate = made.cert.der().clone();
-        let fingerprint = Fingerprint(Sha256::digest(&certificate).into());
+        let fingerprint = tls::fingerprint(&certificate);
         let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
         let mut tls = rustls::ServerConfig::builder_with_provider(tls::provider())
             .with_protocol_versions(&[&rustls::version::TLS13])

@@ -10,6 +10,7 @@
 //! | [`tls`] | the crypto provider and its order of ciphers |
 //! | [`frames`] | frames on streams: writing, and reading that survives cancellation |
 //! | [`pace`] | how often a side of a transfer sets its value |
+//! | [`tunnel`] | the datagrams of a UDP socket on a stream |
 //! | [`bulk`] | the raw bytes of a range behind its header, uncopied |
 //!
 //! Knows no account, chat or file: what a frame means is the business of whoever reads it.
@@ -23,3 +24,4 @@ pub mod stream;
 pub mod tcp;
 pub mod tls;
 pub mod transport;
+pub mod tunnel;

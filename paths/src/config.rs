@@ -20,11 +20,21 @@ pub struct RelayPlace {
     pub name: String,
     /// Where it listens; at most 4 are used.
     pub addresses: Vec<SocketAddr>,
+    /// An address of this machine whose datagrams go there, and come from there, by other means than this machine's network: for
+    /// where that lets no UDP through. What the relay sees of them is not this side's address.
+    pub tunnel: Option<SocketAddr>,
     /// Where else it says how a client's address looks: other ports or other machines; at most 4 are used. With one or more,
     /// it is found out how the NAT chooses ports.
     pub observe: Vec<SocketAddr>,
     /// For this side of this session at this relay.
     pub ticket: SignedTicket,
+}
+
+impl RelayPlace {
+    /// All addresses by which it is reached.
+    pub(crate) fn ways(&self) -> impl Iterator<Item = SocketAddr> {
+        self.addresses.iter().copied().chain(self.tunnel)
+    }
 }
 
 /// What a session is opened with.

@@ -18,6 +18,8 @@ pub enum Way {
         name: String,
         /// Its address.
         address: SocketAddr,
+        /// Whether this side comes there through its [tunnel](crate::RelayPlace::tunnel).
+        tunnelled: bool,
     },
 }
 
@@ -32,7 +34,8 @@ impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Direct(address) => write!(f, "direct to {address}"),
-            Self::Relayed { name, .. } => write!(f, "relay {name}"),
+            Self::Relayed { name, tunnelled: false, .. } => write!(f, "relay {name}"),
+            Self::Relayed { name, tunnelled: true, .. } => write!(f, "relay {name}, by way of the server"),
         }
     }
 }

@@ -1,12 +1,11 @@
 //! Who a side is to the other: a certificate made for the purpose, known by its fingerprint.
 
 use hypersend_net::{tls, transport};
-use hypersend_protocol::paths::PEER_ALPN;
+use hypersend_protocol::{fingerprint::Fingerprint, paths::PEER_ALPN};
 use quinn::{
     ClientConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
-use ring::digest::{SHA256, digest};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -16,29 +15,6 @@ use crate::pin::{OnlyThis, OnlyThisClient};
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Silence after which a connection is given up that has no probes beside it: a relayed one.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The SHA-256 of a certificate; written as 64 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Fingerprint(pub [u8; 32]);
-
-impl Fingerprint {
-    pub(crate) fn of(certificate: &CertificateDer<'_>) -> Self {
-        let digest = digest(&SHA256, certificate);
-        Self(std::array::from_fn(|at| digest.as_ref()[at]))
-    }
-}
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Fingerprint({self})")
-    }
-}
 
 /// A key and its self-signed certificate. Cloning shares it; two sessions may use one.
 #[derive(Clone)]
@@ -61,7 +37,7 @@ impl Identity {
         let made = rcgen::generate_simple_self_signed([NAME.to_owned()])?;
         let certificate = made.cert.der().clone();
         let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-        let fingerprint = Fingerprint::of(&certificate);
+        let fingerprint = tls::fingerprint(&certificate);
         Ok(Self(Arc::new(Inner { certificate, key, fingerprint })))
     }
 

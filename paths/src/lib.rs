@@ -29,7 +29,7 @@ mod words;
 pub use self::core::mapping;
 pub use config::{Config, OpenError, RelayPlace, Role, Signals};
 pub use event::{Event, PathId, Way, Why};
-pub use identity::{Fingerprint, Identity, IdentityError};
+pub use identity::{Identity, IdentityError};
 pub use report::{RelayReport, RelayState, Report, SideReport};
 pub use shell::Paths;
 pub use words::{check_words, word_list};

@@ -1,7 +1,7 @@
 //! Believes in one certificate, the one with the given fingerprint, and in no authority.
 
-use crate::identity::Fingerprint;
 use hypersend_net::tls;
+use hypersend_protocol::fingerprint::Fingerprint;
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -27,7 +27,7 @@ impl OnlyThis {
     }
 
     fn check(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
-        if Fingerprint::of(certificate) == self.pinned {
+        if tls::fingerprint(certificate) == self.pinned {
             return Ok(());
         }
         Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))

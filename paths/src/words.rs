@@ -7,7 +7,7 @@
 //! The words are the English list of BIP 39 (<https://github.com/bitcoin/bips/blob/master/bip-0039/english.txt>, MIT licence):
 //! 2,048 words of which no two begin with the same four letters.
 
-use crate::identity::Fingerprint;
+use hypersend_protocol::fingerprint::Fingerprint;
 use ring::pbkdf2::{PBKDF2_HMAC_SHA256, derive};
 use std::{num::NonZeroU32, sync::LazyLock};
 

@@ -14,11 +14,12 @@
 //! | [`peer`] | the transfer itself, between the two clients |
 //! | [`signal`] | what the two sides of such a transfer say to each other before there is a path between them |
 //! | [`mailbox`] | how two people without accounts meet at a server, to say that to each other |
+//! | [`tunnel`] | how clients reach a relay where no UDP gets through |
 //! | [`relay`] | the datagrams by which a client comes to use a relay, and what allows it to |
 //! | [`session`] | hello and welcome, tokens |
 //! | [`account`], [`chat`], [`event`], [`file`](mod@file) | the operations and their records |
 //! | [`refusal`] | the catalogue of error codes, used as answers and as close codes |
-//! | [`id`], [`name`], [`hash`], [`time`] | validated values |
+//! | [`id`], [`name`], [`hash`], [`fingerprint`], [`time`] | validated values |
 //! | [`size`] | numbers of bytes, as people read them |
 //! | [`limit`] | every number a peer is held to |
 //!
@@ -29,6 +30,7 @@ pub mod chat;
 pub mod code;
 pub mod event;
 pub mod file;
+pub mod fingerprint;
 pub mod frame;
 pub mod hash;
 pub mod id;
@@ -45,6 +47,7 @@ pub mod signal;
 pub mod size;
 pub mod stream;
 pub mod time;
+pub mod tunnel;
 pub mod update;
 
 /// The ALPN token of the native protocol (RFC 7301). A change that old peers cannot read gets a new token.

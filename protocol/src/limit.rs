@@ -91,6 +91,10 @@ pub const MAILBOX_UNCLAIMED_ABSENCE: Duration = Duration::from_mins(10);
 pub const MAILBOX_SILENCE: Duration = Duration::from_mins(1);
 /// How long a mailbox that was claimed waits for a side to come back, and is known to be over: as long as its registers are kept.
 pub const MAILBOX_ABSENCE: Duration = Duration::from_hours(1);
+/// Tunnels of one user at once, or of one network without an account: one to each relay of a good dozen transfers.
+pub const MAX_TUNNELS_PER_USER: usize = 64;
+/// Longest datagram in a tunnel, in bytes: what a packet of Ethernet's 1,500 has room for over IPv4.
+pub const MAX_DATAGRAM_BYTES: usize = 1_472;
 /// Relays that a side is told of: one that works, and some for when it does not.
 pub const MAX_RELAYS: usize = 4;
 /// Relays in one list: with these a client finds one near it, whoever runs more.

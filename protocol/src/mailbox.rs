@@ -2,7 +2,8 @@
 //!
 //! A mailbox is a pair of registers, as two sides of a transfer have them ([`signal`](crate::signal)), that belongs to no
 //! account. It is found by its [`Nameplate`], once. A connection that begins with one of these frames instead of a
-//! [`Hello`](crate::session::Hello) speaks for nobody, and has this one stream:
+//! [`Hello`](crate::session::Hello) speaks for nobody, and has this stream, and beside it none but
+//! [tunnels](crate::tunnel):
 //!
 //! 1. The sender begins with [`OpenMailbox`], the receiver with [`ClaimMailbox`]; either of them, when it has lost its
 //!    connection, with [`ResumeMailbox`].

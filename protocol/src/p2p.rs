@@ -68,7 +68,8 @@ pub struct OfferedFile {
     pub name: FileName,
     /// Its size, in bytes; of a folder, that of all files in it.
     pub size: u64,
-    /// Whether it is a folder.
+    /// Whether it is a folder. What was written before folders were offered does not say.
+    #[serde(default)]
     pub folder: bool,
 }
 

@@ -1,8 +1,8 @@
 //! Which frame may open a stream: one stream is one operation, and its first frame says which.
 //!
 //! The client opens all streams, all bidirectional. The very first one begins with a [`Greeting`]: it is the session stream
-//! ([`session`](crate::session)), after which each later one begins with an [`Opening`]; or it is the only stream of a
-//! connection that speaks for nobody ([`mailbox`](crate::mailbox)).
+//! ([`session`](crate::session)), after which each later one begins with an [`Opening`]; or it is the stream of a mailbox, on a
+//! connection that speaks for nobody ([`mailbox`](crate::mailbox)), and each later one a tunnel ([`tunnel`](crate::tunnel)).
 
 use crate::{
     account::{EndSession, FindUser, GetMe, ListSessions, Logout, Rename, RenewTokens},
@@ -17,6 +17,7 @@ use crate::{
     p2p::{ChangeP2p, GetP2p, ListP2p, ListRelays, OfferP2p},
     session::Hello,
     signal::OpenSignals,
+    tunnel::OpenTunnel,
     update::GetUpdate,
 };
 
@@ -35,7 +36,7 @@ frame_set! {
 }
 
 frame_set! {
-    /// The first frame of a later stream. All but the last five open a request stream: the client finishes after it, the
+    /// The first frame of a later stream. All but the last six open a request stream: the client finishes after it, the
     /// server answers with one frame and finishes.
     pub enum Opening {
         /// Request.
@@ -104,6 +105,8 @@ frame_set! {
         OpenEvents,
         /// Opens a signal stream.
         OpenSignals,
+        /// Opens a tunnel to a relay.
+        OpenTunnel,
         /// Opens a chunk stream towards the server.
         PutRange,
         /// Opens a chunk stream towards the client.

@@ -34,6 +34,7 @@ use hypersend_protocol::{
     session::{Auth, GoingAway, Hello, Tokens, Welcome},
     signal::{OpenSignals, RelaySeat, Signal, SignalValue, SignalsOpen},
     time::UnixMillis,
+    tunnel::{Datagram, DatagramBytes, OpenTunnel, TunnelOpen},
     update::{GetUpdate, Release, Update},
 };
 use std::{any::type_name, fmt::Debug, time::Duration};
@@ -248,6 +249,9 @@ fn streams() -> Vec<Example> {
         plain(ClaimMailbox { version: 1, nameplate, key }),
         plain(ResumeMailbox { version: 1, mailbox, key }),
         plain(MailboxOpen { mailbox, nameplate, lasts_ms: 86_400_000, relays: seats() }),
+        plain(OpenTunnel { relay: RelayId(uuid(7)) }),
+        plain(TunnelOpen {}),
+        plain(Datagram { bytes: DatagramBytes::new(vec![0x40, 0xaf]).unwrap() }),
         plain(PutRange { file, offset: 5 << 30, length: 1 << 20, value: ChunkValue([0xcd; 32]) }),
         plain(RangeStored { chunk_complete: true }),
         plain(GetRange { file, offset: 5 << 30, length: 1 << 20 }),

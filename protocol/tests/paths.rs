@@ -5,6 +5,7 @@
 use crate::spec::read;
 use data_encoding::HEXLOWER;
 use hypersend_protocol::{
+    fingerprint::Fingerprint,
     id::{P2pId, RelayId},
     paths::{
         Candidate, CandidateKind, Incarnation, MAX_CANDIDATES, MAX_STATE_BYTES, MAX_STATE_RELAYS, Mapping, NotAState,
@@ -31,7 +32,7 @@ fn bare() -> State {
         incarnation: Incarnation(1),
         version: 1,
         seen: None,
-        fingerprint: [0; 32],
+        fingerprint: Fingerprint([0; 32]),
         secret: ProbeSecret([0; 16]),
         candidates: Vec::new(),
         mapping: Mapping::Unknown,
@@ -47,7 +48,7 @@ fn full() -> State {
         incarnation: Incarnation(0x1122_3344_5566_7788),
         version: 7,
         seen: Some(Seen { incarnation: Incarnation(9), version: 3 }),
-        fingerprint: std::array::from_fn(|at| u8::try_from(at).unwrap()),
+        fingerprint: Fingerprint(std::array::from_fn(|at| u8::try_from(at).unwrap())),
         secret: ProbeSecret([0x55; 16]),
         candidates: vec![
             candidate("203.0.113.7:40000", CandidateKind::Observed),
@@ -195,7 +196,7 @@ proptest! {
             incarnation: Incarnation(numbers[0]),
             version: numbers[1],
             seen: seen.then_some(Seen { incarnation: Incarnation(numbers[2]), version: numbers[3] }),
-            fingerprint: [halves[0], halves[1]].concat().try_into().unwrap(),
+            fingerprint: Fingerprint([halves[0], halves[1]].concat().try_into().unwrap()),
             secret: ProbeSecret(halves[2]),
             candidates: candidates.collect(),
             relays: relays.into_iter().map(|id| RelayId(Uuid::from_u128(id))).collect(),

@@ -11,7 +11,7 @@ use hypersend_protocol::{
     frame::{Body, Frame, FrameSet, Header, encode},
     hash::{ChunkValue, EntryKey, ListingId, RootHash, UploadKey},
     id::{ChatId, ClientId, Cursor, FileId, P2pId, RelayId, Revision, Seq, SessionId, UserId},
-    limit::MAX_NAMEPLATE,
+    limit::{MAX_DATAGRAM_BYTES, MAX_NAMEPLATE},
     mailbox::{ClaimMailbox, MailboxKey, MailboxOpen, Nameplate, OpenMailbox, ResumeMailbox},
     name::{ChatTitle, DisplayName, Email, FileName, MessageText, Password, RelayHost, RelayName, Token},
     p2p::{ChangeP2p, ListP2p, OfferP2p, OfferedFile, P2pPage, P2pPath, P2pSession, P2pStatus, RelayInfo, RelayList},
@@ -25,6 +25,7 @@ use hypersend_protocol::{
     signal::{OpenSignals, RelaySeat, Signal, SignalValue, SignalsOpen},
     stream::{Greeting, Opening},
     time::UnixMillis,
+    tunnel::{Datagram, DatagramBytes, OpenTunnel, TunnelOpen},
     update::GetUpdate,
 };
 use proptest::{collection::vec, option, prelude::*};
@@ -133,6 +134,17 @@ proptest! {
         there_and_back::<Greeting, _>(ClaimMailbox { version, nameplate, key })?;
         there_and_back::<Greeting, _>(ResumeMailbox { version, mailbox, key })?;
         there_and_back::<MailboxOpen, _>(MailboxOpen { mailbox, nameplate, lasts_ms, relays })?;
+    }
+
+    #[test]
+    fn tunnels(relay in id(RelayId), bytes in vec(any::<u8>(), 0..MAX_DATAGRAM_BYTES + 2)) {
+        there_and_back::<Opening, _>(OpenTunnel { relay })?;
+        there_and_back::<TunnelOpen, _>(TunnelOpen {})?;
+        let fits = (1..=MAX_DATAGRAM_BYTES).contains(&bytes.len());
+        prop_assert_eq!(DatagramBytes::new(bytes.clone()).is_ok(), fits);
+        if let Ok(bytes) = DatagramBytes::new(bytes) {
+            there_and_back::<Datagram, _>(Datagram { bytes })?;
+        }
     }
 
     #[test]

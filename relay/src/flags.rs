@@ -1,10 +1,11 @@
 //! The command line, and how its values are written.
 #![expect(clippy::doc_markdown, reason = "these documents are the help text, where backticks would show")]
 
-use crate::{place::RelayPlace, register::Fingerprint};
+use crate::place::RelayPlace;
 use clap::Parser;
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL_NOPAD};
 use hypersend_protocol::{
+    fingerprint::Fingerprint,
     id::RelayId,
     name::{RelayName, Token},
 };

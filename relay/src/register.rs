@@ -7,8 +7,8 @@ use crate::{
     place::{self, RelayPlace},
     switch::Observer,
 };
-use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
-use hypersend_protocol::{id::RelayId, name::RelayName};
+use data_encoding::BASE64;
+use hypersend_protocol::{fingerprint::Fingerprint, id::RelayId, name::RelayName};
 use reqwest::{Client, StatusCode, header::CONTENT_TYPE};
 use ring::digest::{SHA256, digest};
 use rustls::{
@@ -18,7 +18,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 use serde::{Deserialize, Serialize};
-use std::{convert::Infallible, fmt, net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
 
 /// How long one attempt may take.
@@ -39,30 +39,6 @@ const MAX_ANSWER_BYTES: usize = 16 << 10;
 
 /// Waits that a server may ask for, in seconds: it is not to be able to silence a relay, or to have it call all the time.
 const NEXT_SECONDS: std::ops::RangeInclusive<u64> = 1..=60;
-
-/// SHA-256 of a server's certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fingerprint(pub [u8; 32]);
-
-/// The text is no fingerprint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected 64 hexadecimal digits, perhaps with sha256: before them, as the server's log shows them")]
-pub struct NotAFingerprint;
-
-impl FromStr for Fingerprint {
-    type Err = NotAFingerprint;
-    fn from_str(text: &str) -> Result<Self, NotAFingerprint> {
-        let digits = text.strip_prefix("sha256:").unwrap_or(text);
-        let bytes = HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).map_err(|_| NotAFingerprint)?;
-        bytes.try_into().map(Self).map_err(|_| NotAFingerprint)
-    }
-}
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", HEXLOWER.encode(&self.0))
-    }
-}
 
 /// Which server, and what it is told of this relay at all times.
 #[derive(Clone)]
@@ -331,16 +307,6 @@ impl ServerCertVerifier for Pinned {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_fingerprint_is_read_as_it_is_written() {
-        let fingerprint = Fingerprint([0xab; 32]);
-        assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint));
-        assert_eq!("ab".repeat(32).parse(), Ok(fingerprint));
-        for bad in ["", "sha256:", "sha256:abcd", "md5:00"] {
-            assert_eq!(bad.parse::<Fingerprint>(), Err(NotAFingerprint));
-        }
-    }
 
     #[test]
     fn what_is_wrong_at_the_server_passes_and_what_is_wrong_here_does_not() {

@@ -12,8 +12,8 @@ pub(crate) use shown::{Shown, shown};
 use crate::settings::{Settings, TlsFiles};
 use acme::{Acme, Challenges};
 use arc_swap::ArcSwap;
-use data_encoding::HEXLOWER;
 use hypersend_net::tls;
+use hypersend_protocol::fingerprint::Fingerprint;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, date_time_ymd};
 use rustls::{
     ServerConfig, SupportedProtocolVersion,
@@ -21,7 +21,6 @@ use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
-use sha2::{Digest, Sha256};
 use std::{
     fs,
     io::{self, Write},
@@ -75,8 +74,8 @@ pub enum CertificateError {
 /// A certificate ready for use by every listener, and replaced under them when its files change.
 #[derive(Clone, Debug)]
 pub struct Certificate {
-    /// SHA-256 of the leaf certificate: what clients that pin it show.
-    pub fingerprint: [u8; 32],
+    /// Of the leaf certificate: what clients that pin it show.
+    pub fingerprint: Fingerprint,
     /// Whether it is a development certificate.
     pub development: bool,
     files: TlsFiles,
@@ -158,7 +157,7 @@ impl Certificate {
                 Ok((key, fingerprint)) => {
                     seen = now;
                     self.current.key.store(Arc::new(key));
-                    tracing::info!(sha256 = HEXLOWER.encode(&fingerprint), "certificate replaced");
+                    tracing::info!(%fingerprint, "certificate replaced");
                 }
                 // The other of the two may still be on its way.
                 Err(error) => tracing::warn!(error = %crate::report(&error), "new certificate not taken up"),
@@ -193,7 +192,7 @@ fn read(files: &TlsFiles, development: bool, challenges: Arc<Challenges>) -> Res
 }
 
 /// The chain with its key, and the fingerprint of its leaf.
-fn load(files: &TlsFiles) -> Result<(CertifiedKey, [u8; 32]), CertificateError> {
+fn load(files: &TlsFiles) -> Result<(CertifiedKey, Fingerprint), CertificateError> {
     let pem = |path: &Path| {
         let path = path.to_owned();
         move |source| CertificateError::Pem { path, source }
@@ -201,7 +200,7 @@ fn load(files: &TlsFiles) -> Result<(CertifiedKey, [u8; 32]), CertificateError> 
     let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(&files.cert).and_then(Iterator::collect);
     let chain = chain.map_err(pem(&files.cert))?;
     let Some(leaf) = chain.first() else { return Err(CertificateError::Empty(files.cert.clone())) };
-    let fingerprint = Sha256::digest(leaf).into();
+    let fingerprint = tls::fingerprint(leaf);
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(pem(&files.key))?;
     let key = CertifiedKey::from_der(chain, key, &tls::provider())
         .map_err(|source| CertificateError::Unusable { cert: files.cert.clone(), source })?;

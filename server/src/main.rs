@@ -2,7 +2,6 @@
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use data_encoding::HEXLOWER;
 use hypersend_server::{
     Server, Settings,
     doctor::{self, Finding},
@@ -91,7 +90,7 @@ async fn serve(settings: &Settings) -> Result<()> {
     let server = Server::start(settings).await?;
     let certificate = server.certificate();
     let kind = if certificate.development { "development" } else { "operator's" };
-    tracing::info!(kind, sha256 = HEXLOWER.encode(&certificate.fingerprint), "certificate");
+    tracing::info!(kind, fingerprint = %certificate.fingerprint, "certificate");
     let stopping = CancellationToken::new();
     let address = server.local_addr()?;
     let mut running = tokio::spawn(server.run(stopping.clone()));

@@ -89,7 +89,7 @@ impl OwnRelay {
         let ports = place::ports(&self.addresses, announce.as_ref());
         let (observer, id, max_sessions) = (self.observer(), self.id, self.max_sessions);
         let name = RelayName::parse(NAME).expect("it is one");
-        relays.own(Box::new(move || {
+        let standing = move || {
             let now = observer.snapshot();
             Relay {
                 id,
@@ -100,7 +100,8 @@ impl OwnRelay {
                 max_sessions,
                 draining: now.is_leaving,
             }
-        }));
+        };
+        relays.own(from_here(self.addresses[0]), Box::new(standing));
     }
 
     /// Passes datagrams on until `stopping` is cancelled; then until the last session or the grace is over. A relay that fails
@@ -120,6 +121,16 @@ pub(crate) fn addresses(listen: SocketAddr) -> Vec<SocketAddr> {
     // Any port has any port beside it.
     let next = if listen.port() == 0 { Some(0) } else { listen.port().checked_add(1) };
     [listen.port()].into_iter().chain(next).map(|port| SocketAddr::new(ip, port)).collect()
+}
+
+/// How this machine reaches what listens there.
+fn from_here(listening: SocketAddr) -> SocketAddr {
+    let ip = match listening.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        one => one,
+    };
+    SocketAddr::new(ip, listening.port())
 }
 
 fn has_ipv6() -> bool {
@@ -142,6 +153,15 @@ fn own_id(settings: &Settings, secret: &SecretKey, address: SocketAddr) -> Relay
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_listens_everywhere_is_reached_by_loopback() {
+        for (listening, reached) in
+            [("0.0.0.0:8444", "127.0.0.1:8444"), ("[::]:8444", "[::1]:8444"), ("192.0.2.1:8444", "192.0.2.1:8444")]
+        {
+            assert_eq!(from_here(listening.parse().unwrap()), reached.parse().unwrap());
+        }
+    }
 
     #[test]
     fn a_relay_takes_the_next_port_too_if_there_is_one() {

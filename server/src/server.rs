@@ -12,7 +12,7 @@ use crate::{
     relay::{OwnRelay, RelayPortError},
     services::{
         Accounts, Chats, Files, Mailboxes, P2p, Passwords, Policy, Presence, Rates, Relays, Services, Signals,
-        Throttle, TicketKey, TokenKey, Updates, UpdatesError, UploadPolicy, Uploads,
+        Throttle, TicketKey, TokenKey, Tunnels, Updates, UpdatesError, UploadPolicy, Uploads,
         root::{BucketRoot, FolderRoot, Root},
     },
     settings::{SecretKey, Settings},
@@ -20,6 +20,7 @@ use crate::{
 };
 use data_encoding::HEXLOWER;
 use futures::StreamExt;
+use hypersend_protocol::fingerprint::Fingerprint;
 use std::{
     fs, io,
     net::SocketAddr,
@@ -116,8 +117,8 @@ impl std::fmt::Debug for Server {
 /// What people should know of the certificate.
 #[derive(Clone, Copy, Debug)]
 pub struct CertificateSummary {
-    /// SHA-256 of the leaf certificate.
-    pub fingerprint: [u8; 32],
+    /// Of the leaf certificate.
+    pub fingerprint: Fingerprint,
     /// Whether it is a development certificate.
     pub development: bool,
 }
@@ -299,6 +300,7 @@ fn services(
         files: Files::new(store.clone(), root, metrics.clone()),
         p2p: P2p::new(store.clone()),
         signals,
+        tunnels: Tunnels::new(relays.clone()),
         relays,
         updates,
         metrics,

@@ -64,6 +64,11 @@ impl Stage {
         Self::made(ann, bob, LINK_MBIT, &[("RELAY_LISTEN", &format!("{public}:8444"))])
     }
 
+    /// The same without any relay.
+    pub(crate) fn set_without_relay(ann: Nat, bob: Nat) -> Option<Self> {
+        Self::made(ann, bob, LINK_MBIT, &[("RELAY_LISTEN", "off")])
+    }
+
     /// The same with these relays as programs of their own, and links of so many Mbit/s.
     pub(crate) fn set_with_relays(ann: Nat, bob: Nat, relays: [&'static str; 2], mbit: u32) -> Option<Self> {
         let mut stage = Self::made(ann, bob, mbit, &[("RELAY_LISTEN", "off"), ("RELAY_TOKEN", RELAY_TOKEN)])?;
@@ -277,7 +282,9 @@ impl Transfer {
         println!("{:?} to {:?} in {took:.1?}: {sent:?}, {received:?}", lab.a.nat(), lab.b.nat());
         let is_tcp = |program: &Program| program.notes().iter().any(|note| note["connection"]["over"] == "tcp");
         let over_tcp = [is_tcp(&self.sender), is_tcp(&self.receiver)];
-        Outcome { sent, received, over_tcp }
+        let is_tunnelled = |program: &Program| program.told_ways().iter().any(|way| way["tunnelled"] == true);
+        let tunnelled = [is_tunnelled(&self.sender), is_tunnelled(&self.receiver)];
+        Outcome { sent, received, over_tcp, tunnelled }
     }
 }
 
@@ -304,6 +311,8 @@ pub(crate) struct Outcome {
     pub(crate) received: Vec<String>,
     /// Whether the sender, and the receiver, said that TCP reaches the server, and UDP does not.
     pub(crate) over_tcp: [bool; 2],
+    /// Whether either came to the relay by way of the server.
+    pub(crate) tunnelled: [bool; 2],
 }
 
 impl Outcome {

@@ -1,8 +1,9 @@
 //! Where the two sides of a transfer speak to each other before there is a way between them.
 
 use super::error::DirectError;
-use crate::SignalChannel;
-use hypersend_protocol::{refusal::ErrorCode, signal::RelaySeat};
+use crate::{SignalChannel, tunnel::Tunnel};
+use hypersend_protocol::{id::RelayId, refusal::ErrorCode, signal::RelaySeat};
+use std::io;
 
 /// Two registers: this side's state, and the other's.
 pub(super) trait Line: Send {
@@ -14,6 +15,9 @@ pub(super) trait Line: Send {
 
     /// Relays that this side may use, the best first; newer ones after each lost connection.
     fn relays(&self) -> Vec<RelaySeat>;
+
+    /// A way to one of these relays by the connection to the server.
+    fn tunnel(&self, relay: RelayId) -> io::Result<Tunnel>;
 
     /// Sets this side's state, which is never longer than a signal may be.
     fn set(&mut self, state: Vec<u8>);
@@ -35,6 +39,10 @@ impl Line for SignalChannel {
 
     fn relays(&self) -> Vec<RelaySeat> {
         self.relays()
+    }
+
+    fn tunnel(&self, relay: RelayId) -> io::Result<Tunnel> {
+        self.tunnel(relay)
     }
 
     fn set(&mut self, state: Vec<u8>) {

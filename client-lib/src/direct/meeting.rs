@@ -8,10 +8,21 @@ use super::{
     line::Line,
     transfer::{Keys, Told, Whereabouts},
 };
+use crate::tunnel::Tunnel;
 use futures::future::join_all;
-use hypersend_paths::{Config, Event, Identity, PathId, Paths, RelayPlace, Report, Role, Signals, Way, check_words};
-use hypersend_protocol::{id::P2pId, paths::Mapping, signal::RelaySeat};
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use hypersend_paths::{
+    Config, Event, Identity, PathId, Paths, RelayPlace, Report, Role, SideReport, Signals, Way, check_words,
+};
+use hypersend_protocol::{
+    id::{P2pId, RelayId},
+    paths::Mapping,
+    signal::RelaySeat,
+};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    net::SocketAddr,
+    time::Duration,
+};
 use tokio::{
     net::lookup_host,
     sync::{mpsc, watch},
@@ -25,7 +36,7 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// How long a way is looked for at most where one side gets no datagram through to any relay, nor an answer. Ways within one
 /// network are found by then, and there are no others.
-const SEEK_BLOCKED: Duration = Duration::from_secs(8);
+pub(super) const SEEK_BLOCKED: Duration = Duration::from_secs(8);
 
 /// How long it may take at first to find out where relays are: those that are found wait for the others.
 const LOOKUP: Duration = Duration::from_secs(3);
@@ -44,6 +55,10 @@ pub(super) struct Meeting<'a, L> {
     line: &'a mut L,
     host: String,
     relays: Relays,
+    /// To relays, where no UDP gets through.
+    tunnels: BTreeMap<RelayId, Tunnel>,
+    /// When there are to be such, since none does.
+    dig_at: Option<Instant>,
     paths: Paths,
     report: watch::Receiver<Report>,
     say: mpsc::Receiver<Vec<u8>>,
@@ -69,12 +84,29 @@ pub(super) struct Meeting<'a, L> {
 struct Relays {
     /// As the server named them.
     known: Vec<RelaySeat>,
+    /// Where they are, but for the tunnels.
+    places: Vec<RelayPlace>,
+    /// Whether the paths have that, and the tunnels.
+    are_told: bool,
     /// Whether all of their hosts were found.
     are_all_found: bool,
     /// Where newer ones are, while that is being found out.
     looking: Option<AbortOnDropHandle<Found>>,
     /// When to look again, though nothing else happens.
     again: Instant,
+}
+
+impl Relays {
+    fn new() -> Self {
+        Self {
+            known: Vec::new(),
+            places: Vec::new(),
+            are_told: true,
+            are_all_found: true,
+            looking: None,
+            again: Instant::now(),
+        }
+    }
 }
 
 /// Relays, where they are, and whether none had to be left out.
@@ -89,6 +121,8 @@ pub(super) struct Terms {
     pub(super) seek: Option<Duration>,
     /// How long to wait for another side that is gone, or was never there. None: for ever.
     pub(super) wait: Option<Duration>,
+    /// How long nothing gets to any relay by UDP before it goes by way of the server.
+    pub(super) dig_after: Duration,
 }
 
 /// What has happened.
@@ -128,7 +162,9 @@ impl<'a, L: Line> Meeting<'a, L> {
         Ok(Self {
             line,
             host: host.to_owned(),
-            relays: Relays { known: Vec::new(), are_all_found: true, looking: None, again: Instant::now() },
+            relays: Relays::new(),
+            tunnels: BTreeMap::new(),
+            dig_at: None,
             report: paths.report(),
             paths,
             say,
@@ -185,10 +221,11 @@ impl<'a, L: Line> Meeting<'a, L> {
         if self.is_seeking() { DirectError::NoWay } else { DirectError::OtherAway }
     }
 
-    /// Whether datagrams do not get from either side to a relay and back.
+    /// Whether datagrams do not get from either side to a relay and back, nor by a tunnel.
     fn is_blocked(&self) -> bool {
         let report = self.report.borrow();
-        [Some(&report.own), report.peer.as_ref()].into_iter().flatten().any(|side| side.mapping == Mapping::Blocked)
+        let is_cut_off = |side: &SideReport| side.mapping == Mapping::Blocked && side.relays.is_empty();
+        [Some(&report.own), report.peer.as_ref()].into_iter().flatten().any(is_cut_off)
     }
 
     /// What happens next; tells of keys and reports by itself. Cancel safe.
@@ -199,6 +236,10 @@ impl<'a, L: Line> Meeting<'a, L> {
                 return Err(error);
             }
             self.look_at_relays();
+            if !self.relays.are_told {
+                self.tell_relays().await;
+                self.relays.are_told = true;
+            }
             let give_up = self.end_of_patience();
             tokio::select! {
                 Some(value) = self.say.recv() => {
@@ -220,19 +261,24 @@ impl<'a, L: Line> Meeting<'a, L> {
                     }
                 }
                 Ok(()) = self.report.changed() => {
-                    told.report.send_replace(Some(self.report.borrow_and_update().clone()));
+                    let report = self.report.borrow_and_update().clone();
+                    let is_blocked = report.own.mapping == Mapping::Blocked;
+                    told.report.send_replace(Some(report));
+                    self.dig_at = is_blocked.then(|| self.dig_at.unwrap_or_else(|| Instant::now() + self.terms.dig_after));
                 }
                 found = done(&mut self.relays.looking) => {
-                    // Its end may not be awaited again, and is not known to be heeded before the paths have it.
+                    // Its end may not be awaited again.
                     self.relays.looking = None;
                     let Ok((seats, places, are_all_found)) = found else {
                         // Lost only in a runtime that ends.
                         self.relays.are_all_found = false;
                         continue;
                     };
-                    self.paths.add_relays(places).await;
-                    (self.relays.known, self.relays.are_all_found) = (seats, are_all_found);
+                    let relays = &mut self.relays;
+                    (relays.known, relays.places, relays.are_all_found) = (seats, places, are_all_found);
+                    relays.are_told = false;
                 }
+                () = until(self.dig_at), if self.lacks_tunnels() => self.dig(),
                 () = sleep_until(self.relays.again), if self.relays.looking.is_none() => {}
                 words = done(&mut self.naming) => {
                     self.naming = None;
@@ -293,6 +339,35 @@ impl<'a, L: Line> Meeting<'a, L> {
             let patience = if self.relays.are_all_found { LOOKUP } else { LOOKUP_AGAIN };
             self.relays.looking = Some(AbortOnDropHandle::new(tokio::spawn(find(host, relays, patience))));
         }
+    }
+
+    fn lacks_tunnels(&self) -> bool {
+        self.relays.known.iter().any(|seat| !self.tunnels.contains_key(&seat.relay))
+    }
+
+    /// Has a tunnel to each relay.
+    fn dig(&mut self) {
+        for seat in &self.relays.known {
+            if let Entry::Vacant(free) = self.tunnels.entry(seat.relay) {
+                match self.line.tunnel(seat.relay) {
+                    Ok(tunnel) => _ = free.insert(tunnel),
+                    Err(error) => {
+                        tracing::warn!(relay = %seat.name, %error, "there is no socket for a tunnel");
+                        self.dig_at = Some(Instant::now() + RELAYS_AGAIN);
+                    }
+                }
+            }
+        }
+        self.relays.are_told = false;
+    }
+
+    /// Tells the paths where the relays are.
+    async fn tell_relays(&self) {
+        let mut places = self.relays.places.clone();
+        for place in &mut places {
+            place.tunnel = self.tunnels.get(&place.id).map(Tunnel::address);
+        }
+        self.paths.add_relays(places).await;
     }
 
     /// Keeps the ways open for as long as the other side does; not for long. Its last question may not be answered yet.
@@ -365,5 +440,5 @@ async fn find(host: String, seats: Vec<RelaySeat>, patience: Duration) -> Found 
 fn place(seat: &RelaySeat, addresses: Vec<SocketAddr>, others: &[u16]) -> RelayPlace {
     let observe = others.iter().flat_map(|&port| addresses.iter().map(move |at| SocketAddr::new(at.ip(), port)));
     let (name, observe) = (seat.name.to_string(), observe.collect());
-    RelayPlace { id: seat.relay, name, observe, addresses, ticket: seat.ticket }
+    RelayPlace { id: seat.relay, name, observe, addresses, tunnel: None, ticket: seat.ticket }
 }

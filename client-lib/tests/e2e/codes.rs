@@ -45,7 +45,11 @@ impl Stage {
     }
 
     async fn receive(&self, code: &Code) -> Result<CodeOffer, DirectError> {
-        within("the offer comes, or why not", receive_by_code(self.guest(), code, CodeOptions::default())).await
+        self.receive_with(code, CodeOptions::default()).await
+    }
+
+    async fn receive_with(&self, code: &Code, options: CodeOptions) -> Result<CodeOffer, DirectError> {
+        within("the offer comes, or why not", receive_by_code(self.guest(), code, options)).await
     }
 
     /// A code, and what is offered by it.
@@ -208,7 +212,7 @@ async fn where_there_is_no_way_both_are_told() {
     let stage = Stage::new().await;
     let film = stage.file("film.mkv", 1 << 20);
     // Relays alone, of which this server has none.
-    let options = CodeOptions { relay_only: true, seek: Duration::from_millis(300) };
+    let options = CodeOptions { relay_only: true, seek: Duration::from_millis(300), ..CodeOptions::default() };
     let (code, mut sending) = stage.send(&[film], options).await;
     let mut receiving = stage.receive(&code).await.unwrap().accept(stage.into.path());
     let (sent, received) = both(&mut sending, &mut receiving).await;
@@ -273,4 +277,35 @@ async fn who_types_a_code_and_leaves_without_a_word_has_used_it_up() {
     assert!(matches!(ended, DirectError::Code(CodeError::Lapsed)), "{ended}");
     let refused = stage.receive(&code).await.unwrap_err();
     assert!(matches!(&refused, DirectError::Client(error) if error.code() == Some(ErrorCode::NotFound)), "{refused}");
+}
+
+/// Little patience with who says nothing.
+fn hasty() -> CodeOptions {
+    CodeOptions { greeting: Duration::from_millis(500), ..CodeOptions::default() }
+}
+
+#[tokio::test]
+async fn who_types_a_code_and_says_no_more_than_that_has_used_it_up() {
+    let stage = Stage::new().await;
+    let film = stage.file("film.mkv", 10);
+    let (code, mut sending) = stage.send(&[film], hasty()).await;
+    let mut silent = within("it is claimed", stage.guest().claim(nameplate_of(&code))).await.unwrap();
+    let value = within("there is a value", silent.next()).await.unwrap().unwrap();
+    // A message as it begins, behind which nothing follows.
+    let mut message = CodeValue::decode(&value).unwrap();
+    message.pake[0] = b'B';
+    silent.set(message.encode()).unwrap();
+    let ended = within("she is told", sending.finish()).await.unwrap_err();
+    assert!(matches!(ended, DirectError::Code(CodeError::Gone)), "{ended}");
+    while within("the mailbox ends", silent.next()).await.unwrap().is_some() {}
+}
+
+#[tokio::test]
+async fn a_code_behind_which_nobody_speaks_is_given_up() {
+    let stage = Stage::new().await;
+    let mut mute = within("a mailbox opens", stage.guest().open()).await.unwrap();
+    let code = format!("{}-apple-river-moon", mute.nameplate()).parse().unwrap();
+    let ended = stage.receive_with(&code, hasty()).await.unwrap_err();
+    assert!(matches!(ended, DirectError::Code(CodeError::NoSender)), "{ended}");
+    while within("the mailbox ends", mute.next()).await.unwrap().is_some() {}
 }

@@ -1,6 +1,6 @@
 //! What the two sides of a transfer say to each other by way of the server.
 
-use crate::support::{code, disconnected};
+use crate::support::{code, disconnected, hears, says};
 use hypersend_client::{
     Client, ClientError, SignalChannel,
     protocol::{
@@ -29,17 +29,6 @@ pub(crate) async fn offer(from: &TestUser, to: &TestUser) -> P2pId {
 
 pub(crate) async fn open(client: &Client, session: P2pId) -> SignalChannel {
     within("the signals are open", client.open_signals(session)).await.unwrap()
-}
-
-/// The newest value, once it is this one: those before it may be skipped.
-async fn hears(channel: &mut SignalChannel, value: &[u8]) {
-    let hearing = async { while channel.next().await.unwrap().expect("the transfer goes on") != value {} };
-    within("the other side is heard", hearing).await;
-}
-
-async fn says(from: &SignalChannel, to: &mut SignalChannel, value: &[u8]) {
-    from.set(value.to_vec()).unwrap();
-    hears(to, value).await;
 }
 
 #[tokio::test]

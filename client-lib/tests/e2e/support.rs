@@ -1,8 +1,9 @@
 //! What the tests of several topics need.
 
 use hypersend_client::{
-    ChatEvent, ChatHandle, Client, ClientError, Config, Credentials, DownloadError, MemoryTokens, Status, TokenStore,
-    UploadError,
+    ChatEvent, ChatHandle, Client, ClientError, Config, Credentials, DownloadError, MemoryTokens, SignalChannel,
+    Status, TokenStore, UploadError,
+    mailbox::MailboxChannel,
     protocol::{
         chat::Message,
         file::FileInfo,
@@ -113,6 +114,43 @@ pub(crate) async fn ended(client: &Client) -> ClientError {
         })
     };
     eventually("the client gives up", look).await
+}
+
+/// A side of a transfer or of a mailbox: it sets values, and hears those of the other.
+pub(crate) trait Channel {
+    fn set(&self, value: &[u8]);
+    async fn next(&mut self) -> Option<Vec<u8>>;
+}
+
+impl Channel for SignalChannel {
+    fn set(&self, value: &[u8]) {
+        self.set(value.to_vec()).unwrap();
+    }
+
+    async fn next(&mut self) -> Option<Vec<u8>> {
+        self.next().await.unwrap()
+    }
+}
+
+impl Channel for MailboxChannel {
+    fn set(&self, value: &[u8]) {
+        self.set(value.to_vec()).unwrap();
+    }
+
+    async fn next(&mut self) -> Option<Vec<u8>> {
+        self.next().await.unwrap()
+    }
+}
+
+/// The newest value, once it is this one: those before it may be skipped.
+pub(crate) async fn hears(channel: &mut impl Channel, value: &[u8]) {
+    let hearing = async { while channel.next().await.expect("it is not over") != value {} };
+    within("the other side is heard", hearing).await;
+}
+
+pub(crate) async fn says<C: Channel>(from: &C, to: &mut C, value: &[u8]) {
+    from.set(value);
+    hears(to, value).await;
 }
 
 /// A folder with files to send, and room for those that come.

@@ -144,14 +144,17 @@ impl Register {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hypersend_protocol::paths::{Mapping, ProbeSecret};
+    use hypersend_protocol::{
+        fingerprint::Fingerprint,
+        paths::{Mapping, ProbeSecret},
+    };
 
     fn register(run: u64) -> Register {
         Register::new(State {
             incarnation: Incarnation(run),
             version: 1,
             seen: None,
-            fingerprint: [0; 32],
+            fingerprint: Fingerprint([0; 32]),
             secret: ProbeSecret([0; 16]),
             candidates: Vec::new(),
             mapping: Mapping::Unknown,

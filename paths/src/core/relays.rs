@@ -105,7 +105,7 @@ impl Relays {
             return;
         }
         let session = self.session;
-        let Some(seat) = self.seats.iter_mut().find(|seat| seat.place.addresses.contains(&from)) else { return };
+        let Some(seat) = self.seats.iter_mut().find(|seat| seat.place.ways().any(|at| at == from)) else { return };
         let before = seat.last_observed();
         seat.heard(now, from, said, session, dice, out);
         if before.is_some_and(|before| seat.last_observed() != Some(before)) {
@@ -164,7 +164,7 @@ impl Relays {
 
     /// Who has seen this side's main socket as what.
     pub(crate) fn observations(&self) -> Vec<(SocketAddr, SocketAddr)> {
-        let seats = self.seats.iter().filter_map(|seat| seat.bound().map(|bound| (bound.at, bound.observed)));
+        let seats = self.seats.iter().filter_map(Seat::observation);
         seats.chain(self.questions.iter().filter_map(observe::Question::observation)).collect()
     }
 }
@@ -174,7 +174,10 @@ mod tests {
     use super::*;
     use hypersend_protocol::{
         id::UserId,
-        relay::ticket::{Side, Ticket},
+        relay::{
+            Cookie, ToRelay,
+            ticket::{Side, Ticket},
+        },
         time::UnixMillis,
     };
     use std::{ops::RangeInclusive, time::Duration};
@@ -189,7 +192,14 @@ mod tests {
             let ticket = Ticket { relay: id, session: SESSION, user, expires, side: Side::Sender };
             let [at, observe] = [1, 2].map(|port| SocketAddr::from(([192, 0, 2, number], port)));
             let ticket = ticket.signed([0; 64]);
-            RelayPlace { id, name: number.to_string(), addresses: vec![at], observe: vec![observe], ticket }
+            RelayPlace {
+                id,
+                name: number.to_string(),
+                addresses: vec![at],
+                tunnel: None,
+                observe: vec![observe],
+                ticket,
+            }
         };
         numbers.map(place).collect()
     }
@@ -226,5 +236,41 @@ mod tests {
         relays.add(now, places(7..=7));
         wait(&mut relays, &mut now);
         assert_eq!(names(&relays), ["7", "6", "3", "4"]);
+    }
+
+    /// What the newest datagram to an address asks, and its nonce.
+    fn asked(out: &Out, at: SocketAddr) -> Option<ToRelay> {
+        out.iter().rev().find_map(|wish| match wish {
+            Wish::Send { to, bytes, .. } if *to == at => ToRelay::read(bytes).ok(),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn a_relay_that_was_silent_is_asked_at_once_through_a_tunnel_and_sees_nothing_of_this_side_there() {
+        let (mut relays, mut now) = (Relays::new(SESSION), Moment::ZERO);
+        relays.add(now, places(1..=1));
+        wait(&mut relays, &mut now);
+        let tunnel = SocketAddr::from(([127, 0, 0, 1], 5_000));
+        let mut place = places(1..=1).remove(0);
+        place.tunnel = Some(tunnel);
+        relays.add(now, vec![place.clone()]);
+        let (mut dice, mut out) = (Dice::new([2; 32]), Out::new());
+        relays.tick(now, &mut dice, &mut out);
+        let Some(ToRelay::Hello { nonce, .. }) = asked(&out, tunnel) else { panic!("{out:?}") };
+        assert!(asked(&out, place.addresses[0]).is_some(), "and where it was silent");
+
+        let challenge = FromRelay::Challenge { nonce, cookie: Cookie([3; 32]) };
+        relays.heard(now, tunnel, &challenge.encode(), &mut dice, &mut out);
+        let Some(ToRelay::Bind { nonce, .. }) = asked(&out, tunnel) else { panic!("{out:?}") };
+        let observed = SocketAddr::from(([198, 51, 100, 7], 6_000));
+        let bound = FromRelay::Bound { nonce, observed, lasts_ms: 60_000, keepalive_ms: 5_000, peer: true };
+        relays.heard(now, tunnel, &bound.encode(), &mut dice, &mut out);
+        assert_eq!(relays.shared().len(), 1);
+        assert!(relays.seats()[0].is_tunnelled());
+        assert_eq!(relays.observations(), [], "it is the server's address");
+        // The same again changes nothing.
+        relays.add(now, vec![place]);
+        assert!(relays.seats()[0].bound().is_some());
     }
 }

@@ -70,8 +70,9 @@ impl Seat {
     /// Another ticket, perhaps other addresses. What is bound stays so until the old ticket ends.
     pub(crate) fn renew(&mut self, now: Moment, place: RelayPlace) {
         let is_new = self.place.ticket != place.ticket;
+        let is_elsewhere = self.bound().is_none() && !self.place.ways().eq(place.ways());
         self.place = place;
-        if is_new {
+        if is_new || is_elsewhere {
             self.again(now);
         }
     }
@@ -110,6 +111,17 @@ impl Seat {
 
     pub(crate) fn bound(&self) -> Option<&Bound> {
         if let State::Bound { bound, .. } = &self.state { Some(bound) } else { None }
+    }
+
+    /// Whether the seat is held through the tunnel: this machine's network lets nothing through, and what the relay sees is not
+    /// this side.
+    pub(crate) fn is_tunnelled(&self) -> bool {
+        self.bound().is_some_and(|bound| Some(bound.at) == self.place.tunnel)
+    }
+
+    /// Who sees this side's socket as what.
+    pub(crate) fn observation(&self) -> Option<(SocketAddr, SocketAddr)> {
+        self.bound().filter(|_| !self.is_tunnelled()).map(|bound| (bound.at, bound.observed))
     }
 
     pub(crate) fn last_observed(&self) -> Option<SocketAddr> {
@@ -170,7 +182,7 @@ impl Seat {
             State::Asking { .. } | State::Binding { .. } | State::Refused { .. } => {
                 let nonce = dice.nonce();
                 // All of its addresses at once: the first that answers is the one that is used.
-                for &address in &self.place.addresses {
+                for address in self.place.ways() {
                     send(out, address, &ToRelay::Hello { session, nonce });
                 }
                 let wait = (PATIENCE * 2u32.pow(self.asked.min(16) / 2)).min(MAX_PATIENCE);
@@ -203,8 +215,9 @@ impl Seat {
             {
                 let keepalive = Duration::from_millis(keepalive_ms.into()).clamp(MIN_KEEPALIVE, MAX_KEEPALIVE);
                 let bound = Bound { at: from, observed, has_peer: peer, keepalive };
-                (self.asked, self.kept_alive, self.last_observed) = (0, now, Some(observed));
+                (self.asked, self.kept_alive) = (0, now);
                 self.state = State::Bound { bound, next: now + keepalive, asked: Vec::new() };
+                self.look();
             }
             (State::Binding { at, nonce: asked, .. }, FromRelay::Refused { nonce, reason })
                 if *asked == nonce && *at == from =>
@@ -218,14 +231,21 @@ impl Seat {
                 let Some(&(_, at)) = asked.iter().find(|(asked, _)| *asked == nonce) else { return };
                 self.round_trip = Some(now.saturating_sub(at));
                 (bound.observed, bound.has_peer) = (observed, peer);
-                self.last_observed = Some(observed);
                 asked.clear();
                 *next = now + bound.keepalive;
+                self.look();
             }
             (State::Bound { bound, .. }, FromRelay::PeerPresent { session: of }) if bound.at == from => {
                 bound.has_peer |= of == session;
             }
             _ => {}
+        }
+    }
+
+    /// Remembers how the relay sees this side.
+    fn look(&mut self) {
+        if let Some((_, observed)) = self.observation() {
+            self.last_observed = Some(observed);
         }
     }
 }

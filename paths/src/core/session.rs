@@ -19,6 +19,7 @@ use crate::{
     event::{PathId, Why},
 };
 use hypersend_protocol::{
+    fingerprint::Fingerprint,
     id::{P2pId, RelayId},
     paths::{Incarnation, Mapping, ProbeKind, ProbeSecret, State},
     relay::ticket::Side,
@@ -35,7 +36,7 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(crate) struct Setup {
     pub(crate) session: P2pId,
     pub(crate) side: Side,
-    pub(crate) fingerprint: [u8; 32],
+    pub(crate) fingerprint: Fingerprint,
     /// Addresses that the owner names.
     pub(crate) mapped: Vec<SocketAddr>,
     /// Whether direct ways are looked for.
@@ -306,9 +307,8 @@ impl Core {
         self.register.peer()
     }
 
-    /// A relay's name for people.
-    pub(crate) fn relay_name(&self, relay: RelayId) -> String {
-        let seat = self.relays.seats().iter().find(|seat| seat.place.id == relay);
-        seat.map_or_else(String::new, |seat| seat.place.name.clone())
+    /// A relay as the server has named it.
+    pub(crate) fn relay(&self, relay: RelayId) -> Option<&RelayPlace> {
+        self.relays.seats().iter().map(|seat| &seat.place).find(|place| place.id == relay)
     }
 }

@@ -15,10 +15,11 @@ use crate::{
     config::{RelayPlace, Signals},
     core::{Core, Moment, Route, Via},
     event::{Event, Way, Why},
-    identity::{Fingerprint, Identity},
+    identity::Identity,
     report::Report,
 };
 use hypersend_protocol::{
+    fingerprint::Fingerprint,
     paths::{Incarnation, PROBE_MARK},
     relay::ticket::Side,
 };
@@ -173,7 +174,7 @@ impl Driver {
         }
         let run = self.core.peer().map(|peer| peer.incarnation);
         if run != self.peer.as_ref().map(|peer| peer.run) {
-            let fingerprint = self.core.peer().map(|peer| Fingerprint(peer.fingerprint));
+            let fingerprint = self.core.peer().map(|peer| peer.fingerprint);
             self.peer = run.zip(fingerprint).map(|(run, fingerprint)| Peer {
                 run,
                 client: self.identity.client_config(fingerprint),
@@ -240,7 +241,12 @@ impl Driver {
 
     fn way(&self, route: Route) -> Way {
         match route.relay {
-            Some(relay) => Way::Relayed { name: self.core.relay_name(relay), address: route.to },
+            Some(relay) => {
+                let place = self.core.relay(relay);
+                let name = place.map_or_else(String::new, |place| place.name.clone());
+                let tunnelled = place.is_some_and(|place| place.tunnel == Some(route.to));
+                Way::Relayed { name, address: route.to, tunnelled }
+            }
             None => Way::Direct(route.to),
         }
     }

@@ -23,10 +23,10 @@ mod tests;
 use crate::{
     config::{Config, OpenError, RelayPlace, Signals},
     event::Event,
-    identity::Fingerprint,
     report::Report,
 };
 use driver::{Command, Driver};
+use hypersend_protocol::fingerprint::Fingerprint;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,

@@ -138,7 +138,14 @@ fn place(side: Role, number: u128, address: SocketAddr) -> Outcome<RelayPlace> {
     let user = UserId(Uuid::from_u128(10 + side.index() as u128));
     let ticket = Ticket { relay: id, session: SESSION, user, expires: UnixMillis(u64::MAX / 2), side };
     let ticket = ticket.signed(server_key()?.sign(&ticket.message()).as_ref().try_into()?);
-    Ok(RelayPlace { id, name: format!("relay{number}"), addresses: vec![address], observe: Vec::new(), ticket })
+    Ok(RelayPlace {
+        id,
+        name: format!("relay{number}"),
+        addresses: vec![address],
+        tunnel: None,
+        observe: Vec::new(),
+        ticket,
+    })
 }
 
 fn server_key() -> Outcome<Ed25519KeyPair> {

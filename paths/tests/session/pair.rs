@@ -169,7 +169,7 @@ impl Relay {
         let signature = server_key().sign(&ticket.message()).as_ref().try_into().unwrap();
         let addresses = vec![self.address];
         let ticket = ticket.signed(signature);
-        RelayPlace { id: RELAY, name: "fra1".to_owned(), addresses, observe: Vec::new(), ticket }
+        RelayPlace { id: RELAY, name: "fra1".to_owned(), addresses, tunnel: None, observe: Vec::new(), ticket }
     }
 }
 

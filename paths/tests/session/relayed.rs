@@ -17,7 +17,7 @@ async fn a_relay_is_the_way_where_no_direct_one_is_wanted() {
         config.direct = false;
     });
     let (one, other) = (sender.up(|_| true).await, receiver.up(|_| true).await);
-    assert_eq!(one.way, Way::Relayed { name: "fra1".to_owned(), address: relay.address });
+    assert_eq!(one.way, Way::Relayed { name: "fra1".to_owned(), address: relay.address, tunnelled: false });
     assert_eq!((one.way.to_string().as_str(), one.way), ("relay fra1", other.way));
     talk(&one.connection, &other.connection).await;
     let report = sender.paths.report().borrow().clone();

@@ -22,6 +22,7 @@
 //! the last, of the same incarnation, is void.
 
 use crate::{
+    fingerprint::Fingerprint,
     id::RelayId,
     relay::{address_bytes, read_address},
 };
@@ -118,9 +119,8 @@ pub struct State {
     pub version: u64,
     /// What this side has of the other.
     pub seen: Option<Seen>,
-    /// SHA-256 of the certificate.
-    #[serde(with = "serde_bytes")]
-    pub fingerprint: [u8; 32],
+    /// Of its certificate.
+    pub fingerprint: Fingerprint,
     /// This side's half of the probes' key.
     pub secret: ProbeSecret,
     /// Where this side may be reached, the likeliest first; at most [`MAX_CANDIDATES`].

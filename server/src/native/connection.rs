@@ -6,7 +6,7 @@ use super::{
     event_stream,
     greeting::greet,
     guest::{self, Visit},
-    requests, signal_stream,
+    requests, signal_stream, tunnel,
 };
 use crate::{
     ports::GRACE,
@@ -19,6 +19,7 @@ use hypersend_net::{
     transport::MAX_STREAMS,
 };
 use hypersend_protocol::{
+    frame::FrameSet,
     limit::HELLO_TIMEOUT,
     refusal::{ErrorCode, Refusal},
     session::GoingAway,
@@ -34,6 +35,7 @@ pub(super) struct Peer {
     pub(super) me: Caller,
     pub(super) services: Services,
     pub(super) bulk: chunks::Bulk,
+    pub(super) tunnels: tunnel::Ends,
     /// Both held as long as the connection is served.
     _place: Place,
     _here: Here,
@@ -97,14 +99,16 @@ async fn admit(
     let mut reader = FrameReader::new(stream);
     let (from, mailboxes) = (connection.remote_address().ip(), services.mailboxes.clone());
     let guest = Guest::from(from);
+    let tunnels = tunnel::Ends::new(services.tunnels.clone(), guest.id);
     let entered = match reader.expect::<Greeting>().await {
         Ok(Greeting::Hello(hello)) => match greet(&services.accounts, crowd, from, hello).await {
             Ok((me, place, welcome)) => {
                 send(&mut answer, &welcome).await.map_err(|_| Rejected::Gone)?;
                 connection.welcome();
                 let (bulk, here) = (chunks::Bulk::default(), services.presence.enter(me.id()));
+                let tunnels = tunnel::Ends::new(services.tunnels.clone(), me.id());
                 let ending = stopping.child_token();
-                let peer = Peer { me, services, bulk, _place: place, _here: here, ending };
+                let peer = Peer { me, services, bulk, tunnels, _place: place, _here: here, ending };
                 return Ok(Admitted::Member(Arc::new(peer), answer));
             }
             Err(refusal) => Err(refusal),
@@ -124,7 +128,7 @@ async fn admit(
         Err(_) => return Err(Rejected::Gone),
     };
     match entered {
-        Ok(entered) => Ok(Admitted::Guest(Box::new(Visit::begin(entered, answer, reader).await?))),
+        Ok(entered) => Ok(Admitted::Guest(Box::new(Visit::begin(entered, tunnels, answer, reader).await?))),
         Err(refusal) => {
             let told = send(&mut answer, &refusal).await;
             answer.finish();
@@ -180,7 +184,7 @@ async fn streams(
 
 /// Whether another stream may be served. Over TCP a stream that was reset makes room for another at once, whatever is still
 /// being done about it here.
-fn has_room(tasks: &JoinSet<()>) -> bool {
+pub(super) fn has_room(tasks: &JoinSet<()>) -> bool {
     tasks.len() < MAX_STREAMS as usize
 }
 
@@ -209,14 +213,9 @@ async fn wind_down(connection: &Connection, peer: &Arc<Peer>, session: &mut Send
 
 async fn serve_stream(peer: Arc<Peer>, mut answer: SendStream, stream: RecvStream) {
     let mut reader = FrameReader::new(stream);
-    let opening = match timeout(HELLO_TIMEOUT, reader.next::<Opening>()).await {
-        Ok(Ok(Some(opening))) => opening,
-        Ok(Err(RecvError::Frame(error))) => return refuse(answer, reader, error.into()).await,
-        Ok(Ok(None) | Err(_)) => return,
-        Err(_) => {
-            let refusal = Refusal::new(ErrorCode::TimedOut, "the stream did not say what it is");
-            return refuse(answer, reader, refusal).await;
-        }
+    let opening = match opening::<Opening>(&mut reader).await {
+        Ok(opening) => opening,
+        Err(ending) => return end(answer, reader, ending).await,
     };
     if peer.ending.is_cancelled() {
         let refusal = Refusal::new(ErrorCode::Stopping, "the connection is closing; connect again in a moment");
@@ -224,7 +223,7 @@ async fn serve_stream(peer: Arc<Peer>, mut answer: SendStream, stream: RecvStrea
     }
     answer.set_priority(match opening {
         Opening::OpenChat(_) | Opening::OpenEvents(_) | Opening::OpenSignals(_) => priority::CHAT,
-        Opening::PutRange(_) | Opening::GetRange(_) => priority::BULK,
+        Opening::PutRange(_) | Opening::GetRange(_) | Opening::OpenTunnel(_) => priority::BULK,
         _ => priority::REQUEST,
     });
     let may_end_the_session = matches!(opening, Opening::Logout(_) | Opening::EndSession(_));
@@ -232,6 +231,7 @@ async fn serve_stream(peer: Arc<Peer>, mut answer: SendStream, stream: RecvStrea
         Opening::OpenChat(open) => chat_stream::serve(&peer, open, &mut answer, &mut reader).await,
         Opening::OpenEvents(open) => event_stream::serve(&peer, open, &mut answer, &mut reader).await,
         Opening::OpenSignals(open) => signal_stream::serve(&peer, open, &mut answer, &mut reader).await,
+        Opening::OpenTunnel(open) => tunnel::serve(&peer.tunnels, open, &mut answer, &mut reader, &peer.ending).await,
         Opening::PutRange(put) => chunks::put(&peer, put, &mut answer, &mut reader).await,
         Opening::GetRange(get) => chunks::get(&peer, get, &mut answer).await,
         request => requests::serve(&peer, request, &mut answer).await,
@@ -244,8 +244,17 @@ async fn serve_stream(peer: Arc<Peer>, mut answer: SendStream, stream: RecvStrea
                 tell(&mut answer).await;
             }
         }
-        Err(Ending::Refused(refusal)) => refuse(answer, reader, refusal).await,
-        Err(Ending::Gone) => {}
+        Err(ending) => end(answer, reader, ending).await,
+    }
+}
+
+/// The frame that says what a stream is.
+pub(super) async fn opening<S: FrameSet>(reader: &mut FrameReader) -> Result<S, Ending> {
+    match timeout(HELLO_TIMEOUT, reader.expect()).await {
+        Ok(Ok(opening)) => Ok(opening),
+        Ok(Err(RecvError::Frame(error))) => Err(error.into()),
+        Ok(Err(_)) => Err(Ending::Gone),
+        Err(_) => Err(Refusal::new(ErrorCode::TimedOut, "the stream did not say what it is").into()),
     }
 }
 
@@ -266,6 +275,14 @@ impl<E: Into<Refusal>> From<E> for Ending {
 /// Nobody is left to answer.
 pub(super) fn gone<E>(_: E) -> Ending {
     Ending::Gone
+}
+
+/// Ends a stream before its operation does.
+pub(super) async fn end(answer: SendStream, reader: FrameReader, ending: Ending) {
+    match ending {
+        Ending::Refused(refusal) => refuse(answer, reader, refusal).await,
+        Ending::Gone => {}
+    }
 }
 
 async fn refuse(mut answer: SendStream, mut reader: FrameReader, refusal: Refusal) {

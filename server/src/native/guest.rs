@@ -1,26 +1,32 @@
-//! A connection that speaks for nobody: it has one stream, which is one side of a mailbox.
+//! A connection that speaks for nobody: its first stream is one side of a mailbox, and any others are tunnels.
 
 use super::{
-    connection::{Ending, Rejected, tell},
+    connection::{Ending, Rejected, end, has_room, opening, tell},
     crowd::{Crowd, Place},
     greeting::check_version,
     signal_stream::{Talked, talk},
+    tunnel,
 };
 use crate::services::{Guest, MailboxError, OpenMailbox, SignalLine};
 use hypersend_net::{
     connection::Connection,
     frames::{FrameReader, send},
-    stream::SendStream,
+    stream::{RecvStream, SendStream},
 };
 use hypersend_protocol::{
     mailbox::MailboxOpen,
     refusal::{ErrorCode, Refusal},
+    stream::priority,
 };
+use std::sync::Arc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 /// Somebody without an account, and their side of a mailbox.
 pub(super) struct Visit {
     line: SignalLine,
+    tunnels: Arc<tunnel::Ends>,
     out: SendStream,
     reader: FrameReader,
     /// Held as long as the connection is served.
@@ -43,27 +49,26 @@ impl Visit {
     /// Tells the caller that the mailbox is open.
     pub(super) async fn begin(
         (mailbox, place): (OpenMailbox, Place),
+        tunnels: tunnel::Ends,
         mut out: SendStream,
         reader: FrameReader,
     ) -> Result<Self, Rejected> {
         let OpenMailbox { id, nameplate, lasts, line } = mailbox;
+        tunnels.name(line.relays());
         let lasts_ms = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
         let open = MailboxOpen { mailbox: id, nameplate, lasts_ms, relays: line.relays().to_vec() };
         send(&mut out, &open).await.map_err(|_| Rejected::Gone)?;
         tracing::debug!(mailbox = %id, "a guest is connected");
-        Ok(Self { line, out, reader, _place: place })
+        Ok(Self { line, tunnels: Arc::new(tunnels), out, reader, _place: place })
     }
 
-    /// Serves the stream to its end; says with which code to close the connection.
+    /// Serves the stream to its end, and tunnels until then; says with which code to close the connection.
     pub(super) async fn serve(mut self, connection: &Connection, stopping: &CancellationToken) -> ErrorCode {
-        let ended = tokio::select! {
+        let talked = tokio::select! {
             talked = talk(&mut self.line, &mut self.out, &mut self.reader, stopping) => talked,
-            other = connection.accept_bi() => match other {
-                Ok(_) => Err(Refusal::new(ErrorCode::UnexpectedFrame, "a mailbox's connection has one stream").into()),
-                Err(_) => Err(Ending::Gone),
-            },
+            () = dig(connection, &self.tunnels, stopping) => Err(Ending::Gone),
         };
-        let ended = match ended {
+        let ended = match talked {
             // Whoever finishes has left for good.
             Ok(Talked::Finished) => self.line.leave().await.map_err(Ending::from),
             Ok(Talked::Ending) => {
@@ -86,5 +91,35 @@ impl Visit {
             }
             Err(Ending::Gone) => ErrorCode::Closed,
         }
+    }
+}
+
+/// Serves tunnels until the connection ends.
+async fn dig(connection: &Connection, ends: &Arc<tunnel::Ends>, stopping: &CancellationToken) {
+    let mut tunnels = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = connection.accept_bi(), if has_room(&tunnels) => match accepted {
+                Ok((out, stream)) => {
+                    tunnels.spawn(serve_tunnel(ends.clone(), out, stream, stopping.clone()).in_current_span());
+                }
+                Err(_) => return,
+            },
+            Some(_) = tunnels.join_next() => {}
+            _ = connection.closed() => return,
+        }
+    }
+}
+
+async fn serve_tunnel(ends: Arc<tunnel::Ends>, mut out: SendStream, stream: RecvStream, stopping: CancellationToken) {
+    out.set_priority(priority::BULK);
+    let mut reader = FrameReader::new(stream);
+    let served = match opening(&mut reader).await {
+        Ok(open) => tunnel::serve(&ends, open, &mut out, &mut reader, &stopping).await,
+        Err(ending) => Err(ending),
+    };
+    match served {
+        Ok(()) => out.finish(),
+        Err(ending) => end(out, reader, ending).await,
     }
 }

@@ -6,6 +6,7 @@
 //! | `crowd` | how many connections each session, user and network without an account has |
 //! | `greeting` | the session stream's first frames: who is calling |
 //! | `guest` | a connection that speaks for nobody: one side of a mailbox |
+//! | `tunnel` | datagrams to and from a relay, for clients without UDP |
 //! | `requests` | request streams: one frame in, one service call, one frame out |
 //! | `chat_stream`, `event_stream`, `signal_stream` | what flows while a chat, the feed or a side of a transfer or mailbox is open |
 //! | `chunks` | chunk streams: bulk bytes in and out |
@@ -20,6 +21,7 @@ mod greeting;
 mod guest;
 mod requests;
 mod signal_stream;
+mod tunnel;
 mod wire;
 
 use crate::services::Services;

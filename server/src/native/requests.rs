@@ -92,6 +92,7 @@ pub(super) async fn serve(peer: &Peer, request: Opening, out: &mut SendStream) -
         Opening::OpenChat(_)
         | Opening::OpenEvents(_)
         | Opening::OpenSignals(_)
+        | Opening::OpenTunnel(_)
         | Opening::PutRange(_)
         | Opening::GetRange(_) => Err(no_request()),
     }

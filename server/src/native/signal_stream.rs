@@ -25,6 +25,7 @@ pub(super) async fn serve(
     reader: &mut FrameReader,
 ) -> Result<(), Ending> {
     let mut line = peer.services.signals.open(&peer.me, open.session).await?;
+    peer.tunnels.name(line.relays());
     send(out, &SignalsOpen { relays: line.relays().to_vec() }).await.map_err(gone)?;
     talk(&mut line, out, reader, &peer.ending).await.map(drop)
 }

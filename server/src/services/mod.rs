@@ -18,6 +18,7 @@ pub mod root;
 mod signals;
 mod throttle;
 mod tokens;
+mod tunnels;
 mod updates;
 mod uploads;
 
@@ -33,6 +34,7 @@ pub use relays::{RelayError, Relays, SAYS_EVERY as RELAY_SAYS_EVERY, TicketKey};
 pub use signals::{End, SignalError, SignalLine, Signals};
 pub use throttle::{Rates, Throttle, TooOften};
 pub use tokens::TokenKey;
+pub use tunnels::{MAX_TUNNELS, Tunnel, TunnelError, Tunnels};
 pub use updates::{Build, Release, Updates, UpdatesError};
 pub(crate) use uploads::KEEP_FREE;
 pub use uploads::{Appender, Begun, Staging, UploadError, UploadHandle, UploadPolicy, Uploads};
@@ -62,6 +64,8 @@ pub struct Services {
     pub signals: Signals,
     /// Where people without accounts meet.
     pub mailboxes: Mailboxes,
+    /// How clients reach relays without UDP.
+    pub tunnels: Tunnels,
     /// Releases of client programs.
     pub updates: Updates,
     /// What is counted of all of it.

@@ -20,6 +20,7 @@ use hypersend_protocol::{
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use std::{
     fmt,
+    net::SocketAddr,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -88,7 +89,14 @@ struct Inner {
     key: TicketKey,
     /// Who shows it may say that a relay is there.
     token: Option<SecretKey>,
-    own: OnceLock<Standing>,
+    own: OnceLock<Own>,
+}
+
+/// The relay in this process.
+struct Own {
+    standing: Standing,
+    /// Where this process reaches it.
+    at: SocketAddr,
 }
 
 impl fmt::Debug for Relays {
@@ -132,11 +140,16 @@ impl Relays {
         Self(Arc::new(Inner { store, key, token, own: OnceLock::new() }))
     }
 
-    /// Has the relay in this process handed out too. Once.
-    pub fn own(&self, standing: Standing) {
-        if self.0.own.set(standing).is_err() {
+    /// Has the relay in this process handed out too; `at` is where this process reaches it. Once.
+    pub fn own(&self, at: SocketAddr, standing: Standing) {
+        if self.0.own.set(Own { standing, at }).is_err() {
             tracing::error!("a second relay in one process");
         }
+    }
+
+    /// Where this process reaches its own relay, if that is the one.
+    pub(super) fn own_address(&self, relay: RelayId) -> Option<SocketAddr> {
+        self.0.own.get().filter(|own| (own.standing)().id == relay).map(|own| own.at)
     }
 
     /// What relays verify tickets by.
@@ -163,6 +176,7 @@ impl Relays {
     /// that it takes nobody new.
     pub async fn announce(&self, stopping: CancellationToken) {
         let Some(own) = self.0.own.get() else { return };
+        let own = &own.standing;
         if own().host.is_none() {
             // Whoever reaches another server would be sent to that one's host.
             return;
@@ -205,7 +219,7 @@ impl Relays {
     /// Those that are there and have room, in no order.
     async fn open(&self) -> Result<Vec<Relay>, StoreError> {
         let mut relays = self.0.store.relays(CHOSEN_FROM).await?;
-        if let Some(own) = self.0.own.get().map(|own| own()) {
+        if let Some(own) = self.0.own.get().map(|own| (own.standing)()) {
             // What it has said before to others may be out of date.
             relays.retain(|relay| relay.id != own.id);
             relays.extend(Some(own).filter(Relay::has_room));
@@ -236,7 +250,8 @@ mod tests {
         let relays = Relays::new(store.clone(), TicketKey::new(&SecretKey::parse(&"k".repeat(64)).unwrap()), None);
         let full = Arc::new(AtomicBool::new(false));
         let (is_full, id) = (full.clone(), RelayId(Uuid::now_v7()));
-        relays.own(Box::new(move || Relay {
+        let at = SocketAddr::from(([127, 0, 0, 1], 8_444));
+        let standing = move || Relay {
             id,
             name: "server".parse().unwrap(),
             host: Some("chat.example.org".parse().unwrap()),
@@ -244,7 +259,10 @@ mod tests {
             sessions: u32::from(is_full.load(Ordering::Relaxed)),
             max_sessions: 1,
             draining: false,
-        }));
+        };
+        relays.own(at, Box::new(standing));
+        assert_eq!(relays.own_address(id), Some(at));
+        assert_eq!(relays.own_address(RelayId(Uuid::now_v7())), None);
         let stopping = CancellationToken::new();
         let announcing = tokio::spawn({
             let (relays, stopping) = (relays.clone(), stopping.clone());

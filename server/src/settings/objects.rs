@@ -1,6 +1,6 @@
 //! Where the bucket is in which finished files are kept.
 
-use super::{SettingError, Source};
+use super::source::{SettingError, Source};
 use std::fmt;
 
 /// A bucket, and how it is reached.

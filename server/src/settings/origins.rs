@@ -1,5 +1,6 @@
 //! Which web pages of other origins may call the API.
 
+use super::text::list;
 use http::{HeaderValue, Uri};
 use std::fmt;
 
@@ -21,7 +22,7 @@ impl CorsOrigins {
         if text == "*" {
             return Ok(Self::Any);
         }
-        super::list(text).iter().map(|origin| parse_origin(origin)).collect::<Result<_, _>>().map(Self::These)
+        list(text).iter().map(|origin| parse_origin(origin)).collect::<Result<_, _>>().map(Self::These)
     }
 }
 

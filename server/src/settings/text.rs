@@ -31,6 +31,11 @@ pub(super) fn days(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_hours(24 * ensure(parse(text)?, |count: &u64| (1..=3_650).contains(count), "1 to 3650")?))
 }
 
+/// What stands between commas.
+pub(super) fn list(text: &str) -> Vec<String> {
+    text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
+}
+
 /// Bytes, with an optional suffix of 1024, 1024², and so on.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
     let (number, shift) = match text.char_indices().last() {

@@ -4,19 +4,17 @@ use super::{error::CodeError, exchange::Exchange, text::Code};
 use crate::{
     direct::{error::DirectError, line::Line},
     mailbox::MailboxChannel,
+    tunnel::Tunnel,
 };
 use hypersend_protocol::{
     code::{OfferSummary, Word},
-    id::P2pId,
+    id::{P2pId, RelayId},
     relay::ticket::Side,
     signal::RelaySeat,
 };
 use serde_bytes::ByteBuf;
-use std::time::Duration;
+use std::{io, time::Duration};
 use tokio::time::{Instant, timeout_at};
-
-/// How long the other side may take from its first message to its first word: some round trips.
-const GREETING: Duration = Duration::from_secs(30);
 
 /// One side of a code. Says by itself that the receiver is there, and what the sender offers.
 pub(super) struct CodedLine {
@@ -53,15 +51,16 @@ impl CodedLine {
         self.mailbox.id()
     }
 
-    /// Waits until the receiver is there, and has been told of the offer. Cancel safe.
-    pub(super) async fn arrived(&mut self) -> Result<(), DirectError> {
+    /// Waits until the receiver is there, and has been told of the offer. From its first message to its first word it may take
+    /// so long. Cancel safe.
+    pub(super) async fn arrived(&mut self, greeting: Duration) -> Result<(), DirectError> {
         while self.offer.is_some() {
             let Some(met) = self.met else {
                 self.hear().await?;
                 continue;
             };
             // Who claims a code and says nothing more has used it up all the same.
-            timeout_at(met + GREETING, self.hear()).await.map_err(|_| CodeError::Gone)??;
+            timeout_at(met + greeting, self.hear()).await.map_err(|_| CodeError::Gone)??;
         }
         Ok(())
     }
@@ -158,6 +157,10 @@ impl Line for CodedLine {
 
     fn relays(&self) -> Vec<RelaySeat> {
         self.mailbox.relays()
+    }
+
+    fn tunnel(&self, relay: RelayId) -> io::Result<Tunnel> {
+        self.mailbox.tunnel(relay)
     }
 
     fn set(&mut self, state: Vec<u8>) {

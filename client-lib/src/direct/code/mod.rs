@@ -35,6 +35,9 @@ use std::time::Duration;
 /// How long the other side may be away in the midst of a transfer: its process cannot come back, but its network may.
 const AWAY: Duration = Duration::from_mins(5);
 
+/// Longer than a client waits between two attempts to reach a server that is away.
+const GREETING: Duration = Duration::from_secs(30);
+
 /// How to send or receive by a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CodeOptions {
@@ -42,17 +45,20 @@ pub struct CodeOptions {
     pub relay_only: bool,
     /// How long a way to the other side is looked for. 25 s.
     pub seek: Duration,
+    /// How long the other side may take to its first word: a receiver from when it is there, a sender from when its code was typed.
+    /// 30 s.
+    pub greeting: Duration,
 }
 
 impl Default for CodeOptions {
     fn default() -> Self {
-        Self { relay_only: false, seek: SEEK }
+        Self { relay_only: false, seek: SEEK, greeting: GREETING }
     }
 }
 
 impl CodeOptions {
     fn terms(self) -> Terms {
-        Terms { relay_only: self.relay_only, seek: Some(self.seek), wait: Some(AWAY) }
+        Terms { relay_only: self.relay_only, seek: Some(self.seek), wait: Some(AWAY), dig_after: Duration::ZERO }
     }
 }
 

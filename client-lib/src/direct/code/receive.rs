@@ -17,13 +17,9 @@ use hypersend_protocol::code::{OfferSummary, Word};
 use std::{
     fmt,
     path::{Path, PathBuf},
-    time::Duration,
 };
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-
-/// How long to wait for the sender's offer: longer than it waits between two attempts to reach a server that is away.
-const SENDER: Duration = Duration::from_secs(30);
 
 /// Tells what came by a code from what came from somebody with an account. All senders with a code are one: nothing
 /// tells them apart, and each goes on only with files that it can name the keys of.
@@ -35,7 +31,7 @@ pub async fn receive_by_code(guest: Guest, code: &Code, options: CodeOptions) ->
     let host = guest.server().host().to_owned();
     let mailbox = guest.claim(code.nameplate()).await?;
     let mut line = CodedLine::receiver(mailbox, code);
-    let offered = timeout(SENDER, line.offered()).await.unwrap_or_else(|_| Err(CodeError::NoSender.into()));
+    let offered = timeout(options.greeting, line.offered()).await.unwrap_or_else(|_| Err(CodeError::NoSender.into()));
     match offered {
         Ok(summary) => Ok(CodeOffer { line, summary, host, options }),
         Err(error) => {

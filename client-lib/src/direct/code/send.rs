@@ -62,7 +62,7 @@ impl Run {
     }
 
     async fn send(&self, line: &mut CodedLine) -> Result<Sent, DirectError> {
-        unless(&self.cancel, line.arrived()).await?;
+        unless(&self.cancel, line.arrived(self.options.greeting)).await?;
         self.told.whereabouts(Whereabouts::Offered);
         unless(&self.cancel, line.accepted()).await?;
         self.told.whereabouts(Whereabouts::Waiting);

@@ -22,6 +22,10 @@ impl Line for Wire {
         Vec::new()
     }
 
+    fn tunnel(&self, _: RelayId) -> std::io::Result<Tunnel> {
+        unreachable!("there are no relays")
+    }
+
     fn set(&mut self, state: Vec<u8>) {
         // The other side may have gone.
         let _ = self.to.send(Ok(state));
@@ -38,7 +42,7 @@ impl Line for Wire {
 }
 
 fn open(role: Role, line: &mut Wire) -> Meeting<'_, Wire> {
-    let terms = Terms { relay_only: false, seek: None, wait: None };
+    let terms = Terms { relay_only: false, seek: None, wait: None, dig_after: Duration::ZERO };
     Meeting::open(role, P2pId(Uuid::from_u128(5)), line, "localhost", terms).unwrap()
 }
 

@@ -83,13 +83,14 @@ impl Core {
         };
         let seats = self.relays.seats();
         let all_silent = !seats.is_empty() && seats.iter().all(Seat::is_silent);
+        let none_by_udp = !seats.is_empty() && seats.iter().all(|seat| seat.is_silent() || seat.is_tunnelled());
         let named: Vec<SocketAddr> = self.hosts.iter().map(|&ip| SocketAddr::new(ip, self.port)).collect();
         self.was_bound |= seats.iter().any(|seat| seat.bound().is_some());
         if self.was_bound && all_silent && self.ways.is_empty() && now >= self.bound_anew + SOCKET_PATIENCE {
             self.bound_anew = now;
             self.out.push_back(Wish::Rebind);
         }
-        let mapping = observe::mapping(&observations, &named, all_silent);
+        let mapping = observe::mapping(&observations, &named, none_by_udp);
         let bound = seats.iter().filter(|seat| seat.bound().is_some()).map(|seat| seat.place.id);
         let relays = bound.take(MAX_STATE_RELAYS).collect();
         self.register.change(|own| (own.candidates, own.mapping, own.relays) = (candidates, mapping, relays));

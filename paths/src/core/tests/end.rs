@@ -7,6 +7,7 @@ use crate::{
     event::{PathId, Why},
 };
 use hypersend_protocol::{
+    fingerprint::Fingerprint,
     id::{P2pId, RelayId, UserId},
     relay::ticket::{Side, Ticket},
     time::UnixMillis,
@@ -52,7 +53,7 @@ impl End {
         let setup = Setup {
             session: SESSION,
             side,
-            fingerprint: [u8::from(side == Side::Receiver); 32],
+            fingerprint: Fingerprint([u8::from(side == Side::Receiver); 32]),
             mapped: Vec::new(),
             direct: true,
             guess: true,
@@ -99,5 +100,12 @@ fn place(side: Side) -> RelayPlace {
     let signature = key.sign(&ticket.message()).as_ref().try_into().unwrap();
     let [address, observe] = relay_at();
     let (addresses, observe) = (vec![address], vec![observe]);
-    RelayPlace { id: RELAY, name: "fra1".to_owned(), addresses, observe, ticket: ticket.signed(signature) }
+    RelayPlace {
+        id: RELAY,
+        name: "fra1".to_owned(),
+        addresses,
+        tunnel: None,
+        observe,
+        ticket: ticket.signed(signature),
+    }
 }

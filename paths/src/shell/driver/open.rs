@@ -5,7 +5,7 @@ use crate::{
     config::{Config, OpenError, Signals},
     core::{Core, Moment, Setup, Via},
     event::Event,
-    identity::{Fingerprint, Identity},
+    identity::Identity,
     report::Report,
     shell::{
         connections::Connections,
@@ -16,7 +16,7 @@ use crate::{
         tap::MAX_CAUGHT,
     },
 };
-use hypersend_protocol::relay::ticket::Side;
+use hypersend_protocol::{fingerprint::Fingerprint, relay::ticket::Side};
 use quinn::ServerConfig;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -41,7 +41,7 @@ impl Driver {
         let Config { role: side, session, identity, relays, candidates, guess, map, direct } = config;
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(OpenError::Random)?;
-        let fingerprint = identity.fingerprint().0;
+        let fingerprint = identity.fingerprint();
         let mut core = Core::new(Setup { session, side, fingerprint, mapped: candidates, direct, guess, seed });
 
         let caught = mpsc::channel(MAX_CAUGHT);

@@ -209,6 +209,25 @@ async fn an_archive_that_is_not_whole_is_refused_before_anything_is_imported() {
     }
 }
 
+/// As it was written before folders were offered from client to client.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_archive_that_does_not_tell_files_from_folders_is_imported() {
+    let mut bench = Bench::default();
+    let from = bench.sqlite();
+    let archive = fs::read_to_string(bench.archive_of(&from).await).unwrap();
+    let (records, end) = archive.split_at(archive.rfind("{\"end\":").unwrap());
+    let older = records.replace(",\"folder\":false", "");
+    assert_ne!(older, records);
+    let hash = |records: &str| blake3::hash(records.as_bytes()).to_hex().to_string();
+    let end = end.replace(&hash(records), &hash(&older));
+    let path = bench.path("older");
+    fs::write(&path, older + &end).unwrap();
+    for to in [bench.sqlite(), bench.mongodb().await] {
+        import(&to, &path).await.unwrap();
+        assert_eq!(fs::read_to_string(bench.export(&to).await).unwrap(), archive);
+    }
+}
+
 #[tokio::test]
 async fn an_archive_is_not_written_over_another() {
     let mut bench = Bench::default();
