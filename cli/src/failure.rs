@@ -3,7 +3,7 @@
 use crate::view::words;
 use hypersend_client::{
     CertificateProblem, ClientError, DownloadError, ExtractError, Fingerprint, PostError, ServerAddress, TrustError,
-    UploadError,
+    TurnError, UploadError,
     direct::{CodeError, DirectError, OfferError, SendError},
     protocol::{
         name::NameError,
@@ -264,7 +264,9 @@ impl From<DownloadError> for Failure {
             DownloadError::Damaged { .. } => {
                 local_chain(&error).or_try("remove that folder; then the same command begins anew")
             }
-            DownloadError::Plan(_) | DownloadError::Values(_) => Self::new(Exit::Failed, "failed", chain(&error)),
+            DownloadError::Plan(_) | DownloadError::Turn(TurnError::Plan | TurnError::Expect(_)) => {
+                Self::new(Exit::Failed, "failed", chain(&error))
+            }
             _ => local_chain(&error),
         }
     }

@@ -19,8 +19,8 @@ use hypersend_protocol::{
 };
 use hypersend_transfer::{
     folder::{
-        CheckpointError, CreateError, ExpectError, ExtractError, Landed, Manifest, OpenError, SealError, StoreError,
-        TransferFolder,
+        CheckpointError, CreateError, ExtractError, Landed, Manifest, OpenError, SealError, StoreError, TransferFolder,
+        TurnError,
     },
     plan::{ChunkPlan, PlanError, Span},
 };
@@ -54,9 +54,9 @@ pub enum DownloadError {
     /// The server's description of the file makes no sense.
     #[error("the server's answer does not fit the file")]
     Plan(#[from] PlanError),
-    /// The server's chunk values are not those of the file.
-    #[error("the server's answer does not fit the file")]
-    Values(#[from] ExpectError),
+    /// What has arrived cannot be held to the server's chunk values, or these are not the file's.
+    #[error("begin the download")]
+    Turn(#[from] TurnError),
     /// The folder for what has arrived cannot be made.
     #[error("write beside the destination")]
     Create(#[from] CreateError),
@@ -171,9 +171,11 @@ impl Fetching {
     async fn begin(client: &Client, live: &Live, info: &FileInfo, to: &Path) -> Result<Self, Begin> {
         let plan = ChunkPlan::parse(info.size, info.chunk_size)?;
         let manifest = Manifest::new(info.id, info.name.clone(), plan, Some(info.root));
-        let folder = open_folder(to, manifest).await?;
+        let folder = open_folder(to, manifest.clone()).await?;
         let values = fetch_values(client, live, info.id, plan).await.map_err(Begin::Attempt)?;
-        folder.expect_values(values.clone())?;
+        let expected = values.clone();
+        // What lies there may have come from elsewhere, and be another file's in part.
+        let folder = blocking(move || folder.turn_into(manifest, expected)).await?;
         Ok(Self { client: client.clone(), file: info.id, plan, folder: Arc::new(folder), values })
     }
 
@@ -210,7 +212,7 @@ async fn fetch_values(client: &Client, live: &Live, file: FileId, plan: ChunkPla
 
 /// Beside the destination, so that the finished file moves there without being copied. Of a long name only the
 /// beginning: the folder's own must not be longer than a name may be.
-fn folder_beside(to: &Path, file: FileId) -> PathBuf {
+pub(crate) fn folder_beside(to: &Path, file: FileId) -> PathBuf {
     let end = format!(".{file}.part");
     let name = to.file_name().unwrap_or_default().to_string_lossy();
     let fits = name.floor_char_boundary(MAX_FILE_NAME_BYTES - 1 - end.len());

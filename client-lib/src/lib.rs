@@ -53,7 +53,7 @@ pub use events::Events;
 pub use hypersend_net::connection::Transport;
 pub use hypersend_protocol as protocol;
 pub use hypersend_protocol::fingerprint::Fingerprint;
-pub use hypersend_transfer::folder::ExtractError;
+pub use hypersend_transfer::folder::{ExtractError, TurnError};
 pub use link::Status;
 pub use signal::SignalChannel;
 pub use tokens::{MemoryTokens, TokenGuard, TokenStore};

@@ -22,7 +22,7 @@
 //! | [`sending`] | the answers | no |
 //! | [`paths`] | the connections of one transfer, which is the best, which are silent | no |
 //! | `ask` | one question, asked on the best path until it is answered | no |
-//! | `part` | what has arrived of one offered thing, beside its destination | yes |
+//! | `part` | what has arrived of one offered thing, beside its destination, and what [remains](Remains) of it | yes |
 //! | `publish` | names at the destination, and what was moved there | yes |
 //! | [`receiving`] | what is asked for, and when | no |
 
@@ -39,6 +39,7 @@ mod source;
 pub use hypersend_transfer::{progress::Progress, schedule::PathId};
 pub use listing::ListingError;
 pub use offer::{Offer, OfferError, Skipped};
+pub use part::{Arrived, Remains};
 pub use paths::Rank;
 pub use receiving::{ReceiveError, Received, Receiving};
 pub use sending::{SendError, Sending, Sent};

@@ -16,6 +16,7 @@
 //! | `session` | what the server says of a session |
 //! | `offers` | what others offer to this user |
 //! | `stored` | through the server, where there is no way |
+//! | `place` | where a file from the server goes, and what of it has come from the sender itself |
 //! | `code` | the same for two people without accounts |
 
 mod carry;
@@ -24,6 +25,7 @@ mod error;
 mod line;
 mod meeting;
 mod offers;
+mod place;
 mod receive;
 mod send;
 mod session;

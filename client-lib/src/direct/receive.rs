@@ -109,7 +109,7 @@ impl Run {
             cut_short => match take_what_is_there(&meeting, receiving).await {
                 Some(received) => Ok(received),
                 None => match cut_short {
-                    // The server's copy is fetched from its beginning.
+                    // The server's copy is fetched, from what has arrived on.
                     Ok(Carried::NoWay) => self.fetch(session).await,
                     Ok(_) => Err(ended(self.client.p2p_session(session.id).await?.status)),
                     Err(error) => Err(error),
@@ -139,7 +139,7 @@ pub(super) async fn take_what_is_there<L: Line>(
 }
 
 /// Tells senders apart, so that nobody's file goes on with what came from another.
-fn tag(session: &P2pSession) -> [u8; 32] {
+pub(super) fn tag(session: &P2pSession) -> [u8; 32] {
     let mut hasher = sha2::Sha256::default();
     sha2::Digest::update(&mut hasher, b"hypersend sender 1");
     sha2::Digest::update(&mut hasher, session.sender.0.as_bytes());

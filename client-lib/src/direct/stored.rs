@@ -1,26 +1,30 @@
 //! Through the server, where there is no way from one side to the other.
 //!
-//! The sender uploads the files, posts them into the chat, and says so in the session ([`P2pPath::Stored`]); the receiver finds
-//! the message by ids that both can make from the session's, and downloads what it has said yes to and nothing else. So the files are where files in a chat are, and
-//! who looks at the chat sees them.
+//! The sender uploads the files, posts them into the chat, and says so in the session (`P2pPath::Stored`); the receiver
+//! finds the message by ids that both can make from the session's, and downloads what it has said yes to and nothing
+//! else, but for what has come from the sender itself before. So the files are where files in a chat are, and who looks
+//! at the chat sees them.
 
-use super::{error::DirectError, transfer::Told};
-use crate::Client;
+use super::{
+    error::DirectError,
+    place::{Place, prepare},
+    receive::tag,
+    transfer::Told,
+};
+use crate::{Client, transfer::blocking};
 use hypersend_peer::{Progress, Received};
 use hypersend_protocol::{
     chat::{Message, Post},
     file::FileCard,
-    hash::RootHash,
     id::{ClientId, FileId, P2pId},
     limit::MAX_FILES_PER_MESSAGE,
     p2p::{OfferedFile, P2pSession},
 };
 use std::{
-    fs::File,
-    io,
     path::{Path, PathBuf},
+    time::Duration,
 };
-use tokio::{sync::watch, task::spawn_blocking};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 /// Messages that are asked for at once, in search of ours.
@@ -43,12 +47,11 @@ pub(super) async fn put(
             return Err(changed());
         }
         let upload = client.upload(path);
-        let file = sums.follow(upload.progress(), upload.finish(), told).await?;
+        let file = sums.follow(offered.size, upload.progress(), upload.finish(), told).await?;
         // Another name only by another program's hand: the session would not be this offer's.
         if (&file.name, file.size) != (&offered.name, offered.size) {
             return Err(changed());
         }
-        sums.before += file.size;
         ids.push(file.id);
     }
     for (n, files) in ids.chunks(MAX_FILES_PER_MESSAGE).enumerate() {
@@ -72,20 +75,25 @@ pub(super) async fn fetch(
     }
     let mut received = Received { files: 0, bytes: 0, places: Vec::with_capacity(files.len()), reported: true };
     let mut sums = Sums::new(session);
-    for card in files {
-        let root = client.file(card.id).await?.root;
-        let (into, name, size) = (folder.to_owned(), card.name.clone(), card.size);
-        let place = spawn_blocking(move || place_for(&into, name.as_str(), size, root)).await;
-        let place = match place.expect("it does not panic, and nobody aborts it") {
+    for (card, offered) in files.into_iter().zip(&session.files) {
+        let file = client.file(card.id).await?;
+        let (into, sender, offered) = (folder.to_owned(), tag(session), offered.clone());
+        let (place, of_no_use) = blocking(move || prepare(&into, &sender, &offered, &file)).await;
+        let place = match place {
             Place::Free(place) => {
                 let download = client.download(card.id, &place);
-                sums.follow(download.progress(), download.finish(), told).await?;
+                sums.follow(card.size, download.progress(), download.finish(), told).await?;
                 place
             }
-            // From an earlier attempt, which ended behind this file.
-            Place::Here(place) => place,
+            Place::Here(place) => {
+                sums.there(card.size, told);
+                place
+            }
         };
-        sums.before += card.size;
+        if let Some(remains) = of_no_use {
+            // Only room is lost otherwise.
+            let _ = blocking(|| remains.clear()).await;
+        }
         received.files += 1;
         received.bytes += card.size;
         received.places.push(place);
@@ -124,39 +132,6 @@ fn is_as_offered(files: &[FileCard], offered: &[OfferedFile]) -> bool {
     of_card.eq(offered.iter().map(|file| (&file.name, file.size, file.folder)))
 }
 
-/// Where a file goes.
-enum Place {
-    /// Nothing is there.
-    Free(PathBuf),
-    /// This very file is there already.
-    Here(PathBuf),
-}
-
-/// The name itself, or with a number, whichever is free or the file itself. Reads what is there, if it is as long.
-fn place_for(folder: &Path, name: &str, size: u64, root: RootHash) -> Place {
-    let (stem, end) = match name.rfind('.').filter(|&at| at > 0) {
-        Some(dot) => name.split_at(dot),
-        None => (name, ""),
-    };
-    let numbered = (2_u64..).map(|n| folder.join(format!("{stem} ({n}){end}")));
-    let mut names = std::iter::once(folder.join(name)).chain(numbered);
-    let place = names.find_map(|place| match place.symlink_metadata() {
-        Ok(there) if there.is_file() && there.len() == size && root_of(&place).is_ok_and(|there| there == root) => {
-            Some(Place::Here(place))
-        }
-        Ok(_) => None,
-        // Free, or the download says why it cannot be used.
-        Err(_) => Some(Place::Free(place)),
-    });
-    place.expect("there are fewer files than numbers")
-}
-
-fn root_of(path: &Path) -> io::Result<RootHash> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(File::open(path)?)?;
-    Ok(RootHash(hasher.finalize().into()))
-}
-
 /// The same on both sides.
 fn message_id(session: P2pId, n: usize) -> ClientId {
     let n = u128::try_from(n).expect("a usize fits");
@@ -166,42 +141,62 @@ fn message_id(session: P2pId, n: usize) -> ClientId {
 /// Progress of several files as that of one transfer.
 struct Sums {
     total: u64,
-    before: u64,
+    /// Of the files before.
+    stored: u64,
+    resumed: u64,
 }
 
 impl Sums {
     fn new(session: &P2pSession) -> Self {
-        Self { total: session.files.iter().map(|file| file.size).sum(), before: 0 }
+        Self { total: session.files.iter().map(|file| file.size).sum(), stored: 0, resumed: 0 }
     }
 
-    async fn follow<T>(
-        &self,
+    /// Tells how one file fares, to its end.
+    async fn follow<T, E>(
+        &mut self,
+        size: u64,
         mut progress: watch::Receiver<Option<Progress>>,
-        finish: impl Future<Output = T>,
+        finish: impl Future<Output = Result<T, E>>,
         told: &Told,
-    ) -> T {
+    ) -> Result<T, E> {
         tokio::pin!(finish);
-        loop {
+        let done = loop {
             tokio::select! {
-                done = &mut finish => return done,
+                done = &mut finish => break done?,
                 Ok(()) = progress.changed() => {
                     let of_all = progress.borrow_and_update().map(|one| self.of_all(one));
                     told.progress.send_replace(of_all);
                 }
             }
-        }
+        };
+        // What is finished before it says how far it is was there.
+        let resumed = progress.borrow().map_or(size, |one| one.resumed_bytes);
+        self.add(size, resumed);
+        Ok(done)
+    }
+
+    /// One file is there already.
+    fn there(&mut self, size: u64, told: &Told) {
+        self.add(size, size);
+        let nothing_more =
+            Progress { total_bytes: 0, stored_bytes: 0, resumed_bytes: 0, bytes_per_second: 0, remaining: None };
+        told.progress.send_replace(Some(self.of_all(nothing_more)));
+    }
+
+    fn add(&mut self, stored: u64, resumed: u64) {
+        self.stored += stored;
+        self.resumed += resumed;
     }
 
     fn of_all(&self, one: Progress) -> Progress {
-        let stored_bytes = self.before + one.stored_bytes;
+        let stored_bytes = self.stored + one.stored_bytes;
         let left = self.total.saturating_sub(stored_bytes);
-        let remaining = left.checked_div(one.bytes_per_second).map(std::time::Duration::from_secs);
         Progress {
             total_bytes: self.total,
             stored_bytes,
-            resumed_bytes: self.before + one.resumed_bytes,
-            remaining,
-            ..one
+            resumed_bytes: self.resumed + one.resumed_bytes,
+            bytes_per_second: one.bytes_per_second,
+            remaining: left.checked_div(one.bytes_per_second).map(Duration::from_secs),
         }
     }
 }

@@ -18,24 +18,25 @@ use std::{
 };
 use tempfile::TempDir;
 
-struct Pair {
-    server: TestServer,
-    ann: TestUser,
-    bob: TestUser,
-    chat: ChatId,
+/// Two users of a server, a folder of one's and a folder of the other's.
+pub(crate) struct Pair {
+    pub(crate) server: TestServer,
+    pub(crate) ann: TestUser,
+    pub(crate) bob: TestUser,
+    pub(crate) chat: ChatId,
     out: TempDir,
-    into: TempDir,
+    pub(crate) into: TempDir,
 }
 
 impl Pair {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let server = TestServer::start().await;
         let [ann, bob] = users(&server).await;
         let chat = ann.client.open_direct(bob.email()).await.unwrap().id;
         Self { server, ann, bob, chat, out: tempfile::tempdir().unwrap(), into: tempfile::tempdir().unwrap() }
     }
 
-    fn file(&self, name: &str, size: u64) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, size: u64) -> PathBuf {
         random_file(&self.out.path().join(name), size, name.len() as u64)
     }
 
@@ -53,11 +54,11 @@ impl Pair {
     }
 }
 
-async fn offered(client: &Client) -> P2pSession {
+pub(crate) async fn offered(client: &Client) -> P2pSession {
     within("an offer comes", client.offers().next()).await.unwrap()
 }
 
-fn same(one: &Path, other: &Path) {
+pub(crate) fn same(one: &Path, other: &Path) {
     assert!(fs::read(one).unwrap() == fs::read(other).unwrap(), "{} is not {}", other.display(), one.display());
 }
 

@@ -30,6 +30,7 @@ mod relays;
 mod resume;
 mod sessions;
 mod signals;
+mod spill;
 mod support;
 mod tcp;
 mod transfers;

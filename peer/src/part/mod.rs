@@ -19,6 +19,7 @@
 
 mod assemble;
 mod land;
+mod remains;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -34,9 +35,12 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 pub(crate) use land::Looks;
+pub use remains::{Arrived, Remains};
 pub(crate) use scan::Scanned;
 
 const LOCK: &str = "lock";
@@ -46,8 +50,14 @@ const ASSEMBLING: &str = "assembling";
 const ITEM: &str = "item";
 const PUBLISHING: &str = "publishing";
 
+/// How a part ends its name.
+const END: &str = ".part";
+
 /// How a file that is not whole yet ends its name.
 const NEW: &str = ".new";
+
+/// How long to wait for the last user of a part to let go of it: the time of a piece's write.
+const RELEASE: Duration = Duration::from_secs(2);
 
 /// A folder for one thing, owned.
 #[derive(Debug)]
@@ -139,9 +149,20 @@ fn folder_name(name: &str, sender: &[u8; 32], key: EntryKey) -> String {
     let mut hasher = blake3::Hasher::new_derive_key("hypersend 2026 peer: folder of a thing under way");
     hasher.update(sender).update(&key.0);
     let digits = HEXLOWER.encode(&hasher.finalize().as_bytes()[..8]);
-    let end = format!(".direct-{digits}.part");
+    let end = format!(".direct-{digits}{END}");
     let fits = name.floor_char_boundary(MAX_FILE_NAME_BYTES - 1 - end.len());
     format!(".{}{end}", &name[..fits])
+}
+
+/// A transfer that was dropped a moment ago lets go when its last write is done, so one that goes on waits for that.
+pub(crate) fn patiently<T>(mut attempt: impl FnMut() -> Result<T, ReceiveError>) -> Result<T, ReceiveError> {
+    let give_up = Instant::now() + RELEASE;
+    loop {
+        match attempt() {
+            Err(ReceiveError::InUse(_)) if Instant::now() < give_up => thread::sleep(RELEASE / 40),
+            done => return done,
+        }
+    }
 }
 
 /// Puts a whole small file in place of whatever has that name, so that it outlives a power cut.

@@ -43,11 +43,11 @@ impl Part {
             if listing.item_of(number) != item {
                 continue;
             }
-            let found = complete.remove(&entry.key).is_some_and(|(path, root)| is_whole(&path, root, &entry));
+            let found = complete.remove(&entry.key).is_some_and(|(path, root)| is_whole(&path, root, entry.size));
             if found || (assembling && is_at_place(&self.place(listing, number), &entry)) {
                 scanned.done.push(number);
             } else if let Some(dir) = begun.remove(&entry.key) {
-                let folder = self.take_up(&dir, &listing.shown(number), &entry)?;
+                let folder = self.take_up(&dir, &listing.shown(number), entry.size)?;
                 scanned.large.extend(folder.map(|folder| (number, folder)));
             }
         }
@@ -62,7 +62,7 @@ impl Part {
     }
 
     /// Files by key; what is half written is removed.
-    fn complete(&self) -> io::Result<HashMap<EntryKey, (PathBuf, RootHash)>> {
+    pub(super) fn complete(&self) -> io::Result<HashMap<EntryKey, (PathBuf, RootHash)>> {
         let mut complete = HashMap::new();
         for file in fs::read_dir(self.dir.join(FILES))? {
             let path = file?.path();
@@ -91,9 +91,9 @@ impl Part {
     }
 
     /// A folder that is of no use is removed, and its file begins anew.
-    fn take_up(&self, dir: &Path, shown: &str, entry: &Entry<'_>) -> Result<Option<TransferFolder>, ReceiveError> {
+    fn take_up(&self, dir: &Path, shown: &str, size: u64) -> Result<Option<TransferFolder>, ReceiveError> {
         match TransferFolder::open(dir) {
-            Ok(folder) if folder.plan().size() == entry.size => return Ok(Some(folder)),
+            Ok(folder) if folder.plan().size() == size => return Ok(Some(folder)),
             Err(error @ (OpenError::InUse | OpenError::NoSpace(_) | OpenError::Io(_))) => {
                 return Err(ReceiveError::open(shown, dir, error));
             }
@@ -111,10 +111,9 @@ fn parse(path: &Path) -> Option<(EntryKey, RootHash)> {
 }
 
 /// Whether a complete file is what its name says; one that is not is removed, as far as that succeeds.
-fn is_whole(path: &Path, root: RootHash, entry: &Entry<'_>) -> bool {
-    let long_enough = fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.len() == entry.size);
-    let whole =
-        long_enough && (entry.size > u64::from(MAX_RANGE_LENGTH) || hash(path).is_ok_and(|found| found == root));
+pub(super) fn is_whole(path: &Path, root: RootHash, size: u64) -> bool {
+    let long_enough = fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.len() == size);
+    let whole = long_enough && (size > u64::from(MAX_RANGE_LENGTH) || hash(path).is_ok_and(|found| found == root));
     if !whole {
         let _ = remove(path);
     }

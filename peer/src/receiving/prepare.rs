@@ -3,7 +3,7 @@
 use super::ReceiveError;
 use crate::{
     listing::Listing,
-    part::{Part, Scanned},
+    part::{Part, Scanned, patiently},
     publish::{Note, published_before},
 };
 use hypersend_transfer::folder::{NoSpace, TransferFolder, free_bytes};
@@ -11,12 +11,7 @@ use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
-    time::{Duration, Instant},
 };
-
-/// How long to wait for the last user of a part to let go of it: the time of a piece's write.
-const RELEASE: Duration = Duration::from_secs(2);
 
 /// How far everything is.
 pub(super) enum Prepared {
@@ -100,16 +95,5 @@ impl Parts {
             return Err(NoSpace { needed, free }.into());
         }
         Ok(())
-    }
-}
-
-/// A transfer that was dropped a moment ago lets go when its last write is done, so one that goes on waits for that.
-fn patiently<T>(mut attempt: impl FnMut() -> Result<T, ReceiveError>) -> Result<T, ReceiveError> {
-    let give_up = Instant::now() + RELEASE;
-    loop {
-        match attempt() {
-            Err(ReceiveError::InUse(_)) if Instant::now() < give_up => thread::sleep(RELEASE / 40),
-            done => return done,
-        }
     }
 }

@@ -1,11 +1,10 @@
 //! Chunks that are stored somewhere else, where whoever needs their bytes finds them. They count as stored as long as the folder
 //! is open. Nothing of them is written: a folder opened again has what its own disk has, and no more.
 
-use super::{SealError, TransferFolder, VALUES, open::is_sealed, seal::split};
+use super::{SealError, TransferFolder};
 use hypersend_protocol::{hash::ChunkValue, id::ChunkIndex};
 use std::{
     collections::BTreeMap,
-    fs,
     sync::{MutexGuard, PoisonError},
 };
 
@@ -24,11 +23,7 @@ impl TransferFolder {
 
     /// The values of the chunks that are stored, here or somewhere else: one place for each chunk of the file. Reads the journal.
     pub fn values(&self) -> Result<Vec<Option<ChunkValue>>, SealError> {
-        let mut values = if is_sealed(&self.dir, &self.plan)? {
-            split(&fs::read(self.dir.join(VALUES))?).into_iter().map(Some).collect()
-        } else {
-            self.journal.contents(&self.plan)?.values
-        };
+        let mut values = self.landed_here()?.values;
         for (index, value) in &*self.adopted() {
             values[index.0 as usize] = Some(*value);
         }

@@ -1,7 +1,7 @@
 //! Space, and names that last.
 
 use rustix::{
-    fs::{FallocateFlags, fallocate, statvfs},
+    fs::{CWD, FallocateFlags, RenameFlags, fallocate, renameat_with, statvfs},
     io::{Errno, retry_on_intr},
 };
 use std::{
@@ -86,5 +86,15 @@ pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done,
+    }
+}
+
+/// Renames, but never over something.
+pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Some file systems do not know the flag; there the check and the rename are two steps.
+        Err(Errno::INVAL | Errno::NOSYS) if to.symlink_metadata().is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(Errno::INVAL | Errno::NOSYS) => fs::rename(from, to),
+        renamed => Ok(renamed?),
     }
 }

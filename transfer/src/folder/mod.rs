@@ -23,6 +23,7 @@
 //! | `store` | ranges written as they arrive |
 //! | `append`, `tail` | bytes one after another, with any number at a time; what does not fill a range yet |
 //! | `adopt` | chunks that are stored somewhere else |
+//! | `turn` | moved, and made the folder of another file that has chunks in common |
 //! | `landing` | which ranges of which chunks are being written; no I/O |
 //! | `settle` | checkpoints |
 //! | `seal` | complete: hash checked, published or extracted |
@@ -39,6 +40,7 @@ mod seal;
 mod settle;
 mod store;
 mod tail;
+mod turn;
 mod under_way;
 
 pub use append::AppendError;
@@ -51,6 +53,7 @@ pub use seal::{ExtractError, PublishError, SealError, Sealed};
 pub use settle::{CHECKPOINT_BYTES, CheckpointError};
 pub use store::{ExpectError, Landed, StoreError};
 pub use tail::Tail;
+pub use turn::TurnError;
 pub use under_way::TransferFolder;
 
 pub(crate) const MANIFEST: &str = "manifest.json";

@@ -155,7 +155,7 @@ fn resume(
     Ok((journal, map))
 }
 
-fn recorded(contents: &Contents) -> impl Iterator<Item = (ChunkIndex, ChunkValue)> {
+pub(super) fn recorded(contents: &Contents) -> impl Iterator<Item = (ChunkIndex, ChunkValue)> {
     let indexed = (0..).map(ChunkIndex).zip(&contents.values);
     indexed.filter_map(|(index, value)| Some((index, (*value)?)))
 }
@@ -175,15 +175,16 @@ fn chunk_value(content: &File, plan: &ChunkPlan, span: Span, buffer: &mut Vec<u8
 }
 
 /// Puts a journal in place that has exactly the chunks of the map: first the settled ones, then a checkpoint, then the rest.
-fn rewrite(dir: &Path, contents: &Contents, map: &ReceiveMap) -> io::Result<Journal> {
-    let record = |(index, value)| Record::Stored(index, value);
-    let settled = recorded(contents).filter(|&(index, _)| contents.settled.contains(index)).map(record);
-    let checkpoint = Record::Checkpoint(contents.settled.stored());
-    let rest =
-        recorded(contents).filter(|&(index, _)| map.contains(index) && !contents.settled.contains(index)).map(record);
+pub(super) fn rewrite(dir: &Path, contents: &Contents, map: &ReceiveMap) -> io::Result<Journal> {
+    let kept = |settled: bool| {
+        recorded(contents)
+            .filter(move |&(index, _)| map.contains(index) && contents.settled.contains(index) == settled)
+            .map(|(index, value)| Record::Stored(index, value))
+    };
+    let checkpoint = Record::Checkpoint(u32::try_from(kept(true).count()).expect("no more than there are chunks"));
 
     let temporary = dir.join(format!("{JOURNAL}.new"));
-    let journal = Journal::create_with(&temporary, settled.chain([checkpoint]).chain(rest))?;
+    let journal = Journal::create_with(&temporary, kept(true).chain([checkpoint]).chain(kept(false)))?;
     journal.sync()?;
     fs::rename(temporary, dir.join(JOURNAL))?;
     sync_dir(dir)?;

@@ -2,16 +2,12 @@
 
 use super::{
     CONTENT, CheckpointError, JOURNAL, MANIFEST, TAIL, TransferFolder, VALUES,
-    disk::{parent, remove_if_there, replace, sync_dir},
+    disk::{parent, remove_if_there, rename_new, replace, sync_dir},
     manifest::Manifest,
     open::is_sealed,
 };
 use crate::{journal::JournalError, tree::root};
 use hypersend_protocol::hash::{ChunkValue, RootHash};
-use rustix::{
-    fs::{CWD, RenameFlags, renameat_with},
-    io::Errno,
-};
 use std::{
     fs::{self, File},
     io,
@@ -163,15 +159,5 @@ impl Sealed {
         rename_new(&self.dir.join(CONTENT), destination)?;
         sync_dir(parent(destination))?;
         fs::remove_dir_all(&self.dir)
-    }
-}
-
-/// Renames, but never over something.
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Some file systems do not know the flag; there the check and the rename are two steps.
-        Err(Errno::INVAL | Errno::NOSYS) if to.symlink_metadata().is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
-        Err(Errno::INVAL | Errno::NOSYS) => fs::rename(from, to),
-        renamed => Ok(renamed?),
     }
 }

@@ -10,3 +10,4 @@ mod schedule;
 mod space;
 mod store;
 mod support;
+mod turn;
