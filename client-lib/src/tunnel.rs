@@ -3,7 +3,7 @@
 use hypersend_net::{
     connection::Connection,
     frames::{FrameReader, RecvError, SendError, send},
-    tunnel::{self, Far, TunnelError},
+    tunnel::{self, Far, Socket, TunnelError},
 };
 use hypersend_protocol::{
     id::RelayId,
@@ -15,7 +15,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
-use tokio::{net::UdpSocket, sync::watch, time::timeout};
+use tokio::{sync::watch, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 /// How long after its end a tunnel is dug again on the same connection.
@@ -32,7 +32,7 @@ pub(crate) struct Tunnel {
 impl Tunnel {
     /// Begins to dig, on whichever connection the two sides' registers are open at the moment. Must be called in a runtime.
     pub(crate) fn open(relay: RelayId, connection: watch::Receiver<Option<Connection>>) -> io::Result<Self> {
-        let socket = tunnel::bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        let socket = Socket::bind((Ipv4Addr::LOCALHOST, 0).into())?;
         let address = socket.local_addr()?;
         let task = tokio::spawn(Task { relay, socket, connection }.run());
         Ok(Self { address, _task: AbortOnDropHandle::new(task) })
@@ -46,7 +46,7 @@ impl Tunnel {
 
 struct Task {
     relay: RelayId,
-    socket: UdpSocket,
+    socket: Socket,
     connection: watch::Receiver<Option<Connection>>,
 }
 

@@ -1,42 +1,31 @@
 //! The datagrams of a UDP socket on a stream: either end of a tunnel ([`hypersend_protocol::tunnel`]).
 
+mod far;
+mod socket;
+
 use crate::{
     frames::{FrameReader, RecvError},
     stream::{SendStream, StreamError},
 };
 use bytes::BytesMut;
+pub use far::Far;
+use far::Heard;
 use hypersend_protocol::{
     frame::encode,
-    limit::MAX_DATAGRAM_BYTES,
     tunnel::{Datagram, DatagramBytes},
 };
-use socket2::SockRef;
+pub use socket::Socket;
+use socket::{Batch, MOST};
 use std::{
     io,
-    net::SocketAddr,
+    pin::pin,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    task::{Context, Poll, Waker},
+    time::Instant,
 };
-use tokio::net::UdpSocket;
-
-/// What the kernel is asked to keep of datagrams that wait for the stream, in bytes. It is the queue before the tunnel: shorter,
-/// and a burst is lost; longer, and everything waits behind it.
-const BUFFER: usize = 512 << 10;
 
 /// Bytes after which a write is not made longer by what else has come.
 const WRITE: usize = 64 << 10;
-
-/// Silence of somebody on this machine after which another may speak in its place: its socket may have become another.
-const SILENCE: Duration = Duration::from_secs(3);
-
-/// Who is at the other end of the socket.
-#[derive(Clone, Copy, Debug)]
-pub enum Far {
-    /// This address: what comes from others is not for the tunnel.
-    At(SocketAddr),
-    /// Whoever speaks first, until it has been silent for a while. For a socket that only this machine reaches.
-    WhoeverSpeaks,
-}
 
 /// Why a tunnel is over before its stream is finished.
 #[derive(Debug, thiserror::Error)]
@@ -52,44 +41,36 @@ pub enum TunnelError {
     Stream(#[from] StreamError),
 }
 
-/// Binds a socket for one end of a tunnel. Must be called in a runtime.
-pub fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = std::net::UdpSocket::bind(address)?;
-    socket.set_nonblocking(true)?;
-    // What is not granted is cut by the kernel.
-    SockRef::from(&socket).set_recv_buffer_size(BUFFER)?;
-    UdpSocket::from_std(socket)
-}
-
 /// Carries datagrams both ways until the other side of the stream finishes.
 pub async fn carry(
-    socket: &UdpSocket,
+    socket: &Socket,
     far: Far,
     out: &mut SendStream,
     reader: &mut FrameReader,
 ) -> Result<(), TunnelError> {
-    let far = Mutex::new(Heard { far, last: None });
+    let heard = Mutex::new(Heard::new(far));
     tokio::select! {
         // It has no end but an error.
-        ended = to_stream(socket, &far, out) => ended,
-        ended = to_socket(socket, &far, reader) => ended,
+        ended = to_stream(socket, &heard, out) => ended,
+        ended = to_socket(socket, &heard, reader) => ended,
     }
 }
 
-async fn to_stream(socket: &UdpSocket, far: &Mutex<Heard>, out: &mut SendStream) -> Result<(), TunnelError> {
-    // One byte more, to tell what is too long.
-    let mut buffer = [0; MAX_DATAGRAM_BYTES + 1];
+async fn to_stream(socket: &Socket, heard: &Mutex<Heard>, out: &mut SendStream) -> Result<(), TunnelError> {
+    let mut buffer = vec![0; MOST];
     let mut frames = BytesMut::new();
     loop {
-        let (length, from) = socket.recv_from(&mut buffer).await?;
-        add(&mut frames, far, from, &buffer[..length])?;
-        // What else has come by now goes along.
-        while frames.len() < WRITE {
-            match socket.try_recv_from(&mut buffer) {
-                Ok((length, from)) => add(&mut frames, far, from, &buffer[..length])?,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error.into()),
+        let mut received = Some(socket.recv(&mut buffer).await?);
+        while let Some(meta) = received {
+            if lock(heard).takes(meta.addr, Instant::now()) {
+                // What is longer than it may be is lost.
+                let datagrams = buffer[..meta.len].chunks(meta.stride.max(1)).map(<[u8]>::to_vec);
+                for bytes in datagrams.filter_map(|bytes| DatagramBytes::new(bytes).ok()) {
+                    frames.extend_from_slice(&encode(&Datagram { bytes }).map_err(RecvError::Frame)?);
+                }
             }
+            // What else has come by now goes along.
+            received = if frames.len() < WRITE { now(socket.recv(&mut buffer)).transpose()? } else { None };
         }
         if !frames.is_empty() {
             out.write(frames.split().freeze()).await?;
@@ -97,85 +78,51 @@ async fn to_stream(socket: &UdpSocket, far: &Mutex<Heard>, out: &mut SendStream)
     }
 }
 
-/// Adds a datagram to what is to be written, if it is for the tunnel and fits.
-fn add(frames: &mut BytesMut, far: &Mutex<Heard>, from: SocketAddr, datagram: &[u8]) -> Result<(), RecvError> {
-    if lock(far).takes(from, Instant::now())
-        && let Ok(bytes) = DatagramBytes::new(datagram.to_vec())
-    {
-        frames.extend_from_slice(&encode(&Datagram { bytes })?);
+async fn to_socket(socket: &Socket, heard: &Mutex<Heard>, reader: &mut FrameReader) -> Result<(), TunnelError> {
+    let mut batch = socket.batch();
+    let mut first = reader.next::<Datagram>().await?;
+    while let Some(datagram) = first {
+        batch.clear();
+        batch.add(&datagram.bytes);
+        let next = gather(&mut batch, reader)?;
+        let to = lock(heard).address();
+        if let Some(to) = to {
+            socket.send(to, &batch).await?;
+        }
+        first = match next {
+            Next::Came(next) => next,
+            Next::ToCome => reader.next().await?,
+        };
     }
     Ok(())
 }
 
-async fn to_socket(socket: &UdpSocket, far: &Mutex<Heard>, reader: &mut FrameReader) -> Result<(), TunnelError> {
-    while let Some(Datagram { bytes }) = reader.next().await? {
-        let to = lock(far).address();
-        if let Some(to) = to
-            && let Err(error) = socket.send_to(bytes.as_slice(), to).await
-        {
-            // Too long for the network, or no way there: lost, as it would be there.
-            tracing::trace!(%to, %error, "a datagram is not sent");
-        }
-    }
-    Ok(())
+/// What follows a batch.
+enum Next {
+    /// It has come already.
+    Came(Option<Datagram>),
+    ToCome,
 }
 
-fn lock(far: &Mutex<Heard>) -> MutexGuard<'_, Heard> {
-    far.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Who is at the other end, and who has spoken.
-#[derive(Debug)]
-struct Heard {
-    far: Far,
-    last: Option<(SocketAddr, Instant)>,
-}
-
-impl Heard {
-    /// Whether what comes from this address is for the tunnel.
-    fn takes(&mut self, from: SocketAddr, now: Instant) -> bool {
-        match (self.far, self.last) {
-            (Far::At(address), _) => address == from,
-            (Far::WhoeverSpeaks, Some((speaker, at))) if speaker != from && now < at + SILENCE => false,
-            (Far::WhoeverSpeaks, _) => {
-                self.last = Some((from, now));
-                true
-            }
-        }
-    }
-
-    /// Where datagrams go.
-    fn address(&self) -> Option<SocketAddr> {
-        match self.far {
-            Far::At(address) => Some(address),
-            Far::WhoeverSpeaks => self.last.map(|(speaker, _)| speaker),
+/// Adds what else has come by now, as far as it fits.
+fn gather(batch: &mut Batch, reader: &mut FrameReader) -> Result<Next, RecvError> {
+    loop {
+        match now(reader.next::<Datagram>()).transpose()? {
+            Some(Some(datagram)) if batch.add(&datagram.bytes) => {}
+            Some(next) => return Ok(Next::Came(next)),
+            None => return Ok(Next::ToCome),
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn another_speaks_in_place_of_who_has_been_silent() {
-        let [one, other] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let (mut heard, now) = (Heard { far: Far::WhoeverSpeaks, last: None }, Instant::now());
-        assert_eq!(heard.address(), None);
-        assert!(heard.takes(one, now));
-        let soon = now + SILENCE / 2;
-        assert!(!heard.takes(other, soon) && heard.takes(one, soon));
-        assert!(!heard.takes(other, now + SILENCE), "it has spoken since");
-        assert_eq!(heard.address(), Some(one));
-        assert!(heard.takes(other, soon + SILENCE));
-        assert_eq!(heard.address(), Some(other));
+/// What a future gives if it need not wait.
+fn now<F: Future>(future: F) -> Option<F::Output> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
     }
+}
 
-    #[test]
-    fn nobody_speaks_in_place_of_a_relay() {
-        let [relay, other] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let mut heard = Heard { far: Far::At(relay), last: None };
-        assert!(heard.takes(relay, Instant::now()) && !heard.takes(other, Instant::now()));
-        assert_eq!(heard.address(), Some(relay));
-    }
+fn lock(heard: &Mutex<Heard>) -> MutexGuard<'_, Heard> {
+    heard.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,7 +4,7 @@
 //! judge, as what comes by UDP.
 
 use super::Relays;
-use hypersend_net::tunnel;
+use hypersend_net::tunnel::Socket;
 use hypersend_protocol::{
     id::UserId,
     limit::MAX_TUNNELS_PER_USER,
@@ -18,10 +18,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::{
-    net::{UdpSocket, lookup_host},
-    time::timeout,
-};
+use tokio::{net::lookup_host, time::timeout};
 
 /// Tunnels of everybody at once: each has a socket, and a process has some thousands.
 pub const MAX_TUNNELS: usize = 1_000;
@@ -79,7 +76,7 @@ impl Drop for Place {
 #[derive(Debug)]
 pub struct Tunnel {
     /// By which datagrams go and come.
-    pub socket: UdpSocket,
+    pub socket: Socket,
     /// The relay.
     pub relay: SocketAddr,
     _place: Place,
@@ -130,7 +127,7 @@ impl Tunnels {
         let place = self.places.take(user)?;
         let relay = self.address(seat).await.ok_or(TunnelError::NotFound)?;
         let any = if relay.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let socket = tunnel::bind(SocketAddr::new(any, 0))?;
+        let socket = Socket::bind(SocketAddr::new(any, 0))?;
         Ok(Tunnel { socket, relay, _place: place })
     }
 
