@@ -4,7 +4,7 @@ use crate::{
     error::ClientError,
     link::Link,
     registers::{Door, Opened, Registers},
-    tunnel::Tunnel,
+    tunnel::{Near, Tunnel},
 };
 use hypersend_net::{
     frames::{SendError, send},
@@ -17,7 +17,6 @@ use hypersend_protocol::{
     signal::{NotASignal, OpenSignals, RelaySeat, SignalsOpen},
 };
 use std::{io, sync::Arc};
-use tokio::sync::mpsc;
 
 /// One side of a transfer, as far as it speaks by way of the server. Outlives any number of connections; closed when dropped.
 #[derive(Debug)]
@@ -35,8 +34,8 @@ impl SignalChannel {
     }
 
     /// A way to one of these relays by the connection to the server.
-    pub(crate) fn tunnel(&self, relay: RelayId, dug: mpsc::Sender<RelayId>) -> io::Result<Tunnel> {
-        Tunnel::open(relay, self.0.connection(), dug)
+    pub(crate) fn tunnel(&self, relay: RelayId, near: Near) -> io::Result<Tunnel> {
+        Tunnel::open(relay, self.0.connection(), near)
     }
 
     /// Sets this side's value, of 1 to 8192 bytes: the other side is told of it, unless it is replaced before.

@@ -13,11 +13,12 @@ use hypersend_protocol::{
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, atomic::AtomicU16},
     time::Duration,
 };
 use tokio::{
     sync::{mpsc, watch},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -29,6 +30,15 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// How long the server may take to open one: it looks for the relay's host.
 const ANSWER: Duration = Duration::from_secs(10);
 
+/// The near end of tunnels.
+#[derive(Clone, Debug)]
+pub(crate) struct Near {
+    /// The port on this machine that they are for.
+    pub(crate) port: Arc<AtomicU16>,
+    /// Where it is said, by the relay's id, that one leads from a new place.
+    pub(crate) dug: mpsc::Sender<RelayId>,
+}
+
 /// A socket on this machine whose datagrams go to a relay by way of the server, and come from there. Outlives connections; closed
 /// when dropped.
 #[derive(Debug)]
@@ -38,16 +48,16 @@ pub(crate) struct Tunnel {
 }
 
 impl Tunnel {
-    /// Begins to dig, on whichever connection the two sides' registers are open at the moment. Each time that is done it says so,
-    /// by the relay's id. Must be called in a runtime.
+    /// Begins to dig, on whichever connection the two sides' registers are open at the moment. Each time that is done it says so.
+    /// Must be called in a runtime.
     pub(crate) fn open(
         relay: RelayId,
         connection: watch::Receiver<Option<Connection>>,
-        dug: mpsc::Sender<RelayId>,
+        near: Near,
     ) -> io::Result<Self> {
         let socket = Socket::bind((Ipv4Addr::LOCALHOST, 0).into())?;
         let address = socket.local_addr()?;
-        let task = tokio::spawn(Task { relay, socket, connection, dug }.run());
+        let task = tokio::spawn(Task { relay, socket, connection, near }.run());
         Ok(Self { address, _task: AbortOnDropHandle::new(task) })
     }
 
@@ -61,7 +71,7 @@ struct Task {
     relay: RelayId,
     socket: Socket,
     connection: watch::Receiver<Option<Connection>>,
-    dug: mpsc::Sender<RelayId>,
+    near: Near,
 }
 
 impl Task {
@@ -72,15 +82,22 @@ impl Task {
                 return;
             };
             if let Some(connection) = connection {
-                let mut changes = self.connection.clone();
+                let (mut changes, began) = (self.connection.clone(), Instant::now());
                 tokio::select! {
-                    carried = self.carry(&connection, &mut wait) => {
+                    carried = self.carry(&connection) => {
                         if let Err(error) = carried {
                             tracing::debug!(relay = %self.relay, %error, "a tunnel has ended");
                         }
+                        // It was of use.
+                        if began.elapsed() > LONGEST_WAIT {
+                            wait = AGAIN;
+                        }
                     }
-                    // The other things have moved to a better one, or lost this.
-                    _ = changes.changed() => wait = Duration::ZERO,
+                    // What else is on it has moved to a better one, or lost it.
+                    changed = changes.changed() => match changed {
+                        Ok(()) => wait = Duration::ZERO,
+                        Err(_) => return,
+                    },
                 }
             }
             if !wait.is_zero()
@@ -92,7 +109,7 @@ impl Task {
         }
     }
 
-    async fn carry(&self, connection: &Connection, wait: &mut Duration) -> Result<(), TunnelError> {
+    async fn carry(&self, connection: &Connection) -> Result<(), TunnelError> {
         let Ok((mut out, answer)) = connection.open_bi().await else { return Ok(()) };
         out.set_priority(priority::BULK);
         let mut reader = FrameReader::new(answer);
@@ -101,9 +118,9 @@ impl Task {
             SendError::Stream(error) => TunnelError::Stream(error),
         })?;
         let TunnelOpen {} = timeout(ANSWER, reader.expect()).await.map_err(|_| TunnelError::Idle)??;
-        *wait = AGAIN;
         // Whoever does not listen any more does not use it either.
-        let _ = self.dug.try_send(self.relay);
-        tunnel::carry(&self.socket, Far::WhoeverSpeaks, &mut out, &mut reader).await
+        let _ = self.near.dug.try_send(self.relay);
+        let far = Far::Port(self.near.port.clone());
+        tunnel::carry(&self.socket, &far, &mut out, &mut reader).await
     }
 }

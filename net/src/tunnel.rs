@@ -9,7 +9,6 @@ use crate::{
 };
 use bytes::BytesMut;
 pub use far::Far;
-use far::Heard;
 use hypersend_protocol::{
     frame::encode,
     tunnel::{Datagram, DatagramBytes},
@@ -19,16 +18,15 @@ use socket::{Batch, MOST};
 use std::{
     io,
     pin::pin,
-    sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tokio::time::timeout;
 
 /// Bytes after which a write is not made longer by what else has come.
 const WRITE: usize = 64 << 10;
 
-/// Silence of a stream after which its tunnel ends: who has a seat at a relay, and the relay, speak every five seconds.
+/// Silence of a stream after which its tunnel ends: by one with a seat at a relay, client and relay speak every five seconds.
 pub const IDLE: Duration = Duration::from_mins(1);
 
 /// Why a tunnel is over before its stream is finished.
@@ -51,25 +49,24 @@ pub enum TunnelError {
 /// Carries datagrams both ways until the other side of the stream finishes.
 pub async fn carry(
     socket: &Socket,
-    far: Far,
+    far: &Far,
     out: &mut SendStream,
     reader: &mut FrameReader,
 ) -> Result<(), TunnelError> {
-    let heard = Mutex::new(Heard::new(far));
     tokio::select! {
         // It has no end but an error.
-        ended = to_stream(socket, &heard, out) => ended,
-        ended = to_socket(socket, &heard, reader) => ended,
+        ended = to_stream(socket, far, out) => ended,
+        ended = to_socket(socket, far, reader) => ended,
     }
 }
 
-async fn to_stream(socket: &Socket, heard: &Mutex<Heard>, out: &mut SendStream) -> Result<(), TunnelError> {
+async fn to_stream(socket: &Socket, far: &Far, out: &mut SendStream) -> Result<(), TunnelError> {
     let mut buffer = vec![0; MOST];
     let mut frames = BytesMut::new();
     loop {
         let mut received = Some(socket.recv(&mut buffer).await?);
         while let Some(meta) = received {
-            if lock(heard).takes(meta.addr, Instant::now()) {
+            if far.is_at(meta.addr) {
                 // What is longer than it may be is lost.
                 let datagrams = buffer[..meta.len].chunks(meta.stride.max(1)).map(<[u8]>::to_vec);
                 for bytes in datagrams.filter_map(|bytes| DatagramBytes::new(bytes).ok()) {
@@ -85,15 +82,14 @@ async fn to_stream(socket: &Socket, heard: &Mutex<Heard>, out: &mut SendStream) 
     }
 }
 
-async fn to_socket(socket: &Socket, heard: &Mutex<Heard>, reader: &mut FrameReader) -> Result<(), TunnelError> {
+async fn to_socket(socket: &Socket, far: &Far, reader: &mut FrameReader) -> Result<(), TunnelError> {
     let mut batch = Batch::default();
     let mut first = next(reader).await?;
     while let Some(datagram) = first {
         socket.begin(&mut batch);
         batch.add(&datagram.bytes);
         let following = gather(&mut batch, reader)?;
-        let to = lock(heard).address();
-        if let Some(to) = to {
+        if let Some(to) = far.address() {
             socket.send(to, &batch).await?;
         }
         first = match following {
@@ -133,8 +129,4 @@ fn now<F: Future>(future: F) -> Option<F::Output> {
         Poll::Ready(output) => Some(output),
         Poll::Pending => None,
     }
-}
-
-fn lock(heard: &Mutex<Heard>) -> MutexGuard<'_, Heard> {
-    heard.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -14,6 +14,8 @@ pub struct Report {
     pub own: SideReport,
     /// The other side, as it says itself; none before it has been heard of.
     pub peer: Option<SideReport>,
+    /// The port of this side's socket on this machine; another when it has to have another socket.
+    pub port: u16,
     /// The relays.
     pub relays: Vec<RelayReport>,
     /// Time from the opening to the first way of any kind.

@@ -4,7 +4,7 @@ use super::{
     error::DirectError,
     line::Line,
     meeting::{Happening, Meeting},
-    transfer::Told,
+    transfer::{Told, Whereabouts},
 };
 use crate::Client;
 use hypersend_paths::Way;
@@ -108,7 +108,12 @@ pub(super) async fn carry<E: Engine, L: Line>(
     let mut called_off = false;
     loop {
         let used = *current.borrow_and_update();
-        told.whereabouts(meeting.whereabouts(|path| Some(name(path)) == used));
+        let now = meeting.whereabouts(|path| Some(name(path)) == used);
+        // Who has everything may leave before that is heard to its end, and is not waited for.
+        let is_across = progress.borrow().is_some_and(|now| now.stored_bytes == now.total_bytes);
+        if !is_across || matches!(now, Whereabouts::Carried(_)) {
+            told.whereabouts(now);
+        }
         tokio::select! {
             biased;
             done = engine.end() => return match done {
@@ -147,14 +152,14 @@ pub(super) fn name(path: hypersend_paths::PathId) -> PathId {
 pub(super) fn tell_path(
     client: Client,
     session: P2pId,
-    mut whereabouts: watch::Receiver<super::Whereabouts>,
+    mut whereabouts: watch::Receiver<Whereabouts>,
 ) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
         let mut said = None;
         loop {
             let now = match &*whereabouts.borrow_and_update() {
-                super::Whereabouts::Carried(Way::Direct(_)) => Some(P2pPath::Direct),
-                super::Whereabouts::Carried(Way::Relayed { .. }) => Some(P2pPath::Relayed),
+                Whereabouts::Carried(Way::Direct(_)) => Some(P2pPath::Direct),
+                Whereabouts::Carried(Way::Relayed { .. }) => Some(P2pPath::Relayed),
                 _ => None,
             };
             if now.is_some() && now != said {

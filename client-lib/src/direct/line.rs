@@ -1,10 +1,12 @@
 //! Where the two sides of a transfer speak to each other before there is a way between them.
 
 use super::error::DirectError;
-use crate::{SignalChannel, tunnel::Tunnel};
+use crate::{
+    SignalChannel,
+    tunnel::{Near, Tunnel},
+};
 use hypersend_protocol::{id::RelayId, refusal::ErrorCode, signal::RelaySeat};
 use std::io;
-use tokio::sync::mpsc;
 
 /// Two registers: this side's state, and the other's.
 pub(super) trait Line: Send {
@@ -18,7 +20,7 @@ pub(super) trait Line: Send {
     fn relays(&self) -> Vec<RelaySeat>;
 
     /// A way to one of these relays by the connection to the server, which says each time that it leads from a new place.
-    fn tunnel(&self, relay: RelayId, dug: mpsc::Sender<RelayId>) -> io::Result<Tunnel>;
+    fn tunnel(&self, relay: RelayId, near: Near) -> io::Result<Tunnel>;
 
     /// Sets this side's state, which is never longer than a signal may be.
     fn set(&mut self, state: Vec<u8>);
@@ -42,8 +44,8 @@ impl Line for SignalChannel {
         self.relays()
     }
 
-    fn tunnel(&self, relay: RelayId, dug: mpsc::Sender<RelayId>) -> io::Result<Tunnel> {
-        self.tunnel(relay, dug)
+    fn tunnel(&self, relay: RelayId, near: Near) -> io::Result<Tunnel> {
+        self.tunnel(relay, near)
     }
 
     fn set(&mut self, state: Vec<u8>) {

@@ -9,6 +9,7 @@
 //! | `register` | what is said to the other side, and what of its words counts |
 //! | `candidates` | which addresses are named, and which of the other side's are believed |
 //! | `relays`, `seat` | how this side comes to its seats at relays and holds them |
+//! | `trial` | whether a seat that is held through a tunnel can be had by UDP |
 //! | `observe` | how the NAT in front of this side chooses ports |
 //! | `key` | which probes are the other side's |
 //! | `probes` | which addresses are probed, when, and which may be connected to |
@@ -29,6 +30,7 @@ mod seat;
 mod session;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod ways;
 
 use crate::event::{PathId, Why};

@@ -45,28 +45,36 @@ impl Relays {
                 self.spare.push(place);
             }
         }
+        self.question();
+    }
+
+    /// Has a question for each address at which the relays with seats say how this side looks.
+    fn question(&mut self) {
+        let wanted: Vec<SocketAddr> = self.seats.iter().flat_map(|seat| seat.place.observe.iter().copied()).collect();
+        self.questions.retain(|question| wanted.contains(&question.at()));
+        for at in wanted {
+            if self.questions.iter().all(|question| question.at() != at) {
+                self.questions.push(observe::Question::new(at));
+            }
+        }
     }
 
     /// Gives seats to relays of the newest list: there is room, or a relay that is not in that list has said no, or nothing any
     /// more. Those that have lost theirs by that.
     fn fill(&mut self, now: Moment) -> Vec<RelayId> {
         let mut past_ones = Vec::new();
-        while let Some(place) = self.spare.first() {
-            let questions = place.observe.iter().map(|&at| observe::Question::new(at));
+        while !self.spare.is_empty() {
             let is_gone = |seat: &Seat| seat.is_silent() || seat.refused().is_some();
             let is_past = |seat: &Seat| is_gone(seat) && !self.named.contains(&seat.place.id);
             if self.seats.len() < MAX_RELAYS {
-                self.questions.extend(questions);
                 self.seats.push(Seat::new(now, self.spare.remove(0)));
             } else if let Some(past) = self.seats.iter().position(is_past) {
-                let observe = &self.seats[past].place.observe;
-                self.questions.retain(|question| !observe.contains(&question.at()));
-                self.questions.extend(questions);
                 let new = Seat::new(now, self.spare.remove(0));
                 past_ones.push(std::mem::replace(&mut self.seats[past], new).place.id);
             } else {
                 break;
             }
+            self.question();
         }
         past_ones
     }
@@ -96,6 +104,11 @@ impl Relays {
     /// The other side has seats at these: asks those that have not said so.
     pub(crate) fn hurry(&mut self, now: Moment, of_peer: &[RelayId]) {
         self.seats.iter_mut().filter(|seat| of_peer.contains(&seat.place.id)).for_each(|seat| seat.hurry(now));
+    }
+
+    /// There is a way over it.
+    pub(crate) fn has_way(&mut self, relay: RelayId) {
+        self.seats.iter_mut().filter(|seat| seat.place.id == relay).for_each(Seat::has_way);
     }
 
     /// Something of the other side's has come over it.
@@ -128,16 +141,14 @@ impl Relays {
     /// Sends what it is time for. The relays at which this side has lost its seat.
     pub(crate) fn tick(&mut self, now: Moment, dice: &mut Dice, out: &mut Out) -> Vec<RelayId> {
         let mut lost = self.fill(now);
-        let mut is_seen_anew = false;
         for seat in &mut self.seats {
             let has_moved = seat.take_moved();
-            is_seen_anew |= has_moved;
             if seat.tick(now, self.session, dice, out) || has_moved {
                 lost.push(seat.place.id);
             }
         }
-        if is_seen_anew {
-            // What was silent may answer now.
+        if !lost.is_empty() {
+            // What was silent may answer now, and what answered be silent.
             self.questions.iter_mut().for_each(observe::Question::again);
         }
         for question in &mut self.questions {

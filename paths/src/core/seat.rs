@@ -1,6 +1,6 @@
 //! One seat at one relay.
 
-use super::{Moment, Out, Via, Wish, dice::Dice};
+use super::{Moment, Out, Via, Wish, dice::Dice, trial::Trial};
 use crate::config::RelayPlace;
 use hypersend_protocol::{
     id::P2pId,
@@ -9,11 +9,11 @@ use hypersend_protocol::{
 use std::{net::SocketAddr, time::Duration};
 
 /// Time until a question is asked again for the first time; doubles with every other: losses are likelier than a relay that is gone.
-const PATIENCE: Duration = Duration::from_millis(250);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(250);
 /// Longest time between two questions.
 const MAX_PATIENCE: Duration = Duration::from_secs(15);
 /// Binds with one cookie, before another is asked for: it counts for a short time only.
-const MAX_BINDS: u32 = 6;
+pub(crate) const MAX_BINDS: u32 = 6;
 /// Longest time between two keepalives, whatever the relay says: a relay that is gone, or has forgotten this side, is
 /// noticed before the connection over it is given up (10 s).
 const MAX_KEEPALIVE: Duration = Duration::from_secs(5);
@@ -23,9 +23,9 @@ const MIN_KEEPALIVE: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_millis(600);
 /// Keepalives without an answer after which the seat is asked for anew: 3 s, and one of 150 times where a third of them is lost.
 const MAX_UNANSWERED: usize = 5;
-/// How often UDP is tried again where the seat is held through a tunnel: it is better for both sides, and a network that lets none
-/// through at one moment may at the next.
-const TRY_UDP_EVERY: Duration = Duration::from_secs(15);
+/// How long a seat that was moved from a tunnel to UDP may be without a way, before it is moved back: datagrams of a relay's are
+/// small, and a network may let no others through.
+const PROBATION: Duration = Duration::from_secs(12);
 /// Time after which a relay is asked again that had no room.
 const WHEN_FULL: Duration = Duration::from_secs(30);
 
@@ -39,12 +39,15 @@ pub(crate) struct Seat {
     kept_alive: Moment,
     /// How the relay saw this side last, also when the seat is lost since.
     last_observed: Option<SocketAddr>,
-    /// Of the last Hello by UDP beside a tunnel, and when the next is due.
-    udp_nonce: Option<Nonce>,
-    next_udp: Moment,
-    /// Whether the seat is being moved from a tunnel to UDP, and whether it has been.
-    is_moving: bool,
+    /// By which of the relay's addresses the seat was had last.
+    last_at: Option<SocketAddr>,
+    /// Whether that has changed since it was last asked.
     has_moved: bool,
+    trial: Trial,
+    /// Until when a way has to come of a move to UDP.
+    probation: Option<Moment>,
+    /// Whether the tunnel alone is asked, as UDP was of no use.
+    is_tunnel_first: bool,
 }
 
 enum State {
@@ -80,10 +83,11 @@ impl Seat {
             asked: 0,
             kept_alive: now,
             last_observed: None,
-            udp_nonce: None,
-            next_udp: now,
-            is_moving: false,
+            last_at: None,
             has_moved: false,
+            trial: Trial::new(now),
+            probation: None,
+            is_tunnel_first: false,
         }
     }
 
@@ -164,8 +168,8 @@ impl Seat {
     }
 
     pub(crate) fn wake_at(&self) -> Option<Moment> {
-        let udp = self.is_tunnelled().then_some(self.next_udp);
-        self.due_at().into_iter().chain(udp).min()
+        let trial = self.is_tunnelled().then(|| self.trial.due_at());
+        self.due_at().into_iter().chain(trial).chain(self.probation).min()
     }
 
     /// When the state wants something done.
@@ -182,19 +186,23 @@ impl Seat {
         }
     }
 
-    /// Whether the relay has this side at another address than that of the way over it, as it has been moved to UDP: once.
+    /// Whether the seat is had by another address of the relay's than before, and so a way over the former is none any more: once.
     pub(crate) fn take_moved(&mut self) -> bool {
         std::mem::take(&mut self.has_moved)
     }
 
     /// Sends what it is time for. Whether the seat has been lost.
     pub(crate) fn tick(&mut self, now: Moment, session: P2pId, dice: &mut Dice, out: &mut Out) -> bool {
-        if self.is_tunnelled() && self.next_udp <= now {
-            let nonce = dice.nonce();
-            for &address in &self.place.addresses {
-                send(out, address, &ToRelay::Hello { session, nonce });
+        if self.is_tunnelled() {
+            self.trial.tick(now, &self.place, session, dice, out);
+        }
+        if self.probation.is_some_and(|until| until <= now) {
+            self.probation = None;
+            if self.place.tunnel.is_some() && !self.is_tunnelled() {
+                self.trial.was_in_vain(now);
+                self.is_tunnel_first = true;
+                self.again(now);
             }
-            (self.udp_nonce, self.next_udp) = (Some(nonce), now + TRY_UDP_EVERY);
         }
         if self.due_at().is_none_or(|at| at > now) {
             return false;
@@ -220,7 +228,8 @@ impl Seat {
             State::Asking { .. } | State::Binding { .. } | State::Refused { .. } => {
                 let nonce = dice.nonce();
                 // All of its addresses at once: the first that answers is the one that is used.
-                for address in self.place.ways() {
+                let tunnel = self.place.tunnel.filter(|_| self.is_tunnel_first && !self.is_silent());
+                for address in self.place.ways().filter(|address| tunnel.is_none_or(|tunnel| tunnel == *address)) {
                     send(out, address, &ToRelay::Hello { session, nonce });
                 }
                 let wait = (PATIENCE * 2u32.pow(self.asked.min(16) / 2)).min(MAX_PATIENCE);
@@ -240,6 +249,17 @@ impl Seat {
         dice: &mut Dice,
         out: &mut Out,
     ) {
+        if self.is_tunnelled() {
+            let is_had = self.trial.heard(now, from, &said, &self.place, dice);
+            if let FromRelay::Bound { observed, keepalive_ms, peer, .. } = said
+                && is_had
+            {
+                self.take(now, from, observed, keepalive_ms, peer);
+                self.probation = Some(now + PROBATION);
+                return;
+            }
+            self.trial.tick(now, &self.place, session, dice, out);
+        }
         match (&mut self.state, said) {
             (State::Asking { nonce: Some((asked, at)), .. }, FromRelay::Challenge { nonce, cookie })
                 if *asked == nonce =>
@@ -248,23 +268,10 @@ impl Seat {
                 self.state = State::Binding { at: from, cookie, nonce: dice.nonce(), next: now, binds: 0 };
                 self.tick(now, session, dice, out);
             }
-            (State::Bound { .. }, FromRelay::Challenge { nonce, cookie })
-                if self.udp_nonce == Some(nonce) && self.place.addresses.contains(&from) =>
-            {
-                (self.udp_nonce, self.is_moving) = (None, true);
-                self.state = State::Binding { at: from, cookie, nonce: dice.nonce(), next: now, binds: 0 };
-                self.tick(now, session, dice, out);
-            }
             (State::Binding { at, nonce: asked, .. }, FromRelay::Bound { nonce, observed, keepalive_ms, peer, .. })
                 if *asked == nonce && *at == from =>
             {
-                let keepalive = Duration::from_millis(keepalive_ms.into()).clamp(MIN_KEEPALIVE, MAX_KEEPALIVE);
-                let bound = Bound { at: from, observed, has_peer: peer, keepalive };
-                (self.asked, self.kept_alive) = (0, now);
-                self.state = State::Bound { bound, next: now + keepalive, asked: Vec::new() };
-                self.has_moved |= std::mem::take(&mut self.is_moving) && !self.is_tunnelled();
-                self.next_udp = now + TRY_UDP_EVERY;
-                self.look();
+                self.take(now, from, observed, keepalive_ms, peer);
             }
             (State::Binding { at, nonce: asked, .. }, FromRelay::Refused { nonce, reason })
                 if *asked == nonce && *at == from =>
@@ -289,6 +296,24 @@ impl Seat {
         }
     }
 
+    /// The relay has said yes.
+    fn take(&mut self, now: Moment, at: SocketAddr, observed: SocketAddr, keepalive_ms: u32, has_peer: bool) {
+        let keepalive = Duration::from_millis(keepalive_ms.into()).clamp(MIN_KEEPALIVE, MAX_KEEPALIVE);
+        let bound = Bound { at, observed, has_peer, keepalive };
+        self.state = State::Bound { bound, next: now + keepalive, asked: Vec::new() };
+        (self.asked, self.kept_alive, self.is_tunnel_first) = (0, now, false);
+        self.has_moved |= self.last_at.replace(at).is_some_and(|before| before != at);
+        self.trial.rest(now);
+        self.look();
+    }
+
+    /// There is a way over it.
+    pub(crate) fn has_way(&mut self) {
+        if self.probation.take().is_some() {
+            self.trial.has_succeeded();
+        }
+    }
+
     /// Remembers how the relay sees this side.
     fn look(&mut self) {
         if let Some((_, observed)) = self.observation() {
@@ -297,6 +322,6 @@ impl Seat {
     }
 }
 
-fn send(out: &mut Out, to: SocketAddr, question: &ToRelay) {
+pub(crate) fn send(out: &mut Out, to: SocketAddr, question: &ToRelay) {
     out.push_back(Wish::Send { via: Via::MAIN, to, bytes: question.encode().to_vec() });
 }

@@ -249,7 +249,10 @@ impl Core {
         self.ways.up(now, path, route);
         self.first_after.get_or_insert(now);
         match route.relay {
-            Some(_) => self.relay_failures = 0,
+            Some(relay) => {
+                self.relay_failures = 0;
+                self.relays.has_way(relay);
+            }
             None => {
                 self.direct_after.get_or_insert(now);
                 let released = self.guess.release(Some(route.via), &mut self.out);

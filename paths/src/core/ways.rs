@@ -115,6 +115,8 @@ impl Ways {
 
     /// The seat at this relay is lost, and with it the way.
     pub(crate) fn cut_relayed(&mut self, relay: RelayId, out: &mut Out) {
+        // One that succeeds all the same is a way like others.
+        self.dialing.retain(|route| route.relay != Some(relay));
         self.used.retain(|used| {
             let is_lost = used.route.relay == Some(relay);
             if is_lost {

@@ -61,8 +61,9 @@ pub(super) async fn carry(
 ) -> Result<(), Ending> {
     send(out, &TunnelOpen {}).await.map_err(gone)?;
     tracing::debug!(relay = %tunnel.relay, "a tunnel is open");
+    let far = Far::At(tunnel.relay);
     let carried = tokio::select! {
-        carried = tunnel::carry(&tunnel.socket, Far::At(tunnel.relay), out, reader) => carried,
+        carried = tunnel::carry(&tunnel.socket, &far, out, reader) => carried,
         () = ending.cancelled() => return Ok(()),
     };
     carried.map_err(|error| match error {

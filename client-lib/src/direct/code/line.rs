@@ -4,7 +4,7 @@ use super::{error::CodeError, exchange::Exchange, text::Code};
 use crate::{
     direct::{error::DirectError, line::Line},
     mailbox::MailboxChannel,
-    tunnel::Tunnel,
+    tunnel::{Near, Tunnel},
 };
 use hypersend_protocol::{
     code::{OfferSummary, Word},
@@ -14,10 +14,7 @@ use hypersend_protocol::{
 };
 use serde_bytes::ByteBuf;
 use std::{io, time::Duration};
-use tokio::{
-    sync::mpsc,
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 
 /// One side of a code. Says by itself that the receiver is there, and what the sender offers.
 pub(super) struct CodedLine {
@@ -162,8 +159,8 @@ impl Line for CodedLine {
         self.mailbox.relays()
     }
 
-    fn tunnel(&self, relay: RelayId, dug: mpsc::Sender<RelayId>) -> io::Result<Tunnel> {
-        self.mailbox.tunnel(relay, dug)
+    fn tunnel(&self, relay: RelayId, near: Near) -> io::Result<Tunnel> {
+        self.mailbox.tunnel(relay, near)
     }
 
     fn set(&mut self, state: Vec<u8>) {

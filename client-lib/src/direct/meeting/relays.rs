@@ -1,13 +1,17 @@
 //! The relays of a session: where they are, and the tunnels to them where no UDP gets through.
 
 use super::{SEEK_BLOCKED, done, until};
-use crate::{direct::line::Line, tunnel::Tunnel};
+use crate::{
+    direct::line::Line,
+    tunnel::{Near, Tunnel},
+};
 use futures::future::join_all;
-use hypersend_paths::{Paths, RelayPlace, Report};
-use hypersend_protocol::{id::RelayId, paths::Mapping, signal::RelaySeat};
+use hypersend_paths::{Paths, RelayPlace, RelayReport, RelayState, Report};
+use hypersend_protocol::{id::RelayId, signal::RelaySeat};
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     net::SocketAddr,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 use tokio::{
@@ -29,6 +33,9 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// How long nothing gets to any relay by UDP before there are tunnels, where the server's storage is the better way: longer than it takes
 /// to come to that.
 const DIG_AFTER: Duration = SEEK_BLOCKED.saturating_add(Duration::from_secs(2));
+
+/// How long everything has to go by UDP before the tunnels are given up: what goes that way may come to nothing yet.
+const SETTLED: Duration = Duration::from_secs(30);
 
 /// Tunnels that have been dug and not heeded yet. One that is not told of is noticed by the relay's silence.
 const MAX_DUG: usize = 16;
@@ -54,7 +61,10 @@ pub(super) struct Relays {
     dig_after: Duration,
     /// When there are to be tunnels, as nothing gets to any relay by UDP.
     dig_at: Option<Instant>,
-    dug: (mpsc::Sender<RelayId>, mpsc::Receiver<RelayId>),
+    /// Since when all that is had is had by UDP.
+    udp_since: Option<Instant>,
+    near: Near,
+    dug: mpsc::Receiver<RelayId>,
     /// Those whose tunnels lead from new places, of which the paths are to be told.
     moved: Vec<RelayId>,
 }
@@ -65,6 +75,7 @@ type Found = (Vec<RelaySeat>, Vec<RelayPlace>, bool);
 impl Relays {
     /// None yet. `is_never_stored`: whether the server's storage is no way for what is to be sent.
     pub(super) fn new(host: &str, is_never_stored: bool) -> Self {
+        let (dug, heard) = mpsc::channel(MAX_DUG);
         Self {
             host: host.to_owned(),
             known: Vec::new(),
@@ -76,7 +87,9 @@ impl Relays {
             tunnels: BTreeMap::new(),
             dig_after: if is_never_stored { Duration::ZERO } else { DIG_AFTER },
             dig_at: None,
-            dug: mpsc::channel(MAX_DUG),
+            udp_since: None,
+            near: Near { port: Arc::default(), dug },
+            dug: heard,
             moved: Vec::new(),
         }
     }
@@ -121,7 +134,7 @@ impl Relays {
                 }
             }
             () = sleep_until(self.again), if self.looking.is_none() => {}
-            Some(relay) = self.dug.1.recv() => self.moved.push(relay),
+            Some(relay) = self.dug.recv() => self.moved.push(relay),
             () = until(dig_at) => {}
         }
     }
@@ -144,19 +157,23 @@ impl Relays {
 
     /// Decides from when on tunnels are needed, and which are not any more.
     fn heed(&mut self, report: &Report, has_peer: bool) {
-        let before = self.tunnels.len();
-        let is_used = |id: &RelayId| report.relays.iter().any(|relay| relay.id == *id && relay.tunnelled);
-        match report.own.mapping {
-            Mapping::Blocked if has_peer => {
-                self.dig_at.get_or_insert_with(|| Instant::now() + self.dig_after);
-            }
-            // It is not known whether that has changed.
-            Mapping::Blocked | Mapping::Unknown => {}
-            Mapping::Independent | Mapping::Dependent | Mapping::Other => {
-                self.dig_at = None;
-                self.tunnels.retain(|id, _| is_used(id));
-            }
+        self.near.port.store(report.port, Relaxed);
+        let is_by_udp = |relay: &RelayReport| matches!(relay.state, RelayState::Bound { .. }) && !relay.tunnelled;
+        let is_cut_off = |relay: &RelayReport| relay.tunnelled || relay.state == RelayState::Silent;
+        let relays = &report.relays;
+        let now = Instant::now();
+        if relays.iter().any(is_by_udp) {
+            self.dig_at = None;
+        } else if has_peer && !relays.is_empty() && relays.iter().all(is_cut_off) {
+            self.dig_at.get_or_insert(now + self.dig_after);
         }
+        let none_is_needed = relays.iter().any(is_by_udp) && !relays.iter().any(|relay| relay.tunnelled);
+        self.udp_since = none_is_needed.then(|| self.udp_since.unwrap_or(now));
+        let before = self.tunnels.len();
+        if self.udp_since.is_some_and(|since| since + SETTLED <= now) {
+            self.tunnels.clear();
+        }
+        let is_used = |id: &RelayId| relays.iter().any(|relay| relay.id == *id && relay.tunnelled);
         self.tunnels.retain(|id, _| is_used(id) || self.known.iter().any(|seat| seat.relay == *id));
         self.are_told &= self.tunnels.len() == before;
     }
@@ -169,7 +186,7 @@ impl Relays {
     fn dig<L: Line>(&mut self, line: &L) {
         for seat in &self.known {
             if let Entry::Vacant(free) = self.tunnels.entry(seat.relay) {
-                match line.tunnel(seat.relay, self.dug.0.clone()) {
+                match line.tunnel(seat.relay, self.near.clone()) {
                     Ok(tunnel) => _ = free.insert(tunnel),
                     Err(error) => {
                         tracing::warn!(relay = %seat.name, %error, "there is no socket for a tunnel");

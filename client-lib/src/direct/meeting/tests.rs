@@ -1,7 +1,10 @@
 //! Ways that outlive the line by which they were found.
 
 use super::*;
-use crate::{ClientError, tunnel::Tunnel};
+use crate::{
+    ClientError,
+    tunnel::{Near, Tunnel},
+};
 use hypersend_protocol::{
     id::RelayId,
     refusal::{ErrorCode, Refusal},
@@ -26,7 +29,7 @@ impl Line for Wire {
         Vec::new()
     }
 
-    fn tunnel(&self, _: RelayId, _: mpsc::Sender<RelayId>) -> std::io::Result<Tunnel> {
+    fn tunnel(&self, _: RelayId, _: Near) -> std::io::Result<Tunnel> {
         unreachable!("there are no relays")
     }
 

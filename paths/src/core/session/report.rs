@@ -10,6 +10,7 @@ impl Core {
         Report {
             own: side(self.register.own()),
             peer: self.register.peer().map(side),
+            port: self.port,
             relays: self.relays.seats().iter().map(relay).collect(),
             first_after: self.first_after,
             direct_after: self.direct_after,

@@ -83,7 +83,9 @@ impl Core {
         };
         let seats = self.relays.seats();
         let all_silent = !seats.is_empty() && seats.iter().all(Seat::is_silent);
-        let none_by_udp = !seats.is_empty() && seats.iter().all(|seat| seat.is_silent() || seat.is_tunnelled());
+        // Of one whose host is not found nothing is known.
+        let mut asked = seats.iter().filter(|seat| !seat.place.addresses.is_empty()).peekable();
+        let none_by_udp = asked.peek().is_some() && asked.all(|seat| seat.is_silent() || seat.is_tunnelled());
         let named: Vec<SocketAddr> = self.hosts.iter().map(|&ip| SocketAddr::new(ip, self.port)).collect();
         self.was_bound |= seats.iter().any(|seat| seat.bound().is_some());
         if self.was_bound && all_silent && self.ways.is_empty() && now >= self.bound_anew + SOCKET_PATIENCE {
