@@ -199,7 +199,7 @@ mod tests {
     use hypersend_protocol::{
         id::UserId,
         relay::{
-            Cookie, ToRelay,
+            Cookie, RelayRefusal, ToRelay,
             ticket::{Side, Ticket},
         },
         time::UnixMillis,
@@ -309,7 +309,7 @@ mod tests {
         relays.tick(now, &mut dice, &mut out);
         bind(&mut relays, now, tunnel, &mut dice, &mut out);
         assert!(relays.seats()[0].is_tunnelled());
-        while wait_one(&mut relays, &mut now, &mut dice, &mut out, tunnel).is_none() {}
+        while !asks(&mut relays, &mut now, &mut dice, &mut out, tunnel, direct) {}
         assert!(now >= Duration::from_secs(10), "not all the time");
 
         bind(&mut relays, now, direct, &mut dice, &mut out);
@@ -317,6 +317,46 @@ mod tests {
         let lost = relays.tick(now, &mut dice, &mut out);
         assert_eq!(lost, [place.id], "the way over the tunnel is no way any more");
         assert_eq!(relays.observations(), [(direct, SEEN)]);
+        assert_eq!(relays.tick(now, &mut dice, &mut out), []);
+
+        // No way comes of it: datagrams of a relay's get through, and longer ones do not.
+        let moved = now;
+        while !asks(&mut relays, &mut now, &mut dice, &mut out, direct, tunnel) {}
+        assert!(now >= moved + Duration::from_secs(10), "there is time for a way");
+        assert!(asked(&out, direct).is_none(), "that is not asked again so soon");
+        bind(&mut relays, now, tunnel, &mut dice, &mut out);
+        assert!(relays.seats()[0].is_tunnelled());
+        assert_eq!(relays.tick(now, &mut dice, &mut out), [place.id]);
+        let back = now;
+        while !asks(&mut relays, &mut now, &mut dice, &mut out, tunnel, direct) {}
+        assert!(now >= back + Duration::from_secs(29), "and then less often");
+        bind(&mut relays, now, direct, &mut dice, &mut out);
+        relays.tick(now, &mut dice, &mut out);
+        relays.has_way(place.id);
+        for _ in 0..60 {
+            assert!(!asks(&mut relays, &mut now, &mut dice, &mut out, direct, tunnel), "it stays");
+        }
+    }
+
+    #[test]
+    fn a_no_by_udp_takes_nothing_from_what_is_held_through_a_tunnel() {
+        let (mut relays, mut now) = (Relays::new(SESSION), Moment::ZERO);
+        let (mut dice, mut out) = (Dice::new([2; 32]), Out::new());
+        let mut place = places(1..=1).remove(0);
+        let (tunnel, direct) = (SocketAddr::from(([127, 0, 0, 1], 5_000)), place.addresses[0]);
+        place.tunnel = Some(tunnel);
+        relays.add(now, vec![place]);
+        relays.tick(now, &mut dice, &mut out);
+        bind(&mut relays, now, tunnel, &mut dice, &mut out);
+        while !asks(&mut relays, &mut now, &mut dice, &mut out, tunnel, direct) {}
+        let Some(ToRelay::Hello { nonce, .. }) = asked(&out, direct) else { panic!("{out:?}") };
+        let challenge = FromRelay::Challenge { nonce, cookie: Cookie([3; 32]) };
+        relays.heard(now, direct, &challenge.encode(), &mut dice, &mut out);
+        let Some(ToRelay::Bind { nonce, .. }) = asked(&out, direct) else { panic!("{out:?}") };
+        assert!(relays.seats()[0].is_tunnelled(), "while it is asked");
+        let no = FromRelay::Refused { nonce, reason: RelayRefusal::BadSignature };
+        relays.heard(now, direct, &no.encode(), &mut dice, &mut out);
+        assert!(relays.seats()[0].is_tunnelled());
         assert_eq!(relays.tick(now, &mut dice, &mut out), []);
     }
 
@@ -333,14 +373,15 @@ mod tests {
         relays.heard(now, at, &bound.encode(), dice, out);
     }
 
-    /// Lets a second pass, in which keepalives to an address are answered. What was asked elsewhere.
-    fn wait_one(
+    /// Lets a second pass, in which keepalives to an address are answered. Whether another was asked for a seat.
+    fn asks(
         relays: &mut Relays,
         now: &mut Moment,
         dice: &mut Dice,
         out: &mut Out,
         alive: SocketAddr,
-    ) -> Option<SocketAddr> {
+        other: SocketAddr,
+    ) -> bool {
         out.clear();
         *now += Duration::from_secs(1);
         relays.tick(*now, dice, out);
@@ -348,7 +389,6 @@ mod tests {
             let answer = FromRelay::Alive { nonce, observed: SEEN, peer: true };
             relays.heard(*now, alive, &answer.encode(), dice, out);
         }
-        let hello = |to: SocketAddr| matches!(asked(out, to), Some(ToRelay::Hello { .. }));
-        relays.seats()[0].place.addresses.iter().copied().find(|&to| hello(to))
+        matches!(asked(out, other), Some(ToRelay::Hello { .. }))
     }
 }
