@@ -261,12 +261,14 @@ impl From<DownloadError> for Failure {
                 Self::new(Exit::LocalFile, "exists", format!("{} is already there", path.display()))
                     .or_try("another name, or remove it first")
             }
-            DownloadError::Damaged { .. } => {
-                local_chain(&error).or_try("remove that folder; then the same command begins anew")
-            }
-            DownloadError::Plan(_) | DownloadError::Turn(TurnError::Plan | TurnError::Expect(_)) => {
+            DownloadError::Plan(_) | DownloadError::Turn { source: TurnError::Expect(_), .. } => {
                 Self::new(Exit::Failed, "failed", chain(&error))
             }
+            DownloadError::Damaged { .. }
+            | DownloadError::Turn { source: TurnError::Plan | TurnError::Journal(_), .. } => {
+                local_chain(&error).or_try("remove that folder; then the same command begins anew")
+            }
+            DownloadError::NotOurs(_) => local_chain(&error).or_try("another folder, or have that one removed"),
             _ => local_chain(&error),
         }
     }
