@@ -310,3 +310,28 @@ impl Carrier for Fetching {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::chown;
+
+    #[test]
+    fn a_folder_that_another_user_has_laid_out_is_not_gone_on_with() {
+        let to = tempfile::tempdir().unwrap();
+        let film = to.path().join("film.mkv");
+        let id = FileId(uuid::Uuid::from_u128(1));
+        let plan = ChunkPlan::for_size(5 << 20).unwrap();
+        let manifest = Manifest::new(id, "film.mkv".parse().unwrap(), plan, None);
+        drop(open_or_create(&film, manifest.clone()).unwrap());
+        let dir = folder_beside(&film, id);
+        if let Err(error) = chown(&dir, Some(1), None) {
+            eprintln!("skipped: giving a folder to another user needs the right to ({error})");
+            return;
+        }
+        let refused = open_or_create(&film, manifest.clone()).unwrap_err();
+        assert!(matches!(&refused, DownloadError::NotOurs(found) if *found == dir), "{refused}");
+        chown(&dir, Some(0), None).unwrap();
+        open_or_create(&film, manifest).unwrap();
+    }
+}

@@ -121,6 +121,7 @@ async fn what_has_arrived_is_not_fetched_from_the_server() {
     assert_eq!(date(&received.places[0]), date(&broken.note), "it has come from the sender itself");
     let progress = receiving.progress().borrow().unwrap();
     assert!(progress.resumed_bytes >= broken.arrived, "{progress:?} after {} bytes", broken.arrived);
+    assert_eq!((progress.stored_bytes, progress.total_bytes), (NOTE + SIZE, NOTE + SIZE), "its end is told");
     let fetched = broken.proxy.carried_down() - carried;
     let missing = SIZE - broken.arrived;
     assert!(fetched < missing + OVERHEAD, "{missing} bytes were missing, {fetched} were fetched");
@@ -180,7 +181,10 @@ async fn what_has_arrived_of_another_file_of_this_name_and_size_stays() {
     let other = pair.file("other/film.mkv", SIZE);
     let offer = Arc::new(Offer::open(vec![other.clone()]).await.unwrap());
     let mut sending = pair.ann.client.send_direct(pair.chat, pair.bob.id(), offer, through_the_server());
-    let session = offered(&pair.bob.client).await;
+    let mut offers = pair.bob.client.offers();
+    // The first one still waits for its end.
+    let _ = within("the first offer comes", offers.next()).await.unwrap();
+    let session = within("the other offer comes", offers.next()).await.unwrap();
     let mut receiving = broken.device.receive_direct(session, into, ReceiveOptions::default());
     let both = async { tokio::join!(sending.finish(), receiving.finish()) };
     let (sent, received) = within("the other film is across", both).await;

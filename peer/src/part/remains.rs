@@ -292,14 +292,13 @@ mod tests {
 
     #[test]
     fn what_another_user_has_laid_out_is_passed_over() {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("skipped: giving a folder to another user needs root");
-            return;
-        }
         let to = tempfile::tempdir().unwrap();
         arrived(&to, "note.txt", 1, b"a note");
         let dir = part(&to, "note.txt", 1).dir().to_owned();
-        chown(&dir, Some(1), None).unwrap();
+        if let Err(error) = chown(&dir, Some(1), None) {
+            eprintln!("skipped: giving a folder to another user needs the right to ({error})");
+            return;
+        }
         let before = fs::read_dir(&dir).unwrap().count();
         assert!(find(&to, "note.txt", 6).is_none());
         let refused = Part::open(to.path(), "note.txt", &SENDER, EntryKey([1; 32])).unwrap_err();
