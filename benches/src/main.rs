@@ -15,6 +15,7 @@
 //! | [`idle`] | memory of idle connections |
 //! | [`relay`] | the relay against a direct way, its cost beside coturn's, and a crowd at it |
 //! | [`nat`] | ways between clients behind NATs, and how soon |
+//! | [`tunnels`] | a relay that is reached through tunnels, beside the same by UDP |
 //! | [`role`] | what a child process does |
 //! | [`process`] | child processes and the kernel's accounts of them |
 //! | [`server`] | a real server with a data root of its own |
@@ -39,6 +40,7 @@ mod server;
 mod settings;
 mod spread;
 mod throughput;
+mod tunnels;
 mod warm;
 
 use anyhow::{Context, Result};
@@ -69,6 +71,7 @@ fn main() -> Result<()> {
             Bench::Relay => relay::against_direct::measure(&settings, &mut report),
             Bench::RelayCost => relay::cost::measure(&settings, &mut report),
             Bench::RelayCrowd => relay::crowd::measure(&settings, &mut report),
+            Bench::Tunnels => tunnels::measure(&settings, &mut report),
             Bench::Nat => nat::measure(&settings, &mut report),
         };
         measured.with_context(|| format!("measure {bench}"))?;

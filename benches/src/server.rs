@@ -17,22 +17,32 @@ pub(crate) struct Server {
     process: Process,
     program: PathBuf,
     root: PathBuf,
-    mongodb: Option<String>,
+    given: Vec<(String, String)>,
     address: SocketAddr,
 }
 
 impl Server {
     /// Starts one with everything under `root`.
     pub(crate) fn start(settings: &Settings, root: &Path) -> Result<Self> {
-        Self::start_on(settings, root, None)
+        Self::start_with(settings, root, &[])
     }
 
     /// Starts one with its files under `root`, and its records in a MongoDB if one is named.
     pub(crate) fn start_on(settings: &Settings, root: &Path, mongodb: Option<String>) -> Result<Self> {
+        Self::given(settings, root, mongodb.map(|uri| ("MONGODB_URI".to_owned(), uri)).into_iter().collect())
+    }
+
+    /// Starts one with everything under `root`, and these settings.
+    pub(crate) fn start_with(settings: &Settings, root: &Path, given: &[(&str, &str)]) -> Result<Self> {
+        let owned = given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self::given(settings, root, owned.collect())
+    }
+
+    fn given(settings: &Settings, root: &Path, given: Vec<(String, String)>) -> Result<Self> {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let program = settings.server()?;
-        let (process, address) = launch(&program, root, mongodb.as_deref(), any)?;
-        Ok(Self { process, program, root: root.to_owned(), mongodb, address })
+        let (process, address) = launch(&program, root, &given, any)?;
+        Ok(Self { process, program, root: root.to_owned(), given, address })
     }
 
     /// Kills it at once.
@@ -43,7 +53,7 @@ impl Server {
     /// Starts it again with the same data on the same port.
     pub(crate) fn restart(&mut self) -> Result<()> {
         self.process.kill();
-        (self.process, self.address) = launch(&self.program, &self.root, self.mongodb.as_deref(), self.address)?;
+        (self.process, self.address) = launch(&self.program, &self.root, &self.given, self.address)?;
         Ok(())
     }
 
@@ -68,7 +78,12 @@ impl Server {
     }
 }
 
-fn launch(program: &Path, root: &Path, mongodb: Option<&str>, listen: SocketAddr) -> Result<(Process, SocketAddr)> {
+fn launch(
+    program: &Path,
+    root: &Path,
+    given: &[(String, String)],
+    listen: SocketAddr,
+) -> Result<(Process, SocketAddr)> {
     let mut command = Command::new(program);
     command
         .current_dir(root)
@@ -84,9 +99,11 @@ fn launch(program: &Path, root: &Path, mongodb: Option<&str>, listen: SocketAddr
         .env("LOGINS_PER_ACCOUNT_PER_MINUTE", "100000")
         .env("LOGINS_PER_ADDRESS_PER_MINUTE", "100000")
         .env("REGISTRATIONS_PER_ADDRESS_PER_MINUTE", "100000")
+        .env("CODE_OPENINGS_PER_ADDRESS_PER_MINUTE", "100000")
+        .env("CODE_CLAIMS_PER_ADDRESS_PER_MINUTE", "100000")
         // Nor is what one user may reserve of a disk that happens to be nearly full.
         .env("MAX_RESERVED_PER_USER", "1T");
-    command.envs(mongodb.map(|uri| ("MONGODB_URI", uri)));
+    command.envs(given.iter().map(|(name, value)| (name, value)));
     // Debugging aids for whoever looks for the bound, such as the allocator's settings.
     command.envs(std::env::vars().filter(|(name, _)| name.starts_with("MALLOC_") || name == "TOKIO_WORKER_THREADS"));
     let process = Process::start("hypersend-server", &mut command)?;

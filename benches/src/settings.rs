@@ -95,6 +95,8 @@ pub(crate) enum Bench {
     RelayCost,
     /// A relay's capacity shared by many sessions
     RelayCrowd,
+    /// A relay reached through tunnels, beside the same by UDP
+    Tunnels,
     /// Ways between clients behind NATs
     Nat,
 }

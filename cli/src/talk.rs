@@ -114,8 +114,9 @@ impl Talk {
             Whereabouts::Waiting => ("waiting", None, None),
             Whereabouts::Seeking => ("seeking", None, None),
             Whereabouts::Carried(Way::Direct(address)) => ("direct", Some(address.to_string()), None),
-            Whereabouts::Carried(Way::Relayed { name, address, .. }) => {
-                ("relay", Some(address.to_string()), Some(name))
+            // A tunnel's address is this computer's own.
+            Whereabouts::Carried(Way::Relayed { name, address, tunnelled }) => {
+                ("relay", (!tunnelled).then(|| address.to_string()), Some(name))
             }
             Whereabouts::Stored => ("stored", None, None),
         };

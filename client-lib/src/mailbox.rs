@@ -24,6 +24,7 @@ use hypersend_protocol::{
     signal::{NotASignal, RelaySeat},
 };
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 /// A connection to one server that speaks for nobody, kept until what was begun on it is over; cloning shares it, so that its
@@ -127,8 +128,8 @@ impl MailboxChannel {
     }
 
     /// A way to one of these relays by the connection to the server.
-    pub(crate) fn tunnel(&self, relay: RelayId) -> io::Result<Tunnel> {
-        Tunnel::open(relay, self.registers.connection())
+    pub(crate) fn tunnel(&self, relay: RelayId, dug: mpsc::Sender<RelayId>) -> io::Result<Tunnel> {
+        Tunnel::open(relay, self.registers.connection(), dug)
     }
 
     /// Sets this side's value, of 1 to 8192 bytes: the other side is told of it, unless it is replaced before.

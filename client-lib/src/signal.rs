@@ -17,6 +17,7 @@ use hypersend_protocol::{
     signal::{NotASignal, OpenSignals, RelaySeat, SignalsOpen},
 };
 use std::{io, sync::Arc};
+use tokio::sync::mpsc;
 
 /// One side of a transfer, as far as it speaks by way of the server. Outlives any number of connections; closed when dropped.
 #[derive(Debug)]
@@ -34,8 +35,8 @@ impl SignalChannel {
     }
 
     /// A way to one of these relays by the connection to the server.
-    pub(crate) fn tunnel(&self, relay: RelayId) -> io::Result<Tunnel> {
-        Tunnel::open(relay, self.0.connection())
+    pub(crate) fn tunnel(&self, relay: RelayId, dug: mpsc::Sender<RelayId>) -> io::Result<Tunnel> {
+        Tunnel::open(relay, self.0.connection(), dug)
     }
 
     /// Sets this side's value, of 1 to 8192 bytes: the other side is told of it, unless it is replaced before.

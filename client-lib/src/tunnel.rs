@@ -15,11 +15,19 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 use tokio_util::task::AbortOnDropHandle;
 
-/// How long after its end a tunnel is dug again on the same connection.
-const AGAIN: Duration = Duration::from_secs(2);
+/// How long after its end a tunnel is dug again on the same connection; doubles with each that comes to nothing, up to the
+/// longest.
+const AGAIN: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// How long the server may take to open one: it looks for the relay's host.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// A socket on this machine whose datagrams go to a relay by way of the server, and come from there. Outlives connections; closed
 /// when dropped.
@@ -30,11 +38,16 @@ pub(crate) struct Tunnel {
 }
 
 impl Tunnel {
-    /// Begins to dig, on whichever connection the two sides' registers are open at the moment. Must be called in a runtime.
-    pub(crate) fn open(relay: RelayId, connection: watch::Receiver<Option<Connection>>) -> io::Result<Self> {
+    /// Begins to dig, on whichever connection the two sides' registers are open at the moment. Each time that is done it says so,
+    /// by the relay's id. Must be called in a runtime.
+    pub(crate) fn open(
+        relay: RelayId,
+        connection: watch::Receiver<Option<Connection>>,
+        dug: mpsc::Sender<RelayId>,
+    ) -> io::Result<Self> {
         let socket = Socket::bind((Ipv4Addr::LOCALHOST, 0).into())?;
         let address = socket.local_addr()?;
-        let task = tokio::spawn(Task { relay, socket, connection }.run());
+        let task = tokio::spawn(Task { relay, socket, connection, dug }.run());
         Ok(Self { address, _task: AbortOnDropHandle::new(task) })
     }
 
@@ -48,27 +61,38 @@ struct Task {
     relay: RelayId,
     socket: Socket,
     connection: watch::Receiver<Option<Connection>>,
+    dug: mpsc::Sender<RelayId>,
 }
 
 impl Task {
     async fn run(mut self) {
+        let mut wait = AGAIN;
         loop {
             let Ok(connection) = self.connection.wait_for(Option::is_some).await.map(|there| there.clone()) else {
                 return;
             };
-            if let Some(connection) = connection
-                && let Err(error) = self.carry(&connection).await
-            {
-                tracing::debug!(relay = %self.relay, %error, "a tunnel has ended");
+            if let Some(connection) = connection {
+                let mut changes = self.connection.clone();
+                tokio::select! {
+                    carried = self.carry(&connection, &mut wait) => {
+                        if let Err(error) = carried {
+                            tracing::debug!(relay = %self.relay, %error, "a tunnel has ended");
+                        }
+                    }
+                    // The other things have moved to a better one, or lost this.
+                    _ = changes.changed() => wait = Duration::ZERO,
+                }
             }
-            // They get another connection, or the server has no room now.
-            if let Ok(Err(_)) = timeout(AGAIN, self.connection.changed()).await {
+            if !wait.is_zero()
+                && let Ok(Err(_)) = timeout(wait, self.connection.changed()).await
+            {
                 return;
             }
+            wait = (wait * 2).clamp(AGAIN, LONGEST_WAIT);
         }
     }
 
-    async fn carry(&self, connection: &Connection) -> Result<(), TunnelError> {
+    async fn carry(&self, connection: &Connection, wait: &mut Duration) -> Result<(), TunnelError> {
         let Ok((mut out, answer)) = connection.open_bi().await else { return Ok(()) };
         out.set_priority(priority::BULK);
         let mut reader = FrameReader::new(answer);
@@ -76,7 +100,10 @@ impl Task {
             SendError::Frame(error) => RecvError::Frame(error).into(),
             SendError::Stream(error) => TunnelError::Stream(error),
         })?;
-        let TunnelOpen {} = reader.expect().await?;
+        let TunnelOpen {} = timeout(ANSWER, reader.expect()).await.map_err(|_| TunnelError::Idle)??;
+        *wait = AGAIN;
+        // Whoever does not listen any more does not use it either.
+        let _ = self.dug.try_send(self.relay);
         tunnel::carry(&self.socket, Far::WhoeverSpeaks, &mut out, &mut reader).await
     }
 }

@@ -135,6 +135,14 @@ impl Connection {
         }
     }
 
+    /// Keeps so many unacknowledged bytes for the peer. Over TCP it is the kernel that does.
+    pub fn narrow(&self, window: u64) {
+        match self {
+            Self::Quic(connection) => connection.set_send_window(window),
+            Self::Tcp(_) => {}
+        }
+    }
+
     /// The round trip time as last measured. Over TCP it includes what waits in the kernel's buffers.
     pub fn rtt(&self) -> Duration {
         match self {

@@ -19,6 +19,9 @@ pub const STREAM_WINDOW: u32 = 2 << 20;
 /// Unread bytes of one connection before login: room for the hello and no more of a stranger's bytes than that.
 pub const STRANGER_WINDOW: u32 = 64 << 10;
 
+/// Unacknowledged bytes that the server holds for a connection without a login: those of one tunnel's stream.
+pub const GUEST_SEND_WINDOW: u64 = STREAM_WINDOW as u64;
+
 /// Unread bytes of one connection without a login that has a tunnel: the bandwidth-delay product of 160 Mbit/s at 200 ms.
 pub const TUNNEL_WINDOW: u32 = 4 << 20;
 

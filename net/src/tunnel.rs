@@ -21,11 +21,15 @@ use std::{
     pin::pin,
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
+use tokio::time::timeout;
 
 /// Bytes after which a write is not made longer by what else has come.
 const WRITE: usize = 64 << 10;
+
+/// Silence of a stream after which its tunnel ends: who has a seat at a relay, and the relay, speak every five seconds.
+pub const IDLE: Duration = Duration::from_mins(1);
 
 /// Why a tunnel is over before its stream is finished.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +40,9 @@ pub enum TunnelError {
     /// What comes by the stream is a refusal or no datagram, or breaks off.
     #[error(transparent)]
     Received(#[from] RecvError),
+    /// Nothing came by the stream for a while.
+    #[error("nothing came through the tunnel for {} s", IDLE.as_secs())]
+    Idle,
     /// The stream takes nothing any more.
     #[error("the stream broke")]
     Stream(#[from] StreamError),
@@ -79,22 +86,27 @@ async fn to_stream(socket: &Socket, heard: &Mutex<Heard>, out: &mut SendStream) 
 }
 
 async fn to_socket(socket: &Socket, heard: &Mutex<Heard>, reader: &mut FrameReader) -> Result<(), TunnelError> {
-    let mut batch = socket.batch();
-    let mut first = reader.next::<Datagram>().await?;
+    let mut batch = Batch::default();
+    let mut first = next(reader).await?;
     while let Some(datagram) = first {
-        batch.clear();
+        socket.begin(&mut batch);
         batch.add(&datagram.bytes);
-        let next = gather(&mut batch, reader)?;
+        let following = gather(&mut batch, reader)?;
         let to = lock(heard).address();
         if let Some(to) = to {
             socket.send(to, &batch).await?;
         }
-        first = match next {
+        first = match following {
             Next::Came(next) => next,
-            Next::ToCome => reader.next().await?,
+            Next::ToCome => next(reader).await?,
         };
     }
     Ok(())
+}
+
+async fn next(reader: &mut FrameReader) -> Result<Option<Datagram>, TunnelError> {
+    let next = timeout(IDLE, reader.next()).await.map_err(|_| TunnelError::Idle)?;
+    Ok(next?)
 }
 
 /// What follows a batch.

@@ -5,7 +5,7 @@ use hypersend_protocol::{
     id::{P2pId, RelayId},
     relay::ticket::{Side, SignedTicket},
 };
-use std::{io, net::SocketAddr};
+use std::{collections::BTreeSet, io, net::SocketAddr};
 use tokio::sync::mpsc;
 
 /// Which end of a session. The sender makes the connections, the receiver takes them.
@@ -34,6 +34,12 @@ impl RelayPlace {
     /// All addresses by which it is reached.
     pub(crate) fn ways(&self) -> impl Iterator<Item = SocketAddr> {
         self.addresses.iter().copied().chain(self.tunnel)
+    }
+
+    /// Whether another is reached at the same addresses, in whichever order.
+    pub(crate) fn is_where(&self, other: &Self) -> bool {
+        let all: BTreeSet<SocketAddr> = self.ways().collect();
+        all == other.ways().collect()
     }
 }
 

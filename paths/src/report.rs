@@ -46,6 +46,8 @@ pub struct RelayReport {
     pub name: String,
     /// How this side stands with it.
     pub state: RelayState,
+    /// Whether this side is bound through its [tunnel](crate::RelayPlace::tunnel).
+    pub tunnelled: bool,
     /// Of the last question and its answer.
     pub round_trip: Option<Duration>,
 }

@@ -3,7 +3,7 @@
 //! The client begins the stream with [`OpenTunnel`]; the server answers [`TunnelOpen`], or a
 //! [`Refusal`](crate::refusal::Refusal) by which this stream ends alone. Then both send [`Datagram`]s: the server passes the
 //! client's on to the relay, from a UDP socket that is this tunnel's alone, and what the relay sends there to the client. It looks
-//! into none of them, and drops what it has no room for, as a router does.
+//! into none of them, and drops those for which there is no room before the stream, as a router does.
 
 use crate::{
     frame::{Kind, frame},

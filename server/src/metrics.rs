@@ -36,6 +36,7 @@ struct Inner {
     logins: Family<OutcomeLabels, Counter>,
     mailboxes: Family<OutcomeLabels, Counter>,
     mailbox_claims: Family<OutcomeLabels, Counter>,
+    tunnels: Gauge,
     messages: Counter,
     message_seconds: Histogram,
     uploads_begun: Counter,
@@ -143,6 +144,8 @@ impl Metrics {
             (Family::<OutcomeLabels, Counter>::default(), Family::<OutcomeLabels, Counter>::default());
         registry.register("mailboxes", "Attempts to open a mailbox without an account", mailboxes.clone());
         registry.register("mailbox_claims", "Attempts to claim one by its code", mailbox_claims.clone());
+        let tunnels = Gauge::default();
+        registry.register("tunnels", "Open tunnels from clients without UDP to relays", tunnels.clone());
         let (messages, message_seconds) = (Counter::default(), latencies());
         registry.register("messages", "Messages stored", messages.clone());
         let help = "From a message's arrival to its being safe in the store, in seconds";
@@ -160,6 +163,7 @@ impl Metrics {
             logins,
             mailboxes,
             mailbox_claims,
+            tunnels,
             messages,
             message_seconds,
             uploads_begun,
@@ -170,7 +174,7 @@ impl Metrics {
 
 impl Metrics {
     /// Counts a connection as open until the guard is dropped.
-    pub(crate) fn connected(&self, protocol: Protocol) -> Connected {
+    pub(crate) fn connected(&self, protocol: Protocol) -> Counted {
         let protocol = match protocol {
             Protocol::Native => "native",
             Protocol::NativeTcp => "native-tcp",
@@ -179,8 +183,7 @@ impl Metrics {
             Protocol::Http1 => "http/1.1",
         };
         let open = self.0.connections.get_or_create_owned(&ProtocolLabels { protocol });
-        open.inc();
-        Connected(open)
+        Counted::new(open)
     }
 
     /// Counts bytes of a file that were stored.
@@ -204,6 +207,11 @@ impl Metrics {
     /// Counts an attempt to log in.
     pub(crate) fn login(&self, outcome: Outcome) {
         self.0.logins.get_or_create(&outcome.labels()).inc();
+    }
+
+    /// Counts a tunnel for as long as it is open.
+    pub(crate) fn tunnel(&self) -> Counted {
+        Counted::new(self.0.tunnels.clone())
     }
 
     /// Counts an attempt to open a mailbox.
@@ -240,11 +248,18 @@ impl Metrics {
     }
 }
 
-/// A connection that is counted as open.
+/// Something that is counted for as long as it is there.
 #[derive(Debug)]
-pub(crate) struct Connected(Gauge);
+pub(crate) struct Counted(Gauge);
 
-impl Drop for Connected {
+impl Counted {
+    fn new(gauge: Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.dec();
     }
@@ -264,7 +279,7 @@ mod tests {
     #[test]
     fn what_is_counted_is_told_and_labels_are_bounded() {
         let metrics = Metrics::default();
-        let open = metrics.connected(Protocol::Http3);
+        let open = (metrics.connected(Protocol::Http3), metrics.tunnel());
         metrics.received(5);
         metrics.mailbox(Outcome::Limited);
         metrics.mailbox_claim(Outcome::Wrong);
@@ -272,6 +287,7 @@ mod tests {
         let text = metrics.text();
         for line in [
             "hypersend_connections{protocol=\"http/3\"} 1",
+            "hypersend_tunnels 1",
             "hypersend_file_received_bytes_total 5",
             "hypersend_mailboxes_total{outcome=\"limited\"} 1",
             "hypersend_mailbox_claims_total{outcome=\"wrong\"} 1",

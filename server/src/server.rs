@@ -300,7 +300,7 @@ fn services(
         files: Files::new(store.clone(), root, metrics.clone()),
         p2p: P2p::new(store.clone()),
         signals,
-        tunnels: Tunnels::new(relays.clone()),
+        tunnels: Tunnels::new(relays.clone(), metrics.clone()),
         relays,
         updates,
         metrics,

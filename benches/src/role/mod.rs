@@ -5,6 +5,7 @@
 
 mod asker;
 mod chatter;
+mod coder;
 mod connections;
 mod crowd;
 mod flood;
@@ -19,6 +20,7 @@ mod traffic;
 mod turn;
 
 pub(crate) use chatter::{Bulk, Talk, Talked};
+pub(crate) use coder::Coded;
 pub(crate) use crowd::{CrowdOf, Crowded};
 pub(crate) use flood::{Flood, Flooded};
 pub(crate) use http::{Done as HttpDone, Job as HttpJob, Version as HttpVersion};
@@ -161,6 +163,15 @@ pub(crate) enum Task {
         /// Where to put it.
         folder: PathBuf,
     },
+    /// Sends a file by a code, and receives it, over and over.
+    Coder {
+        /// To which server; nobody logs in.
+        login: Login,
+        /// Which.
+        file: PathBuf,
+        /// Where it arrives.
+        folder: PathBuf,
+    },
     /// Connects many times and does nothing.
     Idlers {
         /// As whom, by turns.
@@ -207,6 +218,7 @@ pub(crate) fn run(task: Task) -> Result<()> {
             Task::Listen { logins } => listen::run(stage, logins).await,
             Task::Sender { login, peer, file } => meet::send(stage, login, peer, file).await,
             Task::Receiver { login, folder } => meet::receive(stage, login, folder).await,
+            Task::Coder { login, file, folder } => coder::run(stage, login, file, folder).await,
             Task::Idlers { logins, connections } => idlers::run(stage, logins, connections).await,
         }
     }));
@@ -268,13 +280,17 @@ impl Login {
 
     /// A client with these credentials, connected.
     async fn start(&self, credentials: Credentials, tokens: Arc<MemoryTokens>) -> Result<Client> {
+        let client = Client::start(self.config()?, credentials, tokens)?;
+        client.ready().await?;
+        Ok(client)
+    }
+
+    /// Where the server is, and how it is reached.
+    fn config(&self) -> Result<Config> {
         let pem = std::fs::read(&self.certificate).context("read the server's certificate")?;
         // By address, as that is what is measured; the certificate names it.
         let transports = Transports::Only(if self.tcp { Transport::Tcp } else { Transport::Quic });
-        let config = Config { transports, ..Config::new(self.server.to_string().parse()?, Trust::authorities(&pem)?) };
-        let client = Client::start(config, credentials, tokens)?;
-        client.ready().await?;
-        Ok(client)
+        Ok(Config { transports, ..Config::new(self.server.to_string().parse()?, Trust::authorities(&pem)?) })
     }
 }
 

@@ -4,6 +4,7 @@ use super::error::DirectError;
 use crate::{SignalChannel, tunnel::Tunnel};
 use hypersend_protocol::{id::RelayId, refusal::ErrorCode, signal::RelaySeat};
 use std::io;
+use tokio::sync::mpsc;
 
 /// Two registers: this side's state, and the other's.
 pub(super) trait Line: Send {
@@ -16,8 +17,8 @@ pub(super) trait Line: Send {
     /// Relays that this side may use, the best first; newer ones after each lost connection.
     fn relays(&self) -> Vec<RelaySeat>;
 
-    /// A way to one of these relays by the connection to the server.
-    fn tunnel(&self, relay: RelayId) -> io::Result<Tunnel>;
+    /// A way to one of these relays by the connection to the server, which says each time that it leads from a new place.
+    fn tunnel(&self, relay: RelayId, dug: mpsc::Sender<RelayId>) -> io::Result<Tunnel>;
 
     /// Sets this side's state, which is never longer than a signal may be.
     fn set(&mut self, state: Vec<u8>);
@@ -41,8 +42,8 @@ impl Line for SignalChannel {
         self.relays()
     }
 
-    fn tunnel(&self, relay: RelayId) -> io::Result<Tunnel> {
-        self.tunnel(relay)
+    fn tunnel(&self, relay: RelayId, dug: mpsc::Sender<RelayId>) -> io::Result<Tunnel> {
+        self.tunnel(relay, dug)
     }
 
     fn set(&mut self, state: Vec<u8>) {

@@ -1,5 +1,6 @@
 //! One side of a session: what it says to the other by way of the server, and the ways that come of it.
 
+mod relays;
 #[cfg(test)]
 mod tests;
 
@@ -8,44 +9,22 @@ use super::{
     line::Line,
     transfer::{Keys, Told, Whereabouts},
 };
-use crate::tunnel::Tunnel;
-use futures::future::join_all;
-use hypersend_paths::{
-    Config, Event, Identity, PathId, Paths, RelayPlace, Report, Role, SideReport, Signals, Way, check_words,
-};
-use hypersend_protocol::{
-    id::{P2pId, RelayId},
-    paths::Mapping,
-    signal::RelaySeat,
-};
-use std::{
-    collections::{BTreeMap, btree_map::Entry},
-    net::SocketAddr,
-    time::Duration,
-};
+use hypersend_paths::{Config, Event, Identity, PathId, Paths, Report, Role, SideReport, Signals, Way, check_words};
+use hypersend_protocol::{id::P2pId, paths::Mapping};
+use relays::Relays;
+use std::{collections::BTreeMap, time::Duration};
 use tokio::{
-    net::lookup_host,
     sync::{mpsc, watch},
     task::JoinHandle,
     time::{Instant, sleep_until, timeout},
 };
-use tokio_util::task::AbortOnDropHandle;
 
 /// How long to wait at the end for the other side to close its ways.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// How long a way is looked for at most where one side gets no datagram through to any relay, nor an answer. Ways within one
 /// network are found by then, and there are no others.
-pub(super) const SEEK_BLOCKED: Duration = Duration::from_secs(8);
-
-/// How long it may take at first to find out where relays are: those that are found wait for the others.
-const LOOKUP: Duration = Duration::from_secs(3);
-
-/// How long when that is tried again: a name server that is gone is given up for another one after five seconds.
-const LOOKUP_AGAIN: Duration = Duration::from_secs(9);
-
-/// How long until relays are looked at again: for new ones, and for those whose hosts the network did not know.
-const RELAYS_AGAIN: Duration = Duration::from_secs(10);
+const SEEK_BLOCKED: Duration = Duration::from_secs(8);
 
 /// Values of either side that wait to be passed on.
 const WAITING: usize = 4;
@@ -53,12 +32,7 @@ const WAITING: usize = 4;
 /// One side of a session. Dropping it closes all ways.
 pub(super) struct Meeting<'a, L> {
     line: &'a mut L,
-    host: String,
     relays: Relays,
-    /// To relays, where no UDP gets through.
-    tunnels: BTreeMap<RelayId, Tunnel>,
-    /// When there are to be such, since none does.
-    dig_at: Option<Instant>,
     paths: Paths,
     report: watch::Receiver<Report>,
     say: mpsc::Receiver<Vec<u8>>,
@@ -79,39 +53,6 @@ pub(super) struct Meeting<'a, L> {
     terms: Terms,
 }
 
-/// The relays that the paths know of.
-#[derive(Debug)]
-struct Relays {
-    /// As the server named them.
-    known: Vec<RelaySeat>,
-    /// Where they are, but for the tunnels.
-    places: Vec<RelayPlace>,
-    /// Whether the paths have that, and the tunnels.
-    are_told: bool,
-    /// Whether all of their hosts were found.
-    are_all_found: bool,
-    /// Where newer ones are, while that is being found out.
-    looking: Option<AbortOnDropHandle<Found>>,
-    /// When to look again, though nothing else happens.
-    again: Instant,
-}
-
-impl Relays {
-    fn new() -> Self {
-        Self {
-            known: Vec::new(),
-            places: Vec::new(),
-            are_told: true,
-            are_all_found: true,
-            looking: None,
-            again: Instant::now(),
-        }
-    }
-}
-
-/// Relays, where they are, and whether none had to be left out.
-type Found = (Vec<RelaySeat>, Vec<RelayPlace>, bool);
-
 /// What a side puts up with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms {
@@ -121,8 +62,8 @@ pub(super) struct Terms {
     pub(super) seek: Option<Duration>,
     /// How long to wait for another side that is gone, or was never there. None: for ever.
     pub(super) wait: Option<Duration>,
-    /// How long nothing gets to any relay by UDP before it goes by way of the server.
-    pub(super) dig_after: Duration,
+    /// Whether the server's storage is no way for what is to be sent.
+    pub(super) is_never_stored: bool,
 }
 
 /// What has happened.
@@ -161,10 +102,7 @@ impl<'a, L: Line> Meeting<'a, L> {
         let paths = Paths::open(config, Signals { set, heard: hear })?;
         Ok(Self {
             line,
-            host: host.to_owned(),
-            relays: Relays::new(),
-            tunnels: BTreeMap::new(),
-            dig_at: None,
+            relays: Relays::new(host, terms.is_never_stored),
             report: paths.report(),
             paths,
             say,
@@ -235,11 +173,9 @@ impl<'a, L: Line> Meeting<'a, L> {
             if let Some(error) = self.broken.take_if(|_| self.ways.is_empty()) {
                 return Err(error);
             }
-            self.look_at_relays();
-            if !self.relays.are_told {
-                self.tell_relays().await;
-                self.relays.are_told = true;
-            }
+            let has_way = !self.ways.is_empty();
+            self.relays.settle(self.line, &self.report.borrow(), self.has_peer, has_way);
+            self.relays.tell(&self.paths).await;
             let give_up = self.end_of_patience();
             tokio::select! {
                 Some(value) = self.say.recv() => {
@@ -261,25 +197,9 @@ impl<'a, L: Line> Meeting<'a, L> {
                     }
                 }
                 Ok(()) = self.report.changed() => {
-                    let report = self.report.borrow_and_update().clone();
-                    let is_blocked = report.own.mapping == Mapping::Blocked;
-                    told.report.send_replace(Some(report));
-                    self.dig_at = is_blocked.then(|| self.dig_at.unwrap_or_else(|| Instant::now() + self.terms.dig_after));
+                    told.report.send_replace(Some(self.report.borrow_and_update().clone()));
                 }
-                found = done(&mut self.relays.looking) => {
-                    // Its end may not be awaited again.
-                    self.relays.looking = None;
-                    let Ok((seats, places, are_all_found)) = found else {
-                        // Lost only in a runtime that ends.
-                        self.relays.are_all_found = false;
-                        continue;
-                    };
-                    let relays = &mut self.relays;
-                    (relays.known, relays.places, relays.are_all_found) = (seats, places, are_all_found);
-                    relays.are_told = false;
-                }
-                () = until(self.dig_at), if self.lacks_tunnels() => self.dig(),
-                () = sleep_until(self.relays.again), if self.relays.looking.is_none() => {}
+                () = self.relays.changed(has_way) => {}
                 words = done(&mut self.naming) => {
                     self.naming = None;
                     // Lost only in a runtime that ends.
@@ -323,51 +243,6 @@ impl<'a, L: Line> Meeting<'a, L> {
             // The channel to the server outlives connections, and says itself when it is over.
             Event::SignalsLost => None,
         }
-    }
-
-    /// Has a task find out where relays are that are new: with each stream to the server come other tickets.
-    fn look_at_relays(&mut self) {
-        let is_due = self.relays.again <= Instant::now();
-        if is_due {
-            self.relays.again = Instant::now() + RELAYS_AGAIN;
-        }
-        let relays = self.line.relays();
-        let is_wanted = relays != self.relays.known || !self.relays.are_all_found;
-        // A host that is not found is not asked for at every turn.
-        if is_wanted && (is_due || self.relays.are_all_found) && self.relays.looking.is_none() {
-            let host = self.host.clone();
-            let patience = if self.relays.are_all_found { LOOKUP } else { LOOKUP_AGAIN };
-            self.relays.looking = Some(AbortOnDropHandle::new(tokio::spawn(find(host, relays, patience))));
-        }
-    }
-
-    fn lacks_tunnels(&self) -> bool {
-        self.relays.known.iter().any(|seat| !self.tunnels.contains_key(&seat.relay))
-    }
-
-    /// Has a tunnel to each relay.
-    fn dig(&mut self) {
-        for seat in &self.relays.known {
-            if let Entry::Vacant(free) = self.tunnels.entry(seat.relay) {
-                match self.line.tunnel(seat.relay) {
-                    Ok(tunnel) => _ = free.insert(tunnel),
-                    Err(error) => {
-                        tracing::warn!(relay = %seat.name, %error, "there is no socket for a tunnel");
-                        self.dig_at = Some(Instant::now() + RELAYS_AGAIN);
-                    }
-                }
-            }
-        }
-        self.relays.are_told = false;
-    }
-
-    /// Tells the paths where the relays are.
-    async fn tell_relays(&self) {
-        let mut places = self.relays.places.clone();
-        for place in &mut places {
-            place.tunnel = self.tunnels.get(&place.id).map(Tunnel::address);
-        }
-        self.paths.add_relays(places).await;
     }
 
     /// Keeps the ways open for as long as the other side does; not for long. Its last question may not be answered yet.
@@ -414,31 +289,4 @@ async fn until(moment: Option<Instant>) {
         Some(moment) => sleep_until(moment).await,
         None => std::future::pending().await,
     }
-}
-
-/// Where these relays are; those whose hosts the network does not know, or not in time, are left out.
-async fn find(host: String, seats: Vec<RelaySeat>, patience: Duration) -> Found {
-    let finding = seats.iter().filter_map(|seat| {
-        let host = seat.host.as_ref().map_or(host.as_str(), |host| host.as_str());
-        let (&port, others) = seat.ports.split_first()?;
-        Some(async move { (seat, others, timeout(patience, lookup_host((host, port))).await) })
-    });
-    let (mut places, mut are_all_found) = (Vec::with_capacity(seats.len()), true);
-    for (seat, others, found) in join_all(finding).await {
-        match found {
-            Ok(Ok(found)) => places.push(place(seat, found.collect(), others)),
-            not_found => {
-                let error = not_found.map(|found| found.map(drop));
-                tracing::warn!(relay = %seat.name, ?error, "a relay's host is not found");
-                are_all_found = false;
-            }
-        }
-    }
-    (seats, places, are_all_found)
-}
-
-fn place(seat: &RelaySeat, addresses: Vec<SocketAddr>, others: &[u16]) -> RelayPlace {
-    let observe = others.iter().flat_map(|&port| addresses.iter().map(move |at| SocketAddr::new(at.ip(), port)));
-    let (name, observe) = (seat.name.to_string(), observe.collect());
-    RelayPlace { id: seat.relay, name, observe, addresses, tunnel: None, ticket: seat.ticket }
 }

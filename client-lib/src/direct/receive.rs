@@ -5,7 +5,7 @@ use super::{
     error::DirectError,
     line::Line,
     meeting::{Meeting, Terms},
-    send::{dig_after, ended},
+    send::{ended, is_never_stored},
     session::follow,
     stored,
     transfer::{DirectTransfer, Told, Whereabouts, unless},
@@ -89,8 +89,12 @@ impl Run {
         }
         let mut channel = unless(&self.cancel, self.client.open_signals(session.id)).await?;
         // It is for the sender to give up.
-        let terms =
-            Terms { relay_only: self.options.relay_only, seek: None, wait: None, dig_after: dig_after(session) };
+        let terms = Terms {
+            relay_only: self.options.relay_only,
+            seek: None,
+            wait: None,
+            is_never_stored: is_never_stored(session),
+        };
         let mut meeting = Meeting::open(Role::Receiver, session.id, &mut channel, self.client.server().host(), terms)?;
         let agreed = Some(session.files.clone());
         let mut receiving = Receiving::start(self.folder.clone(), tag(session), agreed);

@@ -30,11 +30,6 @@ const GOODBYE: Duration = Duration::from_secs(3);
 /// of guessing three times five.
 pub(super) const SEEK: Duration = Duration::from_secs(25);
 
-/// How long a side gets nothing to any relay by UDP before it comes there by way of the server: longer than it takes to give up looking
-/// for a way ([`SEEK_BLOCKED`](super::meeting::SEEK_BLOCKED)), since a sender that may put the files into the server's storage does
-/// that.
-const DIG_AFTER: Duration = Duration::from_secs(10);
-
 /// How to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendOptions {
@@ -136,7 +131,7 @@ impl Run {
         let mut channel = unless(&self.cancel, self.client.open_signals(session.id)).await?;
         self.told.whereabouts(Whereabouts::Waiting);
         let SendOptions { relay_only, seek, store_after: wait } = self.options;
-        let terms = Terms { relay_only, seek, wait, dig_after: dig_after(session) };
+        let terms = Terms { relay_only, seek, wait, is_never_stored: is_never_stored(session) };
         let mut meeting = Meeting::open(Role::Sender, session.id, &mut channel, self.client.server().host(), terms)?;
         let mut sending = Sending::start(Arc::clone(&self.offer));
         let path = tell_path(self.client.clone(), session.id, self.told.whereabouts.subscribe());
@@ -250,9 +245,9 @@ pub(super) async fn reported(sending: &Sending, offer: &Offer) -> Result<Sent, D
     }
 }
 
-/// How long a side waits for UDP before it digs a tunnel. Folders are not put into the server's storage.
-pub(super) fn dig_after(session: &P2pSession) -> Duration {
-    if session.files.iter().any(|file| file.folder) { Duration::ZERO } else { DIG_AFTER }
+/// Whether nothing of this can be put into the server's storage: it takes files alone.
+pub(super) fn is_never_stored(session: &P2pSession) -> bool {
+    session.files.iter().any(|file| file.folder)
 }
 
 /// What a session's end means to the side that did not bring it about.

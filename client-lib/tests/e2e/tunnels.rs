@@ -17,14 +17,14 @@ use hypersend_client::{
         tunnel::{Datagram, DatagramBytes, OpenTunnel, TunnelOpen},
     },
 };
-use hypersend_lab::{RawPeer, TestServer, fixtures::random_file, peer, user::password, users, within};
+use hypersend_lab::{RawPeer, TestServer, Ways, fixtures::random_file, peer, user::password, users, within};
 use hypersend_net::{
     frames::{FrameReader, RecvError, send},
     stream::SendStream,
 };
 use std::{
     fs,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, UdpSocket},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -93,6 +93,20 @@ async fn where_no_udp_gets_to_a_relay_files_go_there_by_way_of_the_server() {
     for mut whereabouts in [sending.whereabouts(), receiving.whereabouts()] {
         within("a way is found", whereabouts.wait_for(is_tunnelled)).await.unwrap();
     }
+    stage.ends(sending, receiving).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tunnel_follows_its_connection_from_tcp_to_quic() {
+    let stage = Stage::new().await;
+    let ways = Ways::to(stage.server.socket_address(), stage.server.socket_address()).await;
+    ways.udp.cut();
+    let his = stage.server.config_via(ways.address());
+    let (sending, receiving) = stage.begin(512 << 20, stage.server.config(), his).await;
+    let mut progress = receiving.progress();
+    let some = |now: &Option<Progress>| now.is_some_and(|now| now.stored_bytes >= 8 << 20);
+    within("some of it arrives over TCP", progress.wait_for(some)).await.unwrap();
+    ways.udp.restore();
     stage.ends(sending, receiving).await;
 }
 
@@ -209,6 +223,13 @@ async fn a_tunnel_leads_to_a_relay_and_back() {
         seen.push(observed);
     }
     assert_ne!(seen[0], seen[1], "each has a socket of its own");
+
+    // What others send there is not passed on.
+    let stranger = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    stranger.send_to(b"let me in", seen[0]).unwrap();
+    one.send(ToRelay::Observe { nonce: Nonce([3; 8]) }.encode().to_vec()).await;
+    let next = one.next().await;
+    assert!(matches!(next, FromRelay::Observed { nonce: Nonce([3, ..]), .. }), "{next:?}");
     assert!(!server.log().contains("panicked"), "{}", server.log());
 }
 

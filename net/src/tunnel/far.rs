@@ -5,8 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Silence of somebody on this machine after which another may speak in its place: its socket may have become another.
-const SILENCE: Duration = Duration::from_secs(3);
+/// Silence of somebody on this machine after which another may speak in its place: its socket may have become another. Longer
+/// than who has a seat at a relay keeps silent (5 s), so that others on the machine, who may find the port, do not get in between.
+const SILENCE: Duration = Duration::from_secs(6);
 
 /// Who is to be at the other end.
 #[derive(Clone, Copy, Debug)]

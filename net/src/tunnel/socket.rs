@@ -55,14 +55,15 @@ impl Socket {
         self.socket.async_io(Interest::WRITABLE, || self.state.send((&self.socket).into(), &transmit)).await
     }
 
-    /// An empty batch, of what the kernel takes at once.
-    pub(super) fn batch(&self) -> Batch {
-        Batch { bytes: Vec::new(), segment: 0, count: 0, most: self.state.max_gso_segments() }
+    /// Begins a batch, of what the kernel takes at once: it may take less than before, if an interface has refused more.
+    pub(super) fn begin(&self, batch: &mut Batch) {
+        batch.bytes.clear();
+        (batch.segment, batch.count, batch.most) = (0, 0, self.state.max_gso_segments());
     }
 }
 
 /// Datagrams of the same length, of which the last may be shorter.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Batch {
     bytes: Vec<u8>,
     segment: usize,
@@ -72,12 +73,6 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Forgets what is in it.
-    pub(super) fn clear(&mut self) {
-        self.bytes.clear();
-        (self.segment, self.count) = (0, 0);
-    }
-
     /// Adds a datagram, unless it has to begin another batch.
     pub(super) fn add(&mut self, datagram: &DatagramBytes) -> bool {
         let datagram = datagram.as_slice();
@@ -112,32 +107,30 @@ mod tests {
 
     #[test]
     fn a_batch_is_of_one_length_but_for_the_last() {
-        let mut batch = Batch { bytes: Vec::new(), segment: 0, count: 0, most: 4 };
-        let adds = |batch: &mut Batch, lengths: &[usize]| -> Vec<bool> {
-            lengths.iter().map(|&length| batch.add(&datagram(length))).collect()
+        let adds = |most: usize, lengths: &[usize]| {
+            let mut batch = Batch { most, ..Batch::default() };
+            let taken: Vec<bool> = lengths.iter().map(|&length| batch.add(&datagram(length))).collect();
+            (taken, batch.bytes.len(), batch.segment)
         };
-        assert_eq!(adds(&mut batch, &[100, 101, 100, 99, 99]), [true, false, true, true, false]);
-        assert_eq!((batch.bytes.len(), batch.segment), (299, 100));
-        batch.clear();
-        assert_eq!(adds(&mut batch, &[5, 5, 5, 5, 5]), [true, true, true, true, false]);
-        batch.clear();
-        batch.most = 64;
-        let longest = vec![MAX_DATAGRAM_BYTES; 64];
-        let taken = adds(&mut batch, &longest).into_iter().filter(|taken| *taken).count();
-        assert_eq!(taken, (MOST - HEADERS) / MAX_DATAGRAM_BYTES);
+        assert_eq!(adds(4, &[100, 101, 100, 99, 99]), (vec![true, false, true, true, false], 299, 100));
+        assert_eq!(adds(4, &[5; 5]), (vec![true, true, true, true, false], 20, 5));
+        assert_eq!(adds(1, &[5; 2]), (vec![true, false], 5, 5));
+        let (taken, ..) = adds(64, &[MAX_DATAGRAM_BYTES; 64]);
+        assert_eq!(taken.iter().filter(|taken| **taken).count(), (MOST - HEADERS) / MAX_DATAGRAM_BYTES);
     }
 
     #[tokio::test]
     async fn batches_arrive_as_the_datagrams_that_they_were() {
         let [one, other] = [(); 2].map(|()| Socket::bind(([127, 0, 0, 1], 0).into()).unwrap());
-        let mut batch = one.batch();
         let lengths: Vec<usize> = (0..20).map(|_| 1_000).chain([17]).collect();
         let to = other.local_addr().unwrap();
+        let mut batch = Batch::default();
+        one.begin(&mut batch);
         for &length in &lengths {
             // Where the kernel takes none apart, each is a batch.
             if !batch.add(&datagram(length)) {
                 one.send(to, &batch).await.unwrap();
-                batch.clear();
+                one.begin(&mut batch);
                 assert!(batch.add(&datagram(length)));
             }
         }

@@ -77,6 +77,12 @@ impl Relays {
         self.questions.iter_mut().for_each(observe::Question::again);
     }
 
+    /// The tunnel to it leads from another address of the server's: it knows this side no more.
+    pub(crate) fn again_through_tunnel(&mut self, now: Moment, relay: RelayId) {
+        let of_it = self.seats.iter_mut().filter(|seat| seat.place.id == relay);
+        of_it.filter(|seat| seat.is_tunnelled() || seat.bound().is_none()).for_each(|seat| seat.again(now));
+    }
+
     /// Nothing has come over a relayed connection for a while: asks the relay whether it is still there.
     pub(crate) fn doubt(&mut self, now: Moment, relay: RelayId) {
         self.seats.iter_mut().filter(|seat| seat.place.id == relay).for_each(|seat| seat.doubt(now));
@@ -122,10 +128,17 @@ impl Relays {
     /// Sends what it is time for. The relays at which this side has lost its seat.
     pub(crate) fn tick(&mut self, now: Moment, dice: &mut Dice, out: &mut Out) -> Vec<RelayId> {
         let mut lost = self.fill(now);
+        let mut is_seen_anew = false;
         for seat in &mut self.seats {
-            if seat.tick(now, self.session, dice, out) {
+            let has_moved = seat.take_moved();
+            is_seen_anew |= has_moved;
+            if seat.tick(now, self.session, dice, out) || has_moved {
                 lost.push(seat.place.id);
             }
+        }
+        if is_seen_anew {
+            // What was silent may answer now.
+            self.questions.iter_mut().for_each(observe::Question::again);
         }
         for question in &mut self.questions {
             if let Some(bytes) = question.due(now, dice) {
@@ -257,20 +270,74 @@ mod tests {
         relays.add(now, vec![place.clone()]);
         let (mut dice, mut out) = (Dice::new([2; 32]), Out::new());
         relays.tick(now, &mut dice, &mut out);
-        let Some(ToRelay::Hello { nonce, .. }) = asked(&out, tunnel) else { panic!("{out:?}") };
         assert!(asked(&out, place.addresses[0]).is_some(), "and where it was silent");
 
-        let challenge = FromRelay::Challenge { nonce, cookie: Cookie([3; 32]) };
-        relays.heard(now, tunnel, &challenge.encode(), &mut dice, &mut out);
-        let Some(ToRelay::Bind { nonce, .. }) = asked(&out, tunnel) else { panic!("{out:?}") };
-        let observed = SocketAddr::from(([198, 51, 100, 7], 6_000));
-        let bound = FromRelay::Bound { nonce, observed, lasts_ms: 60_000, keepalive_ms: 5_000, peer: true };
-        relays.heard(now, tunnel, &bound.encode(), &mut dice, &mut out);
+        bind(&mut relays, now, tunnel, &mut dice, &mut out);
         assert_eq!(relays.shared().len(), 1);
         assert!(relays.seats()[0].is_tunnelled());
         assert_eq!(relays.observations(), [], "it is the server's address");
         // The same again changes nothing.
-        relays.add(now, vec![place]);
+        relays.add(now, vec![place.clone()]);
         assert!(relays.seats()[0].bound().is_some());
+
+        // The tunnel is dug again, and its other end is a stranger to the relay.
+        relays.again_through_tunnel(now, place.id);
+        out.clear();
+        relays.tick(now, &mut dice, &mut out);
+        assert!(matches!(asked(&out, tunnel), Some(ToRelay::Hello { .. })), "{out:?}");
+    }
+
+    #[test]
+    fn what_is_held_through_a_tunnel_moves_to_udp_when_that_gets_through() {
+        let (mut relays, mut now) = (Relays::new(SESSION), Moment::ZERO);
+        let (mut dice, mut out) = (Dice::new([2; 32]), Out::new());
+        let mut place = places(1..=1).remove(0);
+        let (tunnel, direct) = (SocketAddr::from(([127, 0, 0, 1], 5_000)), place.addresses[0]);
+        place.tunnel = Some(tunnel);
+        relays.add(now, vec![place.clone()]);
+        relays.tick(now, &mut dice, &mut out);
+        bind(&mut relays, now, tunnel, &mut dice, &mut out);
+        assert!(relays.seats()[0].is_tunnelled());
+        while wait_one(&mut relays, &mut now, &mut dice, &mut out, tunnel).is_none() {}
+        assert!(now >= Duration::from_secs(10), "not all the time");
+
+        bind(&mut relays, now, direct, &mut dice, &mut out);
+        assert!(!relays.seats()[0].is_tunnelled());
+        let lost = relays.tick(now, &mut dice, &mut out);
+        assert_eq!(lost, [place.id], "the way over the tunnel is no way any more");
+        assert_eq!(relays.observations(), [(direct, SEEN)]);
+        assert_eq!(relays.tick(now, &mut dice, &mut out), []);
+    }
+
+    /// How the relay sees this side.
+    const SEEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 7)), 6_000);
+
+    /// Answers the newest Hello to an address, and the Bind that follows.
+    fn bind(relays: &mut Relays, now: Moment, at: SocketAddr, dice: &mut Dice, out: &mut Out) {
+        let Some(ToRelay::Hello { nonce, .. }) = asked(out, at) else { panic!("{out:?}") };
+        let challenge = FromRelay::Challenge { nonce, cookie: Cookie([3; 32]) };
+        relays.heard(now, at, &challenge.encode(), dice, out);
+        let Some(ToRelay::Bind { nonce, .. }) = asked(out, at) else { panic!("{out:?}") };
+        let bound = FromRelay::Bound { nonce, observed: SEEN, lasts_ms: 60_000, keepalive_ms: 5_000, peer: true };
+        relays.heard(now, at, &bound.encode(), dice, out);
+    }
+
+    /// Lets a second pass, in which keepalives to an address are answered. What was asked elsewhere.
+    fn wait_one(
+        relays: &mut Relays,
+        now: &mut Moment,
+        dice: &mut Dice,
+        out: &mut Out,
+        alive: SocketAddr,
+    ) -> Option<SocketAddr> {
+        out.clear();
+        *now += Duration::from_secs(1);
+        relays.tick(*now, dice, out);
+        if let Some(ToRelay::Keepalive { nonce, .. }) = asked(out, alive) {
+            let answer = FromRelay::Alive { nonce, observed: SEEN, peer: true };
+            relays.heard(*now, alive, &answer.encode(), dice, out);
+        }
+        let hello = |to: SocketAddr| matches!(asked(out, to), Some(ToRelay::Hello { .. }));
+        relays.seats()[0].place.addresses.iter().copied().find(|&to| hello(to))
     }
 }

@@ -23,6 +23,9 @@ const MIN_KEEPALIVE: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_millis(600);
 /// Keepalives without an answer after which the seat is asked for anew: 3 s, and one of 150 times where a third of them is lost.
 const MAX_UNANSWERED: usize = 5;
+/// How often UDP is tried again where the seat is held through a tunnel: it is better for both sides, and a network that lets none
+/// through at one moment may at the next.
+const TRY_UDP_EVERY: Duration = Duration::from_secs(15);
 /// Time after which a relay is asked again that had no room.
 const WHEN_FULL: Duration = Duration::from_secs(30);
 
@@ -36,6 +39,12 @@ pub(crate) struct Seat {
     kept_alive: Moment,
     /// How the relay saw this side last, also when the seat is lost since.
     last_observed: Option<SocketAddr>,
+    /// Of the last Hello by UDP beside a tunnel, and when the next is due.
+    udp_nonce: Option<Nonce>,
+    next_udp: Moment,
+    /// Whether the seat is being moved from a tunnel to UDP, and whether it has been.
+    is_moving: bool,
+    has_moved: bool,
 }
 
 enum State {
@@ -64,13 +73,24 @@ pub(crate) struct Bound {
 impl Seat {
     pub(crate) fn new(now: Moment, place: RelayPlace) -> Self {
         let state = State::Asking { next: now, nonce: None };
-        Self { place, state, round_trip: None, asked: 0, kept_alive: now, last_observed: None }
+        Self {
+            place,
+            state,
+            round_trip: None,
+            asked: 0,
+            kept_alive: now,
+            last_observed: None,
+            udp_nonce: None,
+            next_udp: now,
+            is_moving: false,
+            has_moved: false,
+        }
     }
 
     /// Another ticket, perhaps other addresses. What is bound stays so until the old ticket ends.
     pub(crate) fn renew(&mut self, now: Moment, place: RelayPlace) {
         let is_new = self.place.ticket != place.ticket;
-        let is_elsewhere = self.bound().is_none() && !self.place.ways().eq(place.ways());
+        let is_elsewhere = self.bound().is_none() && !self.place.is_where(&place);
         self.place = place;
         if is_new || is_elsewhere {
             self.again(now);
@@ -144,6 +164,12 @@ impl Seat {
     }
 
     pub(crate) fn wake_at(&self) -> Option<Moment> {
+        let udp = self.is_tunnelled().then_some(self.next_udp);
+        self.due_at().into_iter().chain(udp).min()
+    }
+
+    /// When the state wants something done.
+    fn due_at(&self) -> Option<Moment> {
         match &self.state {
             State::Asking { next, .. } | State::Binding { next, .. } | State::Bound { next, .. } => Some(*next),
             State::Refused { next, .. } => *next,
@@ -156,9 +182,21 @@ impl Seat {
         }
     }
 
+    /// Whether the relay has this side at another address than that of the way over it, as it has been moved to UDP: once.
+    pub(crate) fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.has_moved)
+    }
+
     /// Sends what it is time for. Whether the seat has been lost.
     pub(crate) fn tick(&mut self, now: Moment, session: P2pId, dice: &mut Dice, out: &mut Out) -> bool {
-        if self.wake_at().is_none_or(|at| at > now) {
+        if self.is_tunnelled() && self.next_udp <= now {
+            let nonce = dice.nonce();
+            for &address in &self.place.addresses {
+                send(out, address, &ToRelay::Hello { session, nonce });
+            }
+            (self.udp_nonce, self.next_udp) = (Some(nonce), now + TRY_UDP_EVERY);
+        }
+        if self.due_at().is_none_or(|at| at > now) {
             return false;
         }
         match &mut self.state {
@@ -210,6 +248,13 @@ impl Seat {
                 self.state = State::Binding { at: from, cookie, nonce: dice.nonce(), next: now, binds: 0 };
                 self.tick(now, session, dice, out);
             }
+            (State::Bound { .. }, FromRelay::Challenge { nonce, cookie })
+                if self.udp_nonce == Some(nonce) && self.place.addresses.contains(&from) =>
+            {
+                (self.udp_nonce, self.is_moving) = (None, true);
+                self.state = State::Binding { at: from, cookie, nonce: dice.nonce(), next: now, binds: 0 };
+                self.tick(now, session, dice, out);
+            }
             (State::Binding { at, nonce: asked, .. }, FromRelay::Bound { nonce, observed, keepalive_ms, peer, .. })
                 if *asked == nonce && *at == from =>
             {
@@ -217,6 +262,8 @@ impl Seat {
                 let bound = Bound { at: from, observed, has_peer: peer, keepalive };
                 (self.asked, self.kept_alive) = (0, now);
                 self.state = State::Bound { bound, next: now + keepalive, asked: Vec::new() };
+                self.has_moved |= std::mem::take(&mut self.is_moving) && !self.is_tunnelled();
+                self.next_udp = now + TRY_UDP_EVERY;
                 self.look();
             }
             (State::Binding { at, nonce: asked, .. }, FromRelay::Refused { nonce, reason })

@@ -161,6 +161,12 @@ impl Core {
         self.settle(now);
     }
 
+    /// The tunnel to a relay leads from another place.
+    pub(crate) fn tunnel_moved(&mut self, now: Moment, relay: RelayId) {
+        self.relays.again_through_tunnel(now, relay);
+        self.settle(now);
+    }
+
     /// The other side's register holds this.
     pub(crate) fn heard(&mut self, now: Moment, bytes: &[u8]) {
         let state = match State::decode(bytes) {

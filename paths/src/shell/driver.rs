@@ -20,6 +20,7 @@ use crate::{
 };
 use hypersend_protocol::{
     fingerprint::Fingerprint,
+    id::RelayId,
     paths::{Incarnation, PROBE_MARK},
     relay::ticket::Side,
 };
@@ -56,6 +57,7 @@ pub(crate) const GIVEN_UP: VarInt = VarInt::from_u32(1);
 #[derive(Debug)]
 pub(crate) enum Command {
     AddRelays(Vec<RelayPlace>),
+    TunnelMoved(RelayId),
     /// What a test does to it.
     #[cfg(test)]
     Do(fn(&mut Driver)),
@@ -132,6 +134,7 @@ impl Driver {
                 outside = self.mapped.changed() => self.core.mapped(self.now(), outside),
                 Some(command) = self.commands.recv() => match command {
                     Command::AddRelays(relays) => self.core.add_relays(self.now(), relays),
+                    Command::TunnelMoved(relay) => self.core.tunnel_moved(self.now(), relay),
                     #[cfg(test)]
                     Command::Do(it) => it(&mut self),
                 },

@@ -26,7 +26,7 @@ use crate::{
     report::Report,
 };
 use driver::{Command, Driver};
-use hypersend_protocol::fingerprint::Fingerprint;
+use hypersend_protocol::{fingerprint::Fingerprint, id::RelayId};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -76,6 +76,12 @@ impl Paths {
     pub async fn add_relays(&self, relays: Vec<RelayPlace>) {
         // After the end there is nobody to take them.
         let _ = self.commands.send(Command::AddRelays(relays)).await;
+    }
+
+    /// The tunnel to a relay leads from another place than before: the relay does not know this side any more.
+    pub async fn tunnel_moved(&self, relay: RelayId) {
+        // Likewise.
+        let _ = self.commands.send(Command::TunnelMoved(relay)).await;
     }
 
     /// This side's certificate and the other's, for [`check_words`](crate::check_words); none before the other side has been

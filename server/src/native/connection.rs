@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     ports::GRACE,
-    services::{Caller, Guest, Here, Services},
+    services::{Caller, Guest, Here, Services, Traveller},
 };
 use hypersend_net::{
     connection::Connection,
@@ -99,14 +99,14 @@ async fn admit(
     let mut reader = FrameReader::new(stream);
     let (from, mailboxes) = (connection.remote_address().ip(), services.mailboxes.clone());
     let guest = Guest::from(from);
-    let tunnels = tunnel::Ends::new(services.tunnels.clone(), guest.id);
+    let tunnels = tunnel::Ends::new(services.tunnels.clone(), Traveller::Guest(guest));
     let entered = match reader.expect::<Greeting>().await {
         Ok(Greeting::Hello(hello)) => match greet(&services.accounts, crowd, from, hello).await {
             Ok((me, place, welcome)) => {
                 send(&mut answer, &welcome).await.map_err(|_| Rejected::Gone)?;
                 connection.welcome();
                 let (bulk, here) = (chunks::Bulk::default(), services.presence.enter(me.id()));
-                let tunnels = tunnel::Ends::new(services.tunnels.clone(), me.id());
+                let tunnels = tunnel::Ends::new(services.tunnels.clone(), Traveller::User(me.id()));
                 let ending = stopping.child_token();
                 let peer = Peer { me, services, bulk, tunnels, _place: place, _here: here, ending };
                 return Ok(Admitted::Member(Arc::new(peer), answer));
@@ -231,7 +231,10 @@ async fn serve_stream(peer: Arc<Peer>, mut answer: SendStream, stream: RecvStrea
         Opening::OpenChat(open) => chat_stream::serve(&peer, open, &mut answer, &mut reader).await,
         Opening::OpenEvents(open) => event_stream::serve(&peer, open, &mut answer, &mut reader).await,
         Opening::OpenSignals(open) => signal_stream::serve(&peer, open, &mut answer, &mut reader).await,
-        Opening::OpenTunnel(open) => tunnel::serve(&peer.tunnels, open, &mut answer, &mut reader, &peer.ending).await,
+        Opening::OpenTunnel(open) => match tunnel::dig(&peer.tunnels, open).await {
+            Ok(tunnel) => tunnel::carry(&tunnel, &mut answer, &mut reader, &peer.ending).await,
+            Err(ending) => Err(ending),
+        },
         Opening::PutRange(put) => chunks::put(&peer, put, &mut answer, &mut reader).await,
         Opening::GetRange(get) => chunks::get(&peer, get, &mut answer).await,
         request => requests::serve(&peer, request, &mut answer).await,

@@ -12,7 +12,7 @@ use hypersend_net::{
     connection::Connection,
     frames::{FrameReader, send},
     stream::{RecvStream, SendStream},
-    transport::TUNNEL_WINDOW,
+    transport::{GUEST_SEND_WINDOW, TUNNEL_WINDOW},
 };
 use hypersend_protocol::{
     mailbox::MailboxOpen,
@@ -65,6 +65,7 @@ impl Visit {
 
     /// Serves the stream to its end, and tunnels until then; says with which code to close the connection.
     pub(super) async fn serve(mut self, connection: &Connection, stopping: &CancellationToken) -> ErrorCode {
+        connection.narrow(GUEST_SEND_WINDOW);
         let talked = tokio::select! {
             talked = talk(&mut self.line, &mut self.out, &mut self.reader, stopping) => talked,
             () = dig(connection, &self.tunnels, stopping) => Err(Ending::Gone),
@@ -102,8 +103,8 @@ async fn dig(connection: &Connection, ends: &Arc<tunnel::Ends>, stopping: &Cance
         tokio::select! {
             accepted = connection.accept_bi(), if has_room(&tunnels) => match accepted {
                 Ok((out, stream)) => {
-                    connection.widen(TUNNEL_WINDOW);
-                    tunnels.spawn(serve_tunnel(ends.clone(), out, stream, stopping.clone()).in_current_span());
+                    let tunnel = serve_tunnel(connection.clone(), ends.clone(), out, stream, stopping.clone());
+                    tunnels.spawn(tunnel.in_current_span());
                 }
                 Err(_) => return,
             },
@@ -113,14 +114,21 @@ async fn dig(connection: &Connection, ends: &Arc<tunnel::Ends>, stopping: &Cance
     }
 }
 
-async fn serve_tunnel(ends: Arc<tunnel::Ends>, mut out: SendStream, stream: RecvStream, stopping: CancellationToken) {
+async fn serve_tunnel(
+    connection: Connection,
+    ends: Arc<tunnel::Ends>,
+    mut out: SendStream,
+    stream: RecvStream,
+    stopping: CancellationToken,
+) {
     out.set_priority(priority::BULK);
     let mut reader = FrameReader::new(stream);
-    let served = match opening(&mut reader).await {
-        Ok(open) => tunnel::serve(&ends, open, &mut out, &mut reader, &stopping).await,
-        Err(ending) => Err(ending),
+    let carrying = async {
+        let tunnel = tunnel::dig(&ends, opening(&mut reader).await?).await?;
+        connection.widen(TUNNEL_WINDOW);
+        tunnel::carry(&tunnel, &mut out, &mut reader, &stopping).await
     };
-    match served {
+    match carrying.await {
         Ok(()) => out.finish(),
         Err(ending) => end(out, reader, ending).await,
     }

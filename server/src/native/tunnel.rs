@@ -1,14 +1,14 @@
 //! Tunnels: datagrams to and from a relay, for a client whose network lets no UDP through.
 
 use super::connection::{Ending, gone};
-use crate::services::Tunnels;
+use crate::services::{Traveller, Tunnel, Tunnels};
 use hypersend_net::{
     frames::{FrameReader, RecvError, send},
     stream::SendStream,
     tunnel::{self, Far, TunnelError},
 };
 use hypersend_protocol::{
-    id::{RelayId, UserId},
+    id::RelayId,
     refusal::{ErrorCode, Refusal},
     signal::RelaySeat,
     tunnel::{OpenTunnel, TunnelOpen},
@@ -22,16 +22,16 @@ use tokio_util::sync::CancellationToken;
 /// Where the tunnels of one connection may lead.
 pub(super) struct Ends {
     tunnels: Tunnels,
-    /// Whose connection it is, or from which network without an account.
-    user: UserId,
+    /// Whose connection it is.
+    traveller: Traveller,
     /// The relays that were named on it: no more than there are.
     named: Mutex<HashMap<RelayId, RelaySeat>>,
 }
 
 impl Ends {
     /// Nowhere, until relays are named.
-    pub(super) fn new(tunnels: Tunnels, user: UserId) -> Self {
-        Self { tunnels, user, named: Mutex::default() }
+    pub(super) fn new(tunnels: Tunnels, traveller: Traveller) -> Self {
+        Self { tunnels, traveller, named: Mutex::default() }
     }
 
     /// The client is told of these relays.
@@ -45,19 +45,22 @@ impl Ends {
     }
 }
 
+/// Opens a tunnel, if the client may have it.
+pub(super) async fn dig(ends: &Ends, open: OpenTunnel) -> Result<Tunnel, Ending> {
+    let seat = ends.named(open.relay);
+    let seat = seat.ok_or_else(|| Refusal::new(ErrorCode::NotFound, "no relay of this id was named to you here"))?;
+    Ok(ends.tunnels.open(ends.traveller, &seat).await?)
+}
+
 /// Carries datagrams until the client has enough.
-pub(super) async fn serve(
-    ends: &Ends,
-    open: OpenTunnel,
+pub(super) async fn carry(
+    tunnel: &Tunnel,
     out: &mut SendStream,
     reader: &mut FrameReader,
     ending: &CancellationToken,
 ) -> Result<(), Ending> {
-    let seat = ends.named(open.relay);
-    let seat = seat.ok_or_else(|| Refusal::new(ErrorCode::NotFound, "no relay of this id was named to you here"))?;
-    let tunnel = ends.tunnels.open(ends.user, &seat).await?;
     send(out, &TunnelOpen {}).await.map_err(gone)?;
-    tracing::debug!(relay = %seat.name, "a tunnel is open");
+    tracing::debug!(relay = %tunnel.relay, "a tunnel is open");
     let carried = tokio::select! {
         carried = tunnel::carry(&tunnel.socket, Far::At(tunnel.relay), out, reader) => carried,
         () = ending.cancelled() => return Ok(()),

@@ -34,7 +34,7 @@ pub use relays::{RelayError, Relays, SAYS_EVERY as RELAY_SAYS_EVERY, TicketKey};
 pub use signals::{End, SignalError, SignalLine, Signals};
 pub use throttle::{Rates, Throttle, TooOften};
 pub use tokens::TokenKey;
-pub use tunnels::{MAX_TUNNELS, Tunnel, TunnelError, Tunnels};
+pub use tunnels::{MAX_TUNNELS, Traveller, Tunnel, TunnelError, Tunnels};
 pub use updates::{Build, Release, Updates, UpdatesError};
 pub(crate) use uploads::KEEP_FREE;
 pub use uploads::{Appender, Begun, Staging, UploadError, UploadHandle, UploadPolicy, Uploads};

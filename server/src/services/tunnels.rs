@@ -3,7 +3,8 @@
 //! A tunnel leads to a relay that this server has named to the client, and to nothing else; what goes through it is the relay's to
 //! judge, as what comes by UDP.
 
-use super::Relays;
+use super::{Guest, Relays};
+use crate::metrics::{Counted, Metrics};
 use hypersend_net::tunnel::Socket;
 use hypersend_protocol::{
     id::UserId,
@@ -14,13 +15,14 @@ use hypersend_protocol::{
 use std::{
     collections::HashMap,
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{net::lookup_host, time::timeout};
 
-/// Tunnels of everybody at once: each has a socket, and a process has some thousands.
+/// Tunnels of all users at once, and as many more of people without accounts, who are not to take those of users: each has a
+/// socket, and a process has some thousands.
 pub const MAX_TUNNELS: usize = 1_000;
 
 /// How long it may take to find a relay's host.
@@ -30,7 +32,18 @@ const LOOKUP: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Tunnels {
     relays: Relays,
-    places: Arc<Places>,
+    metrics: Metrics,
+    users: Arc<Places>,
+    guests: Arc<Places>,
+}
+
+/// For whom a tunnel is.
+#[derive(Clone, Copy, Debug)]
+pub enum Traveller {
+    /// A user.
+    User(UserId),
+    /// Somebody without an account.
+    Guest(Guest),
 }
 
 /// How many there are.
@@ -80,13 +93,14 @@ pub struct Tunnel {
     /// The relay.
     pub relay: SocketAddr,
     _place: Place,
+    _counted: Counted,
 }
 
 /// Why there is no tunnel.
 #[derive(Debug, thiserror::Error)]
 pub enum TunnelError {
     /// There are too many.
-    #[error("{MAX_TUNNELS} tunnels lead through this server already; try again later")]
+    #[error("as many tunnels lead through this server as may; try again later")]
     TooMany,
     /// This user has too many, or this network without an account.
     #[error("you have {MAX_TUNNELS_PER_USER} tunnels already; let a transfer end first")]
@@ -118,17 +132,19 @@ impl From<TunnelError> for Refusal {
 
 impl Tunnels {
     /// To relays that this service hands out.
-    pub fn new(relays: Relays) -> Self {
-        Self { relays, places: Arc::default() }
+    pub fn new(relays: Relays, metrics: Metrics) -> Self {
+        Self { relays, metrics, users: Arc::default(), guests: Arc::default() }
     }
 
-    /// Opens a tunnel for a user, or a network without an account, to a relay with a seat for them.
-    pub async fn open(&self, user: UserId, seat: &RelaySeat) -> Result<Tunnel, TunnelError> {
-        let place = self.places.take(user)?;
+    /// Opens a tunnel to a relay at which somebody has a seat.
+    pub async fn open(&self, traveller: Traveller, seat: &RelaySeat) -> Result<Tunnel, TunnelError> {
+        let place = match traveller {
+            Traveller::User(user) => self.users.take(user)?,
+            Traveller::Guest(guest) => self.guests.take(guest.id)?,
+        };
         let relay = self.address(seat).await.ok_or(TunnelError::NotFound)?;
-        let any = if relay.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let socket = Socket::bind(SocketAddr::new(any, 0))?;
-        Ok(Tunnel { socket, relay, _place: place })
+        let socket = Socket::bind(any(relay))?;
+        Ok(Tunnel { socket, relay, _place: place, _counted: self.metrics.tunnel() })
     }
 
     async fn address(&self, seat: &RelaySeat) -> Option<SocketAddr> {
@@ -137,7 +153,7 @@ impl Tunnels {
         }
         let (host, &port) = (seat.host.as_ref()?, seat.ports.first()?);
         match timeout(LOOKUP, lookup_host((host.as_str(), port))).await {
-            Ok(Ok(mut found)) => found.next(),
+            Ok(Ok(mut found)) => found.find(|&address| is_reached(address)),
             not_found => {
                 let error = not_found.map(|found| found.map(drop));
                 tracing::warn!(relay = %seat.name, ?error, "a relay's host is not found");
@@ -145,6 +161,17 @@ impl Tunnels {
             }
         }
     }
+}
+
+/// Any address of this machine, by which another of the same family is reached.
+fn any(other: SocketAddr) -> SocketAddr {
+    let ip = if other.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    SocketAddr::new(ip, 0)
+}
+
+/// Whether this machine has a way there; nothing is sent.
+fn is_reached(address: SocketAddr) -> bool {
+    UdpSocket::bind(any(address)).and_then(|socket| socket.connect(address)).is_ok()
 }
 
 #[cfg(test)]

@@ -14,7 +14,10 @@ use hypersend_protocol::{
 };
 use serde_bytes::ByteBuf;
 use std::{io, time::Duration};
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
+};
 
 /// One side of a code. Says by itself that the receiver is there, and what the sender offers.
 pub(super) struct CodedLine {
@@ -160,8 +163,8 @@ impl Line for CodedLine {
         self.mailbox.relays()
     }
 
-    fn tunnel(&self, relay: RelayId) -> io::Result<Tunnel> {
-        self.mailbox.tunnel(relay)
+    fn tunnel(&self, relay: RelayId, dug: mpsc::Sender<RelayId>) -> io::Result<Tunnel> {
+        self.mailbox.tunnel(relay, dug)
     }
 
     fn set(&mut self, state: Vec<u8>) {

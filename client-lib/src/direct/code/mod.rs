@@ -58,7 +58,7 @@ impl Default for CodeOptions {
 
 impl CodeOptions {
     fn terms(self) -> Terms {
-        Terms { relay_only: self.relay_only, seek: Some(self.seek), wait: Some(AWAY), dig_after: Duration::ZERO }
+        Terms { relay_only: self.relay_only, seek: Some(self.seek), wait: Some(AWAY), is_never_stored: true }
     }
 }
 

@@ -1,8 +1,12 @@
 //! Ways that outlive the line by which they were found.
 
 use super::*;
-use crate::ClientError;
-use hypersend_protocol::refusal::{ErrorCode, Refusal};
+use crate::{ClientError, tunnel::Tunnel};
+use hypersend_protocol::{
+    id::RelayId,
+    refusal::{ErrorCode, Refusal},
+    signal::RelaySeat,
+};
 use uuid::Uuid;
 
 /// A line to the other side of this process, which the server may end.
@@ -22,7 +26,7 @@ impl Line for Wire {
         Vec::new()
     }
 
-    fn tunnel(&self, _: RelayId) -> std::io::Result<Tunnel> {
+    fn tunnel(&self, _: RelayId, _: mpsc::Sender<RelayId>) -> std::io::Result<Tunnel> {
         unreachable!("there are no relays")
     }
 
@@ -42,7 +46,7 @@ impl Line for Wire {
 }
 
 fn open(role: Role, line: &mut Wire) -> Meeting<'_, Wire> {
-    let terms = Terms { relay_only: false, seek: None, wait: None, dig_after: Duration::ZERO };
+    let terms = Terms { relay_only: false, seek: None, wait: None, is_never_stored: true };
     Meeting::open(role, P2pId(Uuid::from_u128(5)), line, "localhost", terms).unwrap()
 }
 

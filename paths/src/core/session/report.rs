@@ -35,5 +35,11 @@ fn relay(seat: &Seat) -> RelayReport {
         (None, None) if seat.is_silent() => RelayState::Silent,
         (None, None) => RelayState::Asking,
     };
-    RelayReport { id: seat.place.id, name: seat.place.name.clone(), state, round_trip: seat.round_trip() }
+    RelayReport {
+        id: seat.place.id,
+        name: seat.place.name.clone(),
+        state,
+        tunnelled: seat.is_tunnelled(),
+        round_trip: seat.round_trip(),
+    }
 }
