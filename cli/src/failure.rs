@@ -261,12 +261,14 @@ impl From<DownloadError> for Failure {
                 Self::new(Exit::LocalFile, "exists", format!("{} is already there", path.display()))
                     .or_try("another name, or remove it first")
             }
-            DownloadError::Damaged { .. } => {
-                local_chain(&error).or_try("remove that folder; then the same command begins anew")
-            }
-            DownloadError::Plan(_) | DownloadError::Turn(TurnError::Plan | TurnError::Expect(_)) => {
+            DownloadError::Plan(_) | DownloadError::Turn { source: TurnError::Expect(_), .. } => {
                 Self::new(Exit::Failed, "failed", chain(&error))
             }
+            DownloadError::Damaged { .. }
+            | DownloadError::Turn { source: TurnError::Plan | TurnError::Journal(_), .. } => {
+                local_chain(&error).or_try("remove that folder; then the same command begins anew")
+            }
+            DownloadError::NotOurs(_) => local_chain(&error).or_try("another folder, or have that one removed"),
             _ => local_chain(&error),
         }
     }
@@ -349,6 +351,7 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
 
     #[test]
     fn refusals_have_the_exit_codes_of_the_documents() {
@@ -383,6 +386,18 @@ mod tests {
     fn what_a_server_says_cannot_command_the_terminal() {
         let text = Failure::from(Refusal::new(ErrorCode::Invalid, "\x1b[2Jhello")).as_text();
         assert!(!text.contains('\x1b'), "{text:?}");
+    }
+
+    #[test]
+    fn a_folder_that_a_download_cannot_go_on_with_is_named() {
+        let folder = PathBuf::from("/x/.film.mkv.1.part");
+        let turn = |source| Failure::from(DownloadError::Turn { folder: folder.clone(), source }).as_text();
+        let text = turn(TurnError::Plan);
+        assert!(text.contains("/x/.film.mkv.1.part") && text.contains("try: remove that folder"), "{text}");
+        let full = turn(TurnError::Io(io::ErrorKind::StorageFull.into()));
+        assert!(full.contains("/x/.film.mkv.1.part") && full.contains("try: free some space"), "{full}");
+        let foreign = Failure::from(DownloadError::NotOurs(folder.clone())).as_text();
+        assert!(foreign.contains("/x/.film.mkv.1.part belongs to another user"), "{foreign}");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use hypersend_protocol::{
 use hypersend_transfer::{
     folder::{
         CheckpointError, CreateError, ExtractError, Landed, Manifest, OpenError, SealError, StoreError, TransferFolder,
-        TurnError,
+        TurnError, is_own,
     },
     plan::{ChunkPlan, PlanError, Span},
 };
@@ -55,8 +55,16 @@ pub enum DownloadError {
     #[error("the server's answer does not fit the file")]
     Plan(#[from] PlanError),
     /// What has arrived cannot be held to the server's chunk values, or these are not the file's.
-    #[error("begin the download")]
-    Turn(#[from] TurnError),
+    #[error("go on with the download in {}", folder.display())]
+    Turn {
+        /// What has arrived; without it the download begins anew.
+        folder: PathBuf,
+        /// Why.
+        source: TurnError,
+    },
+    /// What should hold what arrives was made by another user: there may be anything in it.
+    #[error("{} belongs to another user", .0.display())]
+    NotOurs(PathBuf),
     /// The folder for what has arrived cannot be made.
     #[error("write beside the destination")]
     Create(#[from] CreateError),
@@ -175,7 +183,9 @@ impl Fetching {
         let values = fetch_values(client, live, info.id, plan).await.map_err(Begin::Attempt)?;
         let expected = values.clone();
         // What lies there may have come from elsewhere, and be another file's in part.
-        let folder = blocking(move || folder.turn_into(manifest, expected)).await?;
+        let dir = folder.dir().to_owned();
+        let turned = blocking(move || folder.turn_into(manifest, expected)).await;
+        let folder = turned.map_err(|source| DownloadError::Turn { folder: dir, source })?;
         Ok(Self { client: client.clone(), file: info.id, plan, folder: Arc::new(folder), values })
     }
 
@@ -193,6 +203,19 @@ impl Fetching {
             return Err(Attempt::Lost);
         }
         answer.raw(span.length as usize).await.map_err(received)
+    }
+}
+
+/// The values of a file's chunks, on whatever connection there is.
+pub(crate) async fn chunk_values(client: &Client, file: &FileInfo) -> Result<Vec<ChunkValue>, DownloadError> {
+    let plan = ChunkPlan::parse(file.size, file.chunk_size)?;
+    let mut patience = Patience::default();
+    loop {
+        let live = client.live().await?;
+        match fetch_values(client, &live, file.id, plan).await {
+            Ok(values) => return Ok(values),
+            Err(attempt) => patience.wait_out(attempt, &live).await?,
+        }
     }
 }
 
@@ -237,6 +260,11 @@ fn open_or_create(to: &Path, manifest: Manifest) -> Result<TransferFolder, Downl
         return Err(DownloadError::Exists(to.to_owned()));
     }
     let dir = folder_beside(to, manifest.file);
+    match is_own(&dir) {
+        Ok(false) => return Err(DownloadError::NotOurs(dir)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        Ok(true) | Err(_) => {}
+    }
     match TransferFolder::open(&dir) {
         Ok(folder) => return Ok(folder),
         Err(OpenError::InUse) => return Err(DownloadError::InUse(to.to_owned())),
@@ -280,5 +308,30 @@ impl Carrier for Fetching {
             Some(Landed::Chunk(_)) => Ok(()),
             _ => Err(CarryError::Again(Refusal::new(ErrorCode::Incomplete, "ranges of the chunk are missing"))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::chown;
+
+    #[test]
+    fn a_folder_that_another_user_has_laid_out_is_not_gone_on_with() {
+        let to = tempfile::tempdir().unwrap();
+        let film = to.path().join("film.mkv");
+        let id = FileId(uuid::Uuid::from_u128(1));
+        let plan = ChunkPlan::for_size(5 << 20).unwrap();
+        let manifest = Manifest::new(id, "film.mkv".parse().unwrap(), plan, None);
+        drop(open_or_create(&film, manifest.clone()).unwrap());
+        let dir = folder_beside(&film, id);
+        if let Err(error) = chown(&dir, Some(1), None) {
+            eprintln!("skipped: giving a folder to another user needs the right to ({error})");
+            return;
+        }
+        let refused = open_or_create(&film, manifest.clone()).unwrap_err();
+        assert!(matches!(&refused, DownloadError::NotOurs(found) if *found == dir), "{refused}");
+        chown(&dir, Some(0), None).unwrap();
+        open_or_create(&film, manifest).unwrap();
     }
 }

@@ -11,29 +11,15 @@ use crate::{
 };
 use data_encoding::HEXLOWER;
 use hypersend_protocol::{hash::ListingId, limit::MAX_FILE_NAME_BYTES};
-use rustix::{
-    fs::{CWD, RenameFlags, renameat_with},
-    io::Errno,
-};
+use hypersend_transfer::folder::{rename_new, sync_dir};
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 /// Names that are tried for one thing.
 const MAX_NAMES: u32 = 10_000;
-
-/// Renames, but never over something.
-pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Some file systems do not know the flag; there the check and the rename are two steps.
-        Err(Errno::INVAL | Errno::NOSYS) if to.symlink_metadata().is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
-        Err(Errno::INVAL | Errno::NOSYS) => fs::rename(from, to),
-        renamed => Ok(renamed?),
-    }
-}
 
 /// Where a thing was moved before a crash, if it was, and was what it is now.
 pub(crate) fn published_before(part: &Part, destination: &Path, id: &[u8; 32]) -> Option<PathBuf> {
@@ -67,7 +53,7 @@ pub(crate) fn publish(
             Err(error) => return Err(ReceiveError::io(&place, error)),
             Ok(()) => {
                 // From here on it is where it belongs, whatever the disk says to this.
-                let _ = File::open(destination).and_then(|folder| folder.sync_all());
+                let _ = sync_dir(destination);
                 return Ok(place);
             }
         }

@@ -11,13 +11,13 @@ use super::{
     receive::tag,
     transfer::Told,
 };
-use crate::{Client, transfer::blocking};
+use crate::{Client, download::chunk_values, transfer::blocking};
 use hypersend_peer::{Progress, Received};
 use hypersend_protocol::{
     chat::{Message, Post},
     file::FileCard,
     id::{ClientId, FileId, P2pId},
-    limit::MAX_FILES_PER_MESSAGE,
+    limit::{MAX_FILES_PER_MESSAGE, MAX_RANGE_LENGTH},
     p2p::{OfferedFile, P2pSession},
 };
 use std::{
@@ -77,8 +77,11 @@ pub(super) async fn fetch(
     let mut sums = Sums::new(session);
     for (card, offered) in files.into_iter().zip(&session.files) {
         let file = client.file(card.id).await?;
+        // One of a single range arrives whole, or not at all.
+        let is_cut = file.size > u64::from(MAX_RANGE_LENGTH);
+        let values = if is_cut { chunk_values(client, &file).await? } else { vec![] };
         let (into, sender, offered) = (folder.to_owned(), tag(session), offered.clone());
-        let (place, of_no_use) = blocking(move || prepare(&into, &sender, &offered, &file)).await;
+        let (place, of_no_use) = blocking(move || prepare(&into, &sender, &offered, &file, &values)).await;
         let place = match place {
             Place::Free(place) => {
                 let download = client.download(card.id, &place);
@@ -90,10 +93,8 @@ pub(super) async fn fetch(
                 place
             }
         };
-        if let Some(remains) = of_no_use {
-            // Only room is lost otherwise.
-            let _ = blocking(|| remains.clear()).await;
-        }
+        // Only room is lost otherwise.
+        blocking(|| of_no_use.into_iter().for_each(|remains| drop(remains.clear()))).await;
         received.files += 1;
         received.bytes += card.size;
         received.places.push(place);
@@ -170,22 +171,25 @@ impl Sums {
             }
         };
         // What is finished before it says how far it is was there.
-        let resumed = progress.borrow().map_or(size, |one| one.resumed_bytes);
-        self.add(size, resumed);
+        match *progress.borrow() {
+            Some(one) => self.done(size, one.resumed_bytes, one.bytes_per_second, told),
+            None => self.there(size, told),
+        }
         Ok(done)
     }
 
     /// One file is there already.
     fn there(&mut self, size: u64, told: &Told) {
-        self.add(size, size);
-        let nothing_more =
-            Progress { total_bytes: 0, stored_bytes: 0, resumed_bytes: 0, bytes_per_second: 0, remaining: None };
-        told.progress.send_replace(Some(self.of_all(nothing_more)));
+        self.done(size, size, 0, told);
     }
 
-    fn add(&mut self, stored: u64, resumed: u64) {
-        self.stored += stored;
+    /// Tells that one file is there: of what it said itself, the last may be missing.
+    fn done(&mut self, size: u64, resumed: u64, bytes_per_second: u64, told: &Told) {
+        self.stored += size;
         self.resumed += resumed;
+        let nothing_more =
+            Progress { total_bytes: 0, stored_bytes: 0, resumed_bytes: 0, bytes_per_second, remaining: None };
+        told.progress.send_replace(Some(self.of_all(nothing_more)));
     }
 
     fn of_all(&self, one: Progress) -> Progress {

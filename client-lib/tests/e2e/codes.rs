@@ -301,6 +301,18 @@ async fn who_types_a_code_and_says_no_more_than_that_has_used_it_up() {
 }
 
 #[tokio::test]
+async fn who_shall_be_waited_for_without_end_is() {
+    let stage = Stage::new().await;
+    let film = stage.file("film.mkv", 10);
+    let patient = CodeOptions { greeting: Duration::MAX, ..CodeOptions::default() };
+    let (code, mut sending) = stage.send(std::slice::from_ref(&film), patient).await;
+    let mut receiving = stage.receive_with(&code, patient).await.unwrap().accept(stage.into.path());
+    let (sent, received) = both(&mut sending, &mut receiving).await;
+    assert_eq!(sent.unwrap().files, 1);
+    same(&film, &received.unwrap().places[0]);
+}
+
+#[tokio::test]
 async fn a_code_behind_which_nobody_speaks_is_given_up() {
     let stage = Stage::new().await;
     let mut mute = within("a mailbox opens", stage.guest().open()).await.unwrap();

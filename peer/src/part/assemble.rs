@@ -1,10 +1,10 @@
 //! Everything is there: put together under `item`.
 
-use super::{ASSEMBLING, FILES, Part, land::touch, replace};
-use crate::{listing::Listing, publish::rename_new, receiving::ReceiveError};
-use hypersend_protocol::hash::EntryKey;
+use super::{ASSEMBLING, Part, land::touch, replace};
+use crate::{listing::Listing, receiving::ReceiveError};
+use hypersend_protocol::hash::{EntryKey, RootHash};
+use hypersend_transfer::folder::rename_new;
 use std::{
-    collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -16,11 +16,14 @@ impl Part {
     pub(crate) fn assemble(&self, listing: &Listing, item: usize, id: &[u8; 32]) -> Result<(), ReceiveError> {
         let failed = |error| ReceiveError::io(&self.dir, error);
         self.flush().map_err(failed)?;
+        let files = self.complete().map_err(failed)?;
         let again = self.is_assembling(id);
         if !again {
-            replace(&self.dir, ASSEMBLING, id).map_err(failed)?;
+            let top = listing.get(listing.tops()[item]).expect("an entry");
+            let plain = files.get(&top.key).filter(|_| !top.folder).map(|&(_, root)| [top.key.0, root.0]);
+            let words: Vec<[u8; 32]> = [*id].into_iter().chain(plain.into_iter().flatten()).collect();
+            replace(&self.dir, ASSEMBLING, &words.concat()).map_err(failed)?;
         }
-        let files = self.by_key().map_err(failed)?;
         let of_item = || listing.iter().filter(|(number, _)| listing.item_of(*number) == item);
         for (number, entry) in of_item() {
             let place = self.place(listing, number);
@@ -32,7 +35,7 @@ impl Part {
                 }
             } else {
                 match files.get(&entry.key) {
-                    Some(file) => rename_new(file, &place),
+                    Some((file, _)) => rename_new(file, &place),
                     None => fs::symlink_metadata(&place).map(|_| ()),
                 }
             };
@@ -54,19 +57,16 @@ impl Part {
         if within == Path::new("") { self.item() } else { self.item().join(within) }
     }
 
-    fn by_key(&self) -> io::Result<HashMap<EntryKey, PathBuf>> {
-        let mut files = HashMap::new();
-        for file in fs::read_dir(self.dir.join(FILES))? {
-            let file = file?;
-            let key = file.file_name().to_str().and_then(|name| name.split_once('-')?.0.parse().ok());
-            files.extend(key.map(|key| (key, file.path())));
-        }
-        Ok(files)
-    }
-
     /// One call for all files of a file system: one for each would take minutes for many small ones. By the lock, which is
     /// open since before the first of them was written: it is told of everything that the disk has failed to write since.
     fn flush(&self) -> io::Result<()> {
         Ok(rustix::fs::syncfs(&self.lock)?)
     }
+}
+
+/// The key and the hash of the plain file that was put together in a folder, if it was one.
+pub(super) fn assembled(dir: &Path) -> Option<(EntryKey, RootHash)> {
+    let written = fs::read(dir.join(ASSEMBLING)).ok()?;
+    let [_, key, root] = written.as_chunks().0 else { return None };
+    Some((EntryKey(*key), RootHash(*root)))
 }

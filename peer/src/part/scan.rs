@@ -58,7 +58,7 @@ impl Part {
     }
 
     pub(super) fn is_assembling(&self, id: &[u8; 32]) -> bool {
-        fs::read(self.dir.join(ASSEMBLING)).is_ok_and(|written| written == id)
+        fs::read(self.dir.join(ASSEMBLING)).is_ok_and(|written| written.starts_with(id))
     }
 
     /// Files by key; what is half written is removed.

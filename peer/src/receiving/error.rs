@@ -49,6 +49,9 @@ pub enum ReceiveError {
     /// The destination is no folder.
     #[error("{} is not a folder", .0.display())]
     NotAFolder(PathBuf),
+    /// What should hold what has arrived was made by another user: there may be anything in it.
+    #[error("{} belongs to another user; have it removed, or choose another folder", .0.display())]
+    NotOurs(PathBuf),
     /// A large file under way cannot be kept.
     #[error("receive {file}")]
     File {

@@ -3,12 +3,17 @@
 use rustix::{
     fs::{CWD, FallocateFlags, RenameFlags, fallocate, renameat_with, statvfs},
     io::{Errno, retry_on_intr},
+    process::geteuid,
 };
 use std::{
     fs::{self, File},
     io,
+    os::unix::fs::MetadataExt,
     path::Path,
 };
+
+/// A file that is made for a moment, to see whose it is then.
+const PROBE: &str = "owner";
 
 /// The disk is too full, and by how much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +36,23 @@ impl NoSpace {
 pub fn free_bytes(dir: &Path) -> io::Result<u64> {
     let stat = statvfs(dir)?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Whether a folder was made by the user that this process is, and not by another one who has laid it out for us. On a
+/// file system that gives whatever is made on it to one owner, every folder counts as ours.
+pub fn is_own(dir: &Path) -> io::Result<bool> {
+    let owner = fs::symlink_metadata(dir)?.uid();
+    if owner == geteuid().as_raw() {
+        return Ok(true);
+    }
+    let probe = dir.join(PROBE);
+    remove_if_there(&probe)?;
+    let made = match File::options().write(true).create_new(true).open(&probe) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(false),
+        made => made?,
+    };
+    remove_if_there(&probe)?;
+    Ok(made.metadata()?.uid() == owner)
 }
 
 /// How reserving the content's space can fail.
@@ -68,7 +90,7 @@ pub(super) fn replace(dir: &Path, name: &str, bytes: &[u8], durable: bool) -> io
 }
 
 /// Makes the names in a folder outlive a power cut.
-pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
@@ -89,8 +111,8 @@ pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Renames, but never over something.
-pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+/// Renames, but never over something: [`io::ErrorKind::AlreadyExists`] where there is something.
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         // Some file systems do not know the flag; there the check and the rename are two steps.
         Err(Errno::INVAL | Errno::NOSYS) if to.symlink_metadata().is_ok() => Err(io::ErrorKind::AlreadyExists.into()),

@@ -45,7 +45,7 @@ mod under_way;
 
 pub use append::AppendError;
 pub use create::CreateError;
-pub use disk::{NoSpace, free_bytes};
+pub use disk::{NoSpace, free_bytes, is_own, rename_new, sync_dir};
 pub use landing::MAX_CHUNKS_BEGUN;
 pub use manifest::{Manifest, ManifestError};
 pub use open::OpenError;

@@ -42,10 +42,11 @@ pub enum TurnError {
 }
 
 impl TransferFolder {
-    /// Moves the folder to a path on the same file system at which there is nothing, for [`open`](Self::open) to
-    /// find. After a crash it is in one of the two places.
-    pub fn move_to(self, dir: &Path) -> io::Result<()> {
+    /// Moves the folder to a path on the same file system at which there is nothing. After a crash it is in one of the
+    /// two places.
+    pub fn move_to(&mut self, dir: &Path) -> io::Result<()> {
         rename_new(&self.dir, dir)?;
+        dir.clone_into(&mut self.dir);
         sync_dir(parent(dir))
     }
 
@@ -84,6 +85,7 @@ impl TransferFolder {
         // In this order: as long as they are there, they count, and the journal does not.
         remove_if_there(&self.dir.join(VALUES))?;
         remove_if_there(&self.dir.join(TAIL))?;
+        sync_dir(&self.dir)?;
         self.landing = Mutex::new(Landing::new(same));
         Ok(())
     }

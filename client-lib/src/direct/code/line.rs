@@ -14,7 +14,7 @@ use hypersend_protocol::{
 };
 use serde_bytes::ByteBuf;
 use std::{io, time::Duration};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 
 /// One side of a code. Says by itself that the receiver is there, and what the sender offers.
 pub(super) struct CodedLine {
@@ -60,7 +60,8 @@ impl CodedLine {
                 continue;
             };
             // Who claims a code and says nothing more has used it up all the same.
-            timeout_at(met + greeting, self.hear()).await.map_err(|_| CodeError::Gone)??;
+            let left = greeting.saturating_sub(met.elapsed());
+            timeout(left, self.hear()).await.map_err(|_| CodeError::Gone)??;
         }
         Ok(())
     }
