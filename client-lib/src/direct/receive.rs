@@ -5,8 +5,8 @@ use super::{
     error::DirectError,
     line::Line,
     meeting::{Meeting, Terms},
-    send::{ended, is_never_stored},
-    session::follow,
+    send::is_never_stored,
+    session::{ended, follow, open_signals},
     stored,
     transfer::{DirectTransfer, Told, Whereabouts, unless},
 };
@@ -87,7 +87,7 @@ impl Run {
         if session.path == Some(P2pPath::Stored) {
             return self.fetch(session).await;
         }
-        let mut channel = unless(&self.cancel, self.client.open_signals(session.id)).await?;
+        let mut channel = unless(&self.cancel, open_signals(&self.client, session.id)).await?;
         // It is for the sender to give up.
         let terms = Terms {
             relay_only: self.options.relay_only,

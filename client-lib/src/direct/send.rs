@@ -4,7 +4,7 @@ use super::{
     carry::{Carried, carry, tell_path},
     error::DirectError,
     meeting::{Meeting, Terms},
-    session::follow,
+    session::{ended, follow, open_signals},
     stored,
     transfer::{DirectTransfer, Told, Whereabouts, unless},
 };
@@ -128,7 +128,7 @@ impl Run {
         if !unless(&self.cancel, self.answer(session)).await? {
             return self.store(session).await;
         }
-        let mut channel = unless(&self.cancel, self.client.open_signals(session.id)).await?;
+        let mut channel = unless(&self.cancel, open_signals(&self.client, session.id)).await?;
         self.told.whereabouts(Whereabouts::Waiting);
         let SendOptions { relay_only, seek, store_after: wait } = self.options;
         let terms = Terms { relay_only, seek, wait, is_never_stored: is_never_stored(session) };
@@ -248,16 +248,6 @@ pub(super) async fn reported(sending: &Sending, offer: &Offer) -> Result<Sent, D
 /// Whether nothing of this can be put into the server's storage: it takes files alone.
 pub(super) fn is_never_stored(session: &P2pSession) -> bool {
     session.files.iter().any(|file| file.folder)
-}
-
-/// What a session's end means to the side that did not bring it about.
-pub(super) fn ended(status: P2pStatus) -> DirectError {
-    match status {
-        P2pStatus::Declined => DirectError::Declined,
-        P2pStatus::Cancelled => DirectError::OtherCancelled,
-        P2pStatus::Failed => DirectError::OtherFailed,
-        status => DirectError::Over(status),
-    }
 }
 
 /// The same for the same offer to the same person, so that typing it again finds it; another for each that is over.

@@ -1,10 +1,11 @@
 //! What the server says of a session, as it comes to be.
 
-use crate::{Client, ClientError};
+use super::error::DirectError;
+use crate::{Client, ClientError, SignalChannel};
 use hypersend_protocol::{
     event::{EventUpdate, Happening},
     id::P2pId,
-    p2p::P2pSession,
+    p2p::{P2pSession, P2pStatus},
     refusal::ErrorCode,
 };
 use std::time::Duration;
@@ -51,4 +52,24 @@ pub(super) async fn follow<T>(
 
 fn is_about(what: &Happening, id: P2pId) -> bool {
     matches!(what, Happening::P2p { session, .. } if *session == id)
+}
+
+/// Opens this user's side of a session. One that is over by now is so for the reason that the server knows.
+pub(super) async fn open_signals(client: &Client, session: P2pId) -> Result<SignalChannel, DirectError> {
+    match client.open_signals(session).await {
+        Err(error) if error.code() == Some(ErrorCode::Conflict) => {
+            Err(ended(client.p2p_session(session).await?.status))
+        }
+        opened => Ok(opened?),
+    }
+}
+
+/// What a session's end means to the side that did not bring it about.
+pub(super) fn ended(status: P2pStatus) -> DirectError {
+    match status {
+        P2pStatus::Declined => DirectError::Declined,
+        P2pStatus::Cancelled => DirectError::OtherCancelled,
+        P2pStatus::Failed => DirectError::OtherFailed,
+        status => DirectError::Over(status),
+    }
 }

@@ -121,8 +121,15 @@ impl<T: Send + 'static> DirectTransfer<T> {
     {
         let (told, seen) = Told::new(begin);
         let cancel = CancellationToken::new();
-        let task = AbortOnDropHandle::new(tokio::spawn(run(told, cancel.clone())));
-        Self { seen, cancel, task }
+        let (own, running) = (cancel.clone(), run(told, cancel.clone()));
+        let task = async move {
+            match running.await {
+                // The other side was quicker to tell the server of it.
+                Err(error) if own.is_cancelled() && error.is_others_cancellation() => Err(DirectError::Cancelled),
+                done => done,
+            }
+        };
+        Self { seen, cancel, task: AbortOnDropHandle::new(tokio::spawn(task)) }
     }
 
     /// The session at the server, once there is one.
