@@ -38,7 +38,8 @@ async fn a_server_that_is_cut_off_is_a_failure_and_the_rest_is_told() {
     drop(server);
     let ended = ann.run(["doctor", "--no-disk"]).await;
     assert_eq!(ended.code, Some(5), "{ended:?}");
-    assert!(ended.out.starts_with("failed   server") && ended.out.contains("ok       AES"), "{ended:?}");
+    // How fast that is depends on what else the machine does.
+    assert!(ended.out.starts_with("failed   server") && ended.out.contains(" AES "), "{ended:?}");
     assert!(ended.err.contains("does not answer"), "{ended:?}");
 }
 
